@@ -1,0 +1,47 @@
+"""lammps-mace: JAX/Flax MACE potentials inside LAMMPS.
+
+Public names are imported on first use, because LAMMPS imports this package when it looks for
+plugins, and that must not cost the import of JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lammps_mace.config import MaceConfig as MaceConfig
+    from lammps_mace.dataset import DatasetInfo as DatasetInfo
+    from lammps_mace.graph import Graph as Graph
+    from lammps_mace.model import Mace as Mace
+    from lammps_mace.model import MaceEmbeddingBlock as MaceEmbeddingBlock
+    from lammps_mace.model import MaceLayer as MaceLayer
+    from lammps_mace.modelfile import Model as Model
+    from lammps_mace.modelfile import load_model as load_model
+    from lammps_mace.modelfile import save_model as save_model
+
+_HOME = {
+    "MaceConfig": "lammps_mace.config",
+    "DatasetInfo": "lammps_mace.dataset",
+    "Graph": "lammps_mace.graph",
+    "Mace": "lammps_mace.model",
+    "MaceEmbeddingBlock": "lammps_mace.model",
+    "MaceLayer": "lammps_mace.model",
+    "Model": "lammps_mace.modelfile",
+    "load_model": "lammps_mace.modelfile",
+    "save_model": "lammps_mace.modelfile",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lammps_mace' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
