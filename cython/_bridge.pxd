@@ -1,0 +1,56 @@
+# Declares the C seam of bridge.h for _bridge.pyx.
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "bridge.h":
+    enum:
+        LAMMPS_MACE_BRIDGE_ABI
+
+    ctypedef struct lammps_mace_failure:
+        char reason[8192]
+        char traceback[32768]
+
+    ctypedef const char *(*lammps_mace_exchange)(
+        void *exchanger, int reverse, void *rows, int64_t width, int item_bytes
+    ) noexcept nogil
+
+    ctypedef struct lammps_mace_step:
+        int64_t n_local
+        int64_t n_total
+        int64_t n_pairs
+        const int32_t *species
+        const int64_t *tags
+        const int64_t *offsets
+        const int32_t *senders
+        const double *vectors
+        const int32_t *owners
+        double *node_energies
+        double *pair_gradient
+        double energy
+        void *exchanger
+        lammps_mace_exchange exchange
+
+    ctypedef struct lammps_mace_bridge:
+        int abi
+        void *(*create)(const char *, int, const char *, lammps_mace_failure *) noexcept
+        int (*describe)(void *, double *, int *, int **, lammps_mace_failure *) noexcept
+        int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
+        int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept
+        int (*report)(void *, char **, lammps_mace_failure *) noexcept
+        void (*destroy)(void *) noexcept
+
+
+cdef class Step:
+    cdef lammps_mace_step *raw
+    cdef readonly object species
+    cdef readonly object tags
+    cdef readonly object offsets
+    cdef readonly object senders
+    cdef readonly object vectors
+    cdef readonly object owners
+    cdef readonly object node_energies
+    cdef readonly object pair_gradient
+    @staticmethod
+    cdef Step wrap(lammps_mace_step *raw)
+    cdef lammps_mace_step *live(self) except NULL
+    cdef exchange(self, object rows, int reverse)

@@ -1,0 +1,43 @@
+# Types of lammps_mace._bridge (compiled from cython/_bridge.pyx).
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_table: Any
+
+class Step:
+    """One call of LAMMPS's Pair::compute on one rank; its arrays are valid during that call only."""
+
+    @property
+    def n_local(self) -> int: ...
+    @property
+    def n_total(self) -> int: ...
+    @property
+    def species(self) -> NDArray[np.int32]:
+        """[n_total], 0-based index into the model's elements; -1 = not part of this model."""
+    @property
+    def tags(self) -> NDArray[np.int64]:
+        """[n_total], LAMMPS atom IDs."""
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """[n_local + 1], row i's pairs are offsets[i]:offsets[i+1]."""
+    @property
+    def senders(self) -> NDArray[np.int32]:
+        """[n_pairs], row (0..n_total-1) of the neighbour."""
+    @property
+    def vectors(self) -> NDArray[np.float64]:
+        """[n_pairs, 3], x_j - x_i in Angstrom, shorter than the cutoff."""
+    @property
+    def owners(self) -> NDArray[np.int32] | None:
+        """[n_total], the local row that owns each row; None on more than one rank."""
+    @property
+    def node_energies(self) -> NDArray[np.float64]:
+        """[n_local], result, eV; NaN before the call, every row with a species must be written."""
+    @property
+    def pair_gradient(self) -> NDArray[np.float64]:
+        """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
+    def forward_exchange(self, rows: NDArray[Any]) -> None:
+        """Fill rows n_local.. of C-contiguous float32/float64 [n_total, width] from their owners."""
+    def reverse_exchange(self, rows: NDArray[Any]) -> None:
+        """Add ghost rows into their owners and zero them, in place."""

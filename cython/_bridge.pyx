@@ -1,0 +1,193 @@
+"""What the LAMMPS plugin calls in Python, and the Step through which Python sees one time step."""
+
+import traceback
+
+import numpy as np
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+cdef extern from "Python.h":
+    enum:
+        PyBUF_READ
+        PyBUF_WRITE
+
+cdef char nothing = 0  # an address for arrays without elements
+
+
+cdef array(const void *data, shape, dtype, bint writable=False):
+    """A NumPy view of plugin memory, valid until the step ends."""
+    cdef Py_ssize_t n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    cdef char *start = <char *> data if n_bytes else &nothing
+    memory = PyMemoryView_FromMemory(start, n_bytes, PyBUF_WRITE if writable else PyBUF_READ)
+    return np.ndarray(shape, dtype, buffer=memory)
+
+
+cdef class Step:
+    """One call of ``Pair::compute`` on one rank; its arrays are valid during that call only."""
+
+    @staticmethod
+    cdef Step wrap(lammps_mace_step *raw):
+        cdef Step step = Step.__new__(Step)
+        n_local, n_total, n_pairs = raw.n_local, raw.n_total, raw.n_pairs
+        step.raw = raw
+        step.species = array(raw.species, (n_total,), np.int32)
+        step.tags = array(raw.tags, (n_total,), np.int64)
+        step.offsets = array(raw.offsets, (n_local + 1,), np.int64)
+        step.senders = array(raw.senders, (n_pairs,), np.int32)
+        step.vectors = array(raw.vectors, (n_pairs, 3), np.float64)
+        step.owners = None if raw.owners == NULL else array(raw.owners, (n_total,), np.int32)
+        step.node_energies = array(raw.node_energies, (n_local,), np.float64, True)
+        step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), np.float64, True)
+        return step
+
+    cdef lammps_mace_step *live(self) except NULL:
+        if self.raw == NULL:
+            raise RuntimeError("this Step is over: it may be used only inside Potential.compute")
+        return self.raw
+
+    @property
+    def n_local(self):
+        return self.live().n_local
+
+    @property
+    def n_total(self):
+        return self.live().n_total
+
+    def forward_exchange(self, rows):
+        """Fill rows n_local.. from their owners, in place; collective."""
+        self.exchange(rows, 0)
+
+    def reverse_exchange(self, rows):
+        """Add ghost rows into their owners and zero them, in place; collective."""
+        self.exchange(rows, 1)
+
+    cdef exchange(self, object rows, int reverse):
+        cdef lammps_mace_step *raw = self.live()
+        cdef Py_buffer view
+        cdef const char *message
+        cdef int64_t width
+        cdef int item_bytes
+        PyObject_GetBuffer(rows, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT)
+        try:
+            if view.format[0] not in (b"f", b"d") or view.format[1] != 0:
+                raise TypeError(f"exchange rows must be float32 or float64, got {rows.dtype}")
+            if view.ndim != 2 or view.shape[0] != raw.n_total:
+                raise ValueError(f"exchange rows must be [n_total={raw.n_total}, width], got {rows.shape}")
+            width, item_bytes = view.shape[1], view.itemsize
+            with nogil:
+                message = raw.exchange(raw.exchanger, reverse, view.buf, width, item_bytes)
+            if message != NULL:
+                raise RuntimeError(message.decode())
+        finally:
+            PyBuffer_Release(&view)
+
+
+cdef void put(char *target, size_t capacity, str text) noexcept:
+    """Copy text as C string, cut where it would not fit."""
+    cdef bytes data = text.encode("utf-8", "replace")[: capacity - 1]
+    memcpy(target, <const char *> data, len(data))
+    target[len(data)] = 0
+
+
+cdef void fail(lammps_mace_failure *failure, error) noexcept:
+    """Describe a Python exception to the plugin."""
+    try:
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        trace = "".join(traceback.format_exception(error))
+    except BaseException:  # an exception whose text raises
+        reason = trace = type(error).__name__
+    put(failure.reason, sizeof(failure.reason), reason)
+    # The end of a traceback says more than its start.
+    put(failure.traceback, sizeof(failure.traceback), trace[-20000:])
+
+
+cdef void *create(const char *path, int comm, const char *units,
+                  lammps_mace_failure *failure) noexcept with gil:
+    try:
+        from lammps_mace.coupling.potential import Potential
+
+        potential = Potential(path.decode(), comm, units.decode())
+        Py_INCREF(potential)
+        return <void *> <PyObject *> potential
+    except BaseException as error:
+        fail(failure, error)
+        return NULL
+
+
+cdef int describe(void *handle, double *cutoff, int *n_exchanges, int **row_bytes,
+                  lammps_mace_failure *failure) noexcept with gil:
+    try:
+        potential = <object> handle
+        widths = [int(width) for width in potential.exchange_row_bytes]
+        cutoff[0] = potential.cutoff_angstrom
+        row_bytes[0] = <int *> malloc((len(widths) + 1) * sizeof(int))
+        for index, width in enumerate(widths):
+            row_bytes[0][index] = width
+        n_exchanges[0] = len(widths)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
+cdef int set_elements(void *handle, int n_types, const char *const *elements, int *species,
+                      lammps_mace_failure *failure) noexcept with gil:
+    try:
+        names = [None if elements[i] == NULL else elements[i].decode() for i in range(n_types)]
+        found = list((<object> handle).set_elements(names))
+        if len(found) != n_types:
+            raise ValueError(f"set_elements returned {len(found)} species for {n_types} atom types")
+        for index in range(n_types):
+            species[index] = found[index]
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
+cdef int compute(void *handle, lammps_mace_step *raw, lammps_mace_failure *failure) noexcept with gil:
+    cdef Step step = None
+    try:
+        step = Step.wrap(raw)
+        raw.energy = (<object> handle).compute(step)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+    finally:
+        if step is not None:
+            step.raw = NULL
+
+
+cdef int report(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
+    cdef bytes data
+    try:
+        data = (<object> handle).report().encode()
+        text[0] = <char *> malloc(len(data) + 1)
+        memcpy(text[0], <const char *> data, len(data) + 1)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
+cdef void destroy(void *handle) noexcept with gil:
+    Py_DECREF(<object> handle)
+
+
+cdef lammps_mace_bridge table
+table.abi = LAMMPS_MACE_BRIDGE_ABI
+table.create = create
+table.describe = describe
+table.set_elements = set_elements
+table.compute = compute
+table.report = report
+table.destroy = destroy
+_table = PyCapsule_New(&table, "lammps_mace._bridge._table", NULL)

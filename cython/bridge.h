@@ -1,0 +1,68 @@
+/* The C seam between the LAMMPS plugin and the Python extension lammps_mace._bridge.
+ *
+ * The plugin knows no Python symbol: it opens libpython (unless Python already runs in the process), then the extension
+ * module, and asks for its one exported symbol, lammps_mace_bridge_open. No exception of either language crosses.
+ * Every function may be called without the GIL; the bridge takes it, and gives it back while ranks exchange rows. */
+#ifndef LAMMPS_MACE_BRIDGE_H
+#define LAMMPS_MACE_BRIDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
+#define LAMMPS_MACE_BRIDGE_ABI 1
+
+/* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
+typedef struct lammps_mace_failure {
+  char reason[8192];
+  char traceback[32768];
+} lammps_mace_failure;
+
+/* One call of Pair::compute on one rank. Rows 0..n_local-1 are owned, the rest are ghosts. */
+typedef struct lammps_mace_step {
+  int64_t n_local, n_total, n_pairs;
+  const int32_t *species; /* [n_total] index into the model's elements, -1 = not part of this model */
+  const int64_t *tags;    /* [n_total] atom IDs */
+  const int64_t *offsets; /* [n_local + 1] pairs of row i are offsets[i]..offsets[i+1] */
+  const int32_t *senders; /* [n_pairs] row of the neighbour */
+  const double *vectors;  /* [n_pairs][3] x_j - x_i, Angstrom */
+  const int32_t *owners;  /* [n_total] local row that owns each row; NULL on more than one rank */
+  double *node_energies;  /* [n_local] result, eV */
+  double *pair_gradient;  /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
+  double energy;          /* result, eV, of this rank's atoms */
+  void *exchanger;
+  /* Collective. Rows are [n_total][width] of float32 or float64 (item_bytes 4 or 8); forward fills the ghost rows,
+   * reverse adds them into their owners and zeroes them. NULL on success, else a message (nothing was sent). */
+  const char *(*exchange)(void *exchanger, int reverse, void *rows, int64_t width, int item_bytes);
+} lammps_mace_step;
+
+/* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
+typedef struct lammps_mace_bridge {
+  int abi;
+  /* New lammps_mace.coupling.potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
+  void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
+  /* The cutoff and the bytes per row of each forward exchange (malloc'ed: the caller frees it). */
+  int (*describe)(void *potential, double *cutoff_angstrom, int *n_exchanges, int **row_bytes,
+                  lammps_mace_failure *failure);
+  /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
+  int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species,
+                      lammps_mace_failure *failure);
+  int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);
+  /* Text for the log at the end of a run (malloc'ed: the caller frees it). */
+  int (*report)(void *potential, char **text, lammps_mace_failure *failure);
+  void (*destroy)(void *potential);
+} lammps_mace_bridge;
+
+/* Starts Python as `python` would be (unless it runs already) and imports lammps_mace._bridge; NULL on failure. */
+typedef const lammps_mace_bridge *(*lammps_mace_bridge_opener)(const char *python, lammps_mace_failure *failure);
+#define LAMMPS_MACE_BRIDGE_SYMBOL "lammps_mace_bridge_open"
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

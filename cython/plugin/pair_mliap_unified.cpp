@@ -1,0 +1,150 @@
+// LAMMPS pair style `mliap unified`: one time step. Input commands are in pair_mliap_unified_input.cpp.
+#include "pair_mliap_unified.h"
+
+#include "agreement.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+#include <cmath>
+#include <limits>
+#include <new>
+
+using namespace LAMMPS_NS;
+
+namespace lammps_mace {
+
+PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this)
+{
+  one_coeff = manybody_flag = 1;
+  single_enable = restartinfo = 0;
+  no_virial_fdotr_compute = 1;
+  // A message-passing energy has no unique heat current of this form: refuse rather than be wrong.
+  centroidstressflag = CENTROID_NOTAVAIL;
+}
+
+PairMLIAPUnified::~PairMLIAPUnified()
+{
+  if (!allocated) return;
+  memory->destroy(setflag);
+  memory->destroy(cutsq);
+}
+
+// Whatever happens on this rank, it takes part in every exchange of the step and then in the agreement.
+void PairMLIAPUnified::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  exchange.begin_step(atom->nlocal, atom->nlocal + atom->nghost);
+  const bool good = run_step();
+  const int stage = exchange.stage();
+  if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
+  if (comm->nprocs > 1) exchange.join_rest();
+  agree(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
+  add_results();
+}
+
+bool PairMLIAPUnified::run_step()
+{
+  try {
+    rows.fill(*atom, *list, species_of_type, potential->cutoff_angstrom);
+    if (comm->nprocs == 1) update_owners();
+    return evaluate() && results_are_finite();
+  } catch (const std::bad_alloc &) {
+    set_reason(failure, "out of memory for the pairs of " + std::to_string(atom->nlocal) + " atoms");
+    return false;
+  }
+}
+
+// Rows keep their owners until LAMMPS reneighbours.
+void PairMLIAPUnified::update_owners()
+{
+  const size_t n_total = atom->nlocal + atom->nghost;
+  if (neighbor->ago == 0 || owners.size() != n_total) exchange.fetch_owners(owners, atom->nlocal, n_total);
+}
+
+// Results start as NaN, so that one Python forgot to write cannot pass for zero.
+bool PairMLIAPUnified::evaluate()
+{
+  node_energies.assign(atom->nlocal, std::numeric_limits<double>::quiet_NaN());
+  pair_gradient.assign(rows.vectors.size(), std::numeric_limits<double>::quiet_NaN());
+  step = {atom->nlocal, atom->nlocal + atom->nghost, int64_t(rows.senders.size()),
+          rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
+          comm->nprocs == 1 ? owners.data() : nullptr, node_energies.data(), pair_gradient.data(), 0.0,
+          &exchange, &GhostExchange::call};
+  if (!potential->compute(step, failure)) return false;
+  if (comm->nprocs == 1 || exchange.complete()) return true;
+  set_reason(failure, "the potential returned before it had done every exchange of the step");
+  return false;
+}
+
+bool PairMLIAPUnified::results_are_finite()
+{
+  if (!std::isfinite(step.energy)) return set_reason(failure, "non-finite energy"), false;
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (rows.species[i] < 0) continue;
+    const std::string id = std::to_string(rows.tags[i]);
+    if (!std::isfinite(node_energies[i])) return set_reason(failure, "non-finite energy of atom ID " + id), false;
+    for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++) {
+      const double *g = &pair_gradient[3 * p];
+      if (std::isfinite(g[0] + g[1] + g[2])) continue;
+      const double *r = &rows.vectors[3 * p];
+      set_reason(failure, "non-finite force between atom IDs " + id + " and " + std::to_string(rows.tags[rows.senders[p]]) +
+                              ", " + std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
+      return false;
+    }
+  }
+  return true;
+}
+
+void PairMLIAPUnified::add_results()
+{
+  if (eflag_global) eng_vdwl += step.energy;
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (rows.species[i] < 0) continue;
+    if (eflag_atom) eatom[i] += node_energies[i];
+    for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++)
+      add_pair(i, rows.senders[p], &rows.vectors[3 * p], &pair_gradient[3 * p]);
+  }
+}
+
+// With r = x_j - x_i and g = +dE/dr: f_i += g, f_j -= g, and the pair's virial is (x_i - x_j) f_i = -r g,
+// in LAMMPS's order xx, yy, zz, xy, xz, yz, half of it to each atom.
+void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
+{
+  double *const *const f = atom->f;
+  for (int c = 0; c < 3; c++) {
+    f[i][c] += g[c];
+    f[j][c] -= g[c];
+  }
+  if (!vflag_either) return;
+  const double v[6] = {-r[0] * g[0], -r[1] * g[1], -r[2] * g[2], -r[0] * g[1], -r[0] * g[2], -r[1] * g[2]};
+  for (int c = 0; c < 6; c++) {
+    if (vflag_global) virial[c] += v[c];
+    if (!vflag_atom) continue;
+    vatom[i][c] += 0.5 * v[c];
+    vatom[j][c] += 0.5 * v[c];
+  }
+}
+
+void PairMLIAPUnified::finish()
+{
+  if (!potential) return;
+  std::string text;
+  const bool good = potential->report(text, failure);
+  agree(lmp, !good, 0, failure, "report at the end of the run");
+  if (comm->me == 0 && !text.empty()) utils::logmesg(lmp, text.back() == '\n' ? text : text + "\n");
+}
+
+double PairMLIAPUnified::memory_usage()
+{
+  const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
+  return Pair::memory_usage() + rows.bytes() + results + owners.capacity() * sizeof(int32_t);
+}
+
+}    // namespace lammps_mace

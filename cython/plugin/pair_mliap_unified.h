@@ -1,0 +1,56 @@
+// LAMMPS pair style `mliap unified`: neighbours to Python, energies and forces back, ghost rows exchanged in between.
+#ifndef LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
+#define LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
+
+#include "exchange.h"
+#include "pair_rows.h"
+#include "python_side.h"
+
+#include "pair.h"
+
+namespace lammps_mace {
+
+class PairMLIAPUnified : public LAMMPS_NS::Pair {
+ public:
+  explicit PairMLIAPUnified(LAMMPS_NS::LAMMPS *lmp);
+  ~PairMLIAPUnified() override;
+
+  void settings(int narg, char **arg) override;
+  void coeff(int narg, char **arg) override;
+  void init_style() override;
+  double init_one(int i, int j) override;
+  void compute(int eflag, int vflag) override;
+  void finish() override;
+  double memory_usage() override;
+
+  int pack_forward_comm(int n, int *list, double *buf, int, int *) override { return exchange.pack_forward(n, list, buf); }
+  void unpack_forward_comm(int n, int first, double *buf) override { exchange.unpack_forward(n, first, buf); }
+  int pack_reverse_comm(int n, int first, double *buf) override { return exchange.pack_reverse(n, first, buf); }
+  void unpack_reverse_comm(int n, int *list, double *buf) override { exchange.unpack_reverse(n, list, buf); }
+
+ private:
+  void allocate();
+  std::string check_settings(int narg, char **arg) const;
+  std::string check_coeff(int narg, char **arg) const;
+  void set_flags();
+
+  bool run_step();
+  void update_owners();
+  bool evaluate();
+  bool results_are_finite();
+  void add_results();
+  void add_pair(int i, int j, const double *r, const double *gradient);
+
+  std::unique_ptr<PythonPotential> potential;
+  std::vector<int> species_of_type;
+  PairRows rows;
+  std::vector<int32_t> owners;
+  std::vector<double> node_energies, pair_gradient;
+  lammps_mace_step step = {};
+  GhostExchange exchange;
+  Failure failure = {};
+};
+
+}    // namespace lammps_mace
+
+#endif

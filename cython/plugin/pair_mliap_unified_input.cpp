@@ -1,0 +1,119 @@
+// LAMMPS pair style `mliap unified`: pair_style, pair_coeff and what is checked before a run.
+#include "pair_mliap_unified.h"
+
+#include "agreement.h"
+
+#include "atom.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+
+namespace lammps_mace {
+
+void PairMLIAPUnified::settings(int narg, char **arg)
+{
+  const std::string refusal = check_settings(narg, arg);
+  if (!refusal.empty()) error->all(FLERR, refusal);
+
+  potential.reset();
+  species_of_type.clear();
+  potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
+  agree(lmp, !potential, 0, failure, "");
+  exchange.set_widths(potential->row_bytes);
+  comm_forward = comm_reverse = exchange.widest_in_doubles();    // pair hybrid reads these now, Comm at the next run
+}
+
+// What is wrong with a pair_style command, and what to write instead; empty if nothing is.
+std::string PairMLIAPUnified::check_settings(int narg, char **arg) const
+{
+  const std::string form = "write `pair_style mliap unified FILE.model`";
+  if (narg < 1 || std::strcmp(arg[0], "unified") != 0)
+    return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") + "' belongs to LAMMPS's own mliap, which "
+        "cannot take the place of `mliap unified` or share a hybrid line with it: write `pair_style none` before it";
+  if (narg < 2) return "pair_style mliap unified: no model file given: " + form;
+  if (narg > 3) return "pair_style mliap unified: " + std::to_string(narg) + " arguments, at most 3 are known: " + form + " 0";
+  if (narg == 3 && std::strcmp(arg[2], "0") != 0)
+    return "pair_style mliap unified: ghostneigh must be 0, got '" + std::string(arg[2]) +
+        "': ranks exchange the features of ghost atoms, neighbours of ghosts are not needed: " + form + " 0";
+  if (std::strcmp(update->unit_style, "metal") != 0)
+    return "pair_style mliap unified: needs `units metal` (eV, Angstrom), got `units " + std::string(update->unit_style) +
+        "`: write `units metal` at the top of the input and convert its numbers";
+  return "";
+}
+
+void PairMLIAPUnified::coeff(int narg, char **arg)
+{
+  const std::string refusal = check_coeff(narg, arg);
+  if (!refusal.empty()) error->all(FLERR, refusal);
+
+  std::vector<const char *> elements(arg + 2, arg + narg);
+  for (auto &element : elements)
+    if (std::strcmp(element, "NULL") == 0) element = nullptr;
+  const bool good = potential->set_elements(elements, species_of_type, failure);
+  agree(lmp, !good, 0, failure, "");
+  set_flags();
+}
+
+std::string PairMLIAPUnified::check_coeff(int narg, char **arg) const
+{
+  const std::string types = std::to_string(atom->ntypes);
+  const std::string form = "write `pair_coeff * * El1 El2 ...` with one element, or NULL, for each of the " + types + " atom types";
+  if (!potential) return "pair_coeff: pair_style mliap unified has not read a model yet";
+  if (narg < 2 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0)
+    return "pair_coeff: mliap unified sets all atom types at once: " + form;
+  if (narg != 2 + atom->ntypes)
+    return "pair_coeff: " + std::to_string(narg - 2) + " elements for " + types + " atom types: " + form;
+  const auto nulls = std::count_if(arg + 2, arg + narg, [](const char *a) { return std::strcmp(a, "NULL") == 0; });
+  if (nulls == atom->ntypes) return "pair_coeff: every atom type is NULL, the model would compute nothing: " + form;
+  if (nulls && !utils::strmatch(force->pair_style, "^hybrid"))
+    return "pair_coeff: NULL leaves an atom type to another pair style: write `pair_style hybrid mliap unified FILE.model ...` "
+           "with a style for that type";
+  return "";
+}
+
+void PairMLIAPUnified::allocate()
+{
+  const int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "pair:setflag");
+  memory->create(cutsq, n, n, "pair:cutsq");
+  allocated = 1;
+}
+
+void PairMLIAPUnified::set_flags()
+{
+  if (!allocated) allocate();
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = species_of_type[i - 1] >= 0 && species_of_type[j - 1] >= 0;
+}
+
+void PairMLIAPUnified::init_style()
+{
+  if (!force->newton_pair)
+    error->all(FLERR, "pair_style mliap unified: needs `newton on`, got `newton off`: add `newton on` before the box is created");
+  if (!atom->tag_enable)
+    error->all(FLERR, "pair_style mliap unified: needs atom IDs: remove `atom_modify id no`");
+  if (atom->molecular != Atom::ATOMIC)
+    for (int k = 1; k <= 3; k++)
+      if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
+        error->all(FLERR, "pair_style mliap unified: special_bonds drops pairs of bonded atoms, which the model needs: "
+                          "add `special_bonds lj/coul 1.0 1.0 1.0`");
+  owners.clear();
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+double PairMLIAPUnified::init_one(int, int)
+{
+  return potential->cutoff_angstrom;
+}
+
+}    // namespace lammps_mace

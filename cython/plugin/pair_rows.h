@@ -1,0 +1,35 @@
+// LAMMPS's neighbour list as flat arrays: rows of pairs (CSR), filtered by the cutoff. Linear in the pairs.
+#ifndef LAMMPS_MACE_PAIR_ROWS_H
+#define LAMMPS_MACE_PAIR_ROWS_H
+
+#include <cstdint>
+#include <vector>
+
+namespace LAMMPS_NS {
+class Atom;
+class NeighList;
+}    // namespace LAMMPS_NS
+
+namespace lammps_mace {
+
+struct PairRows {
+  std::vector<int32_t> species;    // [n_total]
+  std::vector<int64_t> tags;       // [n_total]
+  std::vector<int64_t> offsets;    // [n_local + 1]
+  std::vector<int32_t> senders;    // [n_pairs]
+  std::vector<double> vectors;     // [n_pairs][3], x_j - x_i
+
+  // species_of_type[t - 1] of atom type t.
+  void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type,
+            double cutoff);
+  double bytes() const;
+
+ private:
+  void fill_atoms(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type);
+  void count_pairs(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, double cutoff);
+  void fill_pairs(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, double cutoff);
+};
+
+}    // namespace lammps_mace
+
+#endif

@@ -1,0 +1,84 @@
+// Registers pair style `mliap` after comparing LAMMPS's version with ours.
+//
+// A C++ plugin is bound to the class layouts it was compiled with. Until the versions are known to agree, this file
+// uses the C library interface only, found at run time: it works in any LAMMPS.
+#include "registration.h"
+
+#include <dlfcn.h>
+#include <exceptions.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+namespace lammps_mace {
+namespace {
+
+  // As LAMMPS's developer guide documents it.
+  struct Plugin {
+    const char *version, *style, *name, *info, *author;
+    Creator creator;
+    void *handle;
+  };
+  using Register = void (*)(Plugin *, void *);
+
+#define STRING(x) #x
+#define QUOTED(x) STRING(x)
+  // Volatile: kept as one string in the binary, read when the plugin is loaded.
+  volatile const char built_for[] = "LAMMPS_MACE_BUILT_FOR=" QUOTED(LAMMPS_MACE_LAMMPS_VERSION);
+  char version_text[32];
+
+  int built_version()
+  {
+    char digits[9] = {};
+    for (int i = 0; i < 8; i++) digits[i] = built_for[sizeof "LAMMPS_MACE_BUILT_FOR=" - 1 + i];
+    return std::atoi(digits);
+  }
+
+  // 20250722 -> "22 Jul 2025", the way LAMMPS writes its versions.
+  std::string as_date(int version)
+  {
+    static const char *months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const int month = version / 100 % 100;
+    if (month < 1 || month > 12) return "of unknown version";
+    return std::to_string(version % 100) + " " + months[month - 1] + " " + std::to_string(version / 10000);
+  }
+
+  template <typename Function> Function library(const char *name)
+  {
+    return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+  }
+
+  int running_version(void *lmp)
+  {
+    const auto version = library<int (*)(void *)>("lammps_version");
+    return version ? version(lmp) : 0;
+  }
+
+  // Creator for a LAMMPS we must not touch. lammps_error prints and returns, hence the throw: LAMMPS's own exception ends
+  // the run on every rank, and code that does not know it still sees a std::exception.
+  void *refuse(void *lmp)
+  {
+    const std::string text = "pair_style mliap: the lammps-mace plugin was built for LAMMPS " +
+        as_date(built_version()) + ", this is LAMMPS " + as_date(running_version(lmp)) +
+        ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or remove its folder from "
+        "LAMMPS_PLUGIN_PATH to get LAMMPS's own mliap back";
+    constexpr int error_on_all_ranks = 2;    // LMP_ERROR_ALL
+    if (const auto error = library<void (*)(void *, int, const char *)>("lammps_error"))
+      error(lmp, error_on_all_ranks, text.c_str());
+    throw LAMMPS_NS::LAMMPSException(text);
+  }
+
+}    // namespace
+
+void register_styles(void *lmp, void *handle, void *regfunc)
+{
+  const bool same = running_version(lmp) == built_version();
+  std::strncpy(version_text, as_date(built_version()).c_str(), sizeof version_text - 1);
+  Plugin plugin{version_text, "pair", "mliap", "JAX MACE potentials", "lammps-mace", same ? create_pair : refuse, handle};
+  if (same) take_over_builtin(lmp);
+  reinterpret_cast<Register>(regfunc)(&plugin, lmp);
+  if (same) put_in_place(lmp);
+}
+
+}    // namespace lammps_mace

@@ -1,0 +1,109 @@
+"""Classical potentials in NumPy with the interface of lammps_mace.coupling.potential.Potential."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+
+
+class Potential:
+    """Lennard-Jones (shifted), or a two-hop potential that needs ghost features; read from a JSON file.
+
+    Keys: cutoff, epsilon, sigma, elements, hops (1 or 2), dtype, pad (extra exchanged columns),
+    fault ({"kind", "rank", "step"}), report.
+    """
+
+    def __init__(self, path, comm, units):
+        from mpi4py import MPI
+
+        with open(path) as file:
+            self.parameters = {"epsilon": 0.0104, "sigma": 3.4, "elements": ["Ar", "Ne"], "hops": 1,
+                               "dtype": "float64", "pad": 0, "fault": {}, **json.load(file)}
+        self.comm = MPI.Comm.f2py(comm)
+        self.cutoff_angstrom = self.parameters["cutoff"]
+        self.dtype = np.dtype(self.parameters["dtype"])
+        self.width = 1 + self.parameters["pad"]
+        hops = self.parameters["hops"]
+        self.exchange_row_bytes = (self.width * self.dtype.itemsize,) * (hops - 1)
+        self.steps = 0
+        self.fault("create")
+
+    def set_elements(self, names):
+        self.fault("elements")
+        known = self.parameters["elements"]
+        for name in names:
+            if name is not None and name not in known:
+                raise ValueError(f"element {name} is not in the model, which knows {', '.join(known)}")
+        return [-1 if name is None else known.index(name) for name in names]
+
+    def report(self):
+        self.fault("report")
+        return self.parameters.get("report", "")
+
+    def fault(self, kind):
+        """Fail as the file asks, on one rank, at one call of compute."""
+        fault = self.parameters["fault"]
+        here = fault.get("rank", self.comm.rank) == self.comm.rank
+        if fault.get("kind") == kind and here and self.steps >= fault.get("step", 0):
+            raise RuntimeError(f"deliberate fault in {kind}")
+
+    def compute(self, step):
+        self.steps += 1
+        self.fault("compute")
+        fault = self.parameters["fault"]
+        here = fault.get("rank", 0) == self.comm.rank and self.steps >= fault.get("step", 0)
+        if here and fault.get("kind") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if here and fault.get("kind") == "sleep":
+            time.sleep(1000)
+        energy = (self.two_hops if self.exchange_row_bytes else self.one_hop)(step)
+        if here and fault.get("kind") == "nan":
+            step.pair_gradient[len(step.senders) // 2] = np.nan
+        if here and fault.get("kind") == "nan energy":
+            step.node_energies[:] = np.inf
+        if here and fault.get("kind") == "forget":
+            step.pair_gradient[:] = np.nan
+        return energy
+
+    def phi(self, vectors):
+        """Lennard-Jones energy of each pair, zero at the cutoff, and its derivative by distance / distance."""
+        r2 = (vectors**2).sum(1)
+        sigma2 = self.parameters["sigma"] ** 2
+        cut6 = (sigma2 / self.cutoff_angstrom**2) ** 3
+        s6 = (sigma2 / r2) ** 3
+        four = 4 * self.parameters["epsilon"]
+        return four * (s6**2 - s6 - cut6**2 + cut6), four * (6 * s6 - 12 * s6**2) / r2
+
+    def one_hop(self, step):
+        energy, slope = self.phi(step.vectors)
+        centres = np.repeat(np.arange(step.n_local), np.diff(step.offsets))
+        step.node_energies[:] = np.bincount(centres, energy / 2, step.n_local)
+        step.pair_gradient[:] = 0.5 * slope[:, None] * step.vectors
+        return step.node_energies.sum()
+
+    def two_hops(self, step):
+        """E_i = sum_j phi_ij s_j with s_j = sum_k phi_jk: s of a ghost comes from its owner."""
+        energy, slope = self.phi(step.vectors)
+        centres = np.repeat(np.arange(step.n_local), np.diff(step.offsets))
+        rows = np.zeros((step.n_total, self.width), self.dtype)
+        rows[: step.n_local] = np.bincount(centres, energy, step.n_local)[:, None]
+        self.fault("before exchange")
+        if step.owners is not None:
+            rows = rows[step.owners]
+        else:
+            step.forward_exchange(rows[:, :-1] if self.parameters["fault"].get("kind") == "width" else rows)
+        self.fault("between exchanges")
+        s = rows[:, -1].astype(float)
+        step.node_energies[:] = np.bincount(centres, energy * s[step.senders], step.n_local)
+        adjoint = np.zeros((step.n_total, self.width), self.dtype)
+        adjoint[:] = np.bincount(step.senders, energy, step.n_total)[:, None]
+        if step.owners is not None:
+            adjoint = np.bincount(step.owners, adjoint[:, -1], step.n_total)[:, None]
+        elif self.parameters["fault"].get("kind") != "skip":
+            step.reverse_exchange(adjoint)
+            assert not adjoint[step.n_local :].any()
+        weight = s[step.senders] + adjoint[centres, -1]
+        step.pair_gradient[:] = (weight * slope)[:, None] * step.vectors
+        return step.node_energies.sum()

@@ -1,0 +1,128 @@
+"""Fixtures that run the real ``lmp`` under the real ``mpirun`` of this environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+# 500 atoms of a Lennard-Jones solid, shaken so that no force is zero.
+ARGON = """
+units metal
+boundary p p p
+lattice fcc 5.4
+region box block 0 5 0 5 0 5
+create_box 1 box
+create_atoms 1 box
+mass 1 39.95
+displace_atoms all random 0.15 0.15 0.15 4711
+"""
+
+
+@dataclass(frozen=True)
+class LammpsRun:
+    """What one run of LAMMPS left behind."""
+
+    returncode: int
+    out: str  # stdout and stderr
+    log: str  # log.lammps, "" where none was written
+    folder: Path
+
+    def thermo(self) -> list[dict[str, float]]:
+        """Return the rows of every thermo table in the log."""
+        rows = []
+        for table in re.findall(r"^ *(Step .*?)^Loop time", self.log, re.MULTILINE | re.DOTALL):
+            lines = [line for line in table.splitlines() if not line.startswith("WARNING")]
+            names = lines[0].split()
+            rows += [dict(zip(names, map(float, line.split()), strict=True)) for line in lines[1:]]
+        return rows
+
+    def dump(self, name: str = "dump.txt") -> list[dict[str, float]]:
+        """Return the atoms of the last snapshot of a text dump, sorted by ID."""
+        head, _, table = (self.folder / name).read_text().rpartition("ITEM: ATOMS ")
+        assert head
+        names, *lines = table.splitlines()
+        atoms = [
+            dict(zip(names.split(), map(float, line.split()), strict=True)) for line in lines
+        ]
+        return sorted(atoms, key=lambda atom: atom["id"])
+
+
+def run_command(
+    command: list[str], folder: Path, env: dict[str, str] | None = None, timeout: float = 120
+) -> tuple[int, str]:
+    """Return status and output; on a timeout the whole process group is killed and the test fails."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **(env or {})}
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        out, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, _ = process.communicate()
+        pytest.fail(f"{' '.join(command)} took longer than {timeout} s:\n{out[-5000:]}")
+    return process.returncode, out
+
+
+@pytest.fixture
+def run_lammps(tmp_path: Path):
+    """Return a function that runs an input script: run_lammps(script, ranks=1, env=None, timeout=120)."""
+
+    def run(
+        script: str,
+        ranks: int = 1,
+        env: dict[str, str] | None = None,
+        timeout: float = 120,
+        arguments: tuple[str, ...] = (),
+    ) -> LammpsRun:
+        (tmp_path / "in.test").write_text(script)
+        (tmp_path / "log.lammps").unlink(missing_ok=True)
+        command = [str(SCRIPTS / "lmp"), "-in", "in.test", *arguments]
+        if ranks > 1:
+            command = [str(SCRIPTS / "mpirun"), "-np", str(ranks), *command]
+        returncode, out = run_command(command, tmp_path, env, timeout)
+        log = tmp_path / "log.lammps"
+        return LammpsRun(returncode, out, log.read_text() if log.is_file() else "", tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def argon() -> str:
+    """Return the start of an input script: a shaken Lennard-Jones crystal of 500 atoms."""
+    return ARGON
+
+
+@pytest.fixture
+def classical(tmp_path: Path):
+    """Return a function that writes a classical potential file and the environment that makes our plugin read it.
+
+    The bridge then calls classical/potential.py (Lennard-Jones in NumPy) instead of MACE: a known
+    truth behind the real plugin, the real bridge and the real LAMMPS.
+    """
+
+    def write(name: str = "lj.model", **parameters) -> dict[str, str]:
+        (tmp_path / name).write_text(json.dumps(parameters))
+        paths = [str(HERE / "classical"), os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+    return write
