@@ -37,11 +37,11 @@ namespace {
     if (path.empty())
       return set_reason(failure, "Python " + environment("LAMMPS_MACE_PYTHON") +
                                      " has no shared libpython, so it cannot be started inside LAMMPS: run the input with "
-                                     "`lammps-mace run -n RANKS -in FILE`, which starts LAMMPS inside Python"),
+                                     "`lammps-mace run -n RANKS FILE`, which starts LAMMPS inside Python"),
              false;
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return true;
     return set_reason(failure, "cannot load the Python library " + path + ": " + link_error() +
-                                   "; run the input with `lammps-mace run -n RANKS -in FILE`"),
+                                   "; run the input with `lammps-mace run -n RANKS FILE`"),
            false;
   }
 
