@@ -20,19 +20,17 @@ from lammps_mace.model.linear import Blocks, Linear, irrep_order, split
 
 
 class EdgeInputs(NamedTuple):
-    """What a layer needs to know of the pairs, sorted by receiver.
+    """What a layer needs to know of the pairs.
 
     Attributes:
         radial: [n_edges, num_rbf] radial basis.
         spherical: [n_edges, (l_max+1)^2] spherical harmonics.
-        senders: int32 [n_edges], rows of the sent features.
         receivers: int32 [n_edges], rows of the receiving atoms.
         mask: bool [n_edges] or None, False for padding.
     """
 
     radial: jax.Array
     spherical: jax.Array
-    senders: jax.Array
     receivers: jax.Array
     mask: jax.Array | None = None
 
@@ -88,14 +86,14 @@ def convolve(
     """Sum the messages of all neighbours: A_i = sum_j w_ij (h_j x Y_ij), path by path.
 
     Args:
-        sent: [n_senders, dim, channels] features h in ``source``.
+        sent: [n_edges, dim, channels] features h in ``source`` of the sender of each edge.
         weights: [n_edges, n_paths, channels] radial weights w.
         n_receivers: rows of the result.
 
     Returns:
         target irrep -> [n_receivers, 2l+1, channels * paths to it], the path index fastest.
     """
-    h = split(sent[edges.senders], source)
+    h = split(sent, source)
     out: dict[e3nn.Irrep, list[jax.Array]] = {}
     for index, path in enumerate(paths):
         y = edges.spherical[:, path.degree**2 : (path.degree + 1) ** 2]

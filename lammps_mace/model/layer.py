@@ -172,9 +172,9 @@ class MaceLayer(nn.Module):
 
         Args:
             latent: [n, source dim, channels], features of the receiving atoms.
-            sent: [n_senders, source dim, channels], from :meth:`send`.
+            sent: [n_edges, source dim, channels], what the sender of each edge has sent.
             species: int [n], of the receiving atoms.
-            edges: receivers index ``latent``, senders index ``sent``.
+            edges: the receivers index ``latent``.
 
         Returns:
             [n, target dim, channels] and [n, num_heads, n_outputs].
@@ -211,9 +211,9 @@ class MaceLayer(nn.Module):
         edges = EdgeInputs(
             graph.edges.features["radial_embedding"],
             graph.edges.features["spherical_embedding"],
-            graph.senders,
             graph.receivers,
             graph.edges.mask,
         )
-        new, outputs = self.update(latent, self.send(latent), graph.nodes.species, edges)
+        sent = self.send(latent)[graph.senders]
+        new, outputs = self.update(latent, sent, graph.nodes.species, edges)
         return graph.with_node_features(latent=new, outputs=outputs)

@@ -1,0 +1,83 @@
+"""Neighbors: one rank's atoms and pairs as LAMMPS knows them; Prediction: what goes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The pairs of one rank, grouped by the atom in their centre.
+
+    In one domain ghosts are images of local atoms and ``senders`` names the local rows, so that
+    n_total == n_local; otherwise rows n_local.. are copies of atoms, mostly of other ranks.
+
+    Attributes:
+        species: int32 [n_total], index into the model's elements; -1 is not part of the model.
+        offsets: int64 [n_local + 1]; the pairs of row i are offsets[i]:offsets[i+1].
+        senders: int32 [n_pairs], row of the neighbour.
+        vectors: float64 [n_pairs, 3], r_neighbour - r_centre, Å.
+        one_domain: no exchange is needed.
+    """
+
+    species: np.ndarray
+    offsets: np.ndarray
+    senders: np.ndarray
+    vectors: np.ndarray
+    one_domain: bool
+
+    @property
+    def n_local(self) -> int:
+        """Atoms that this rank owns."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_total(self) -> int:
+        """Own atoms and ghosts."""
+        return len(self.species)
+
+    @property
+    def n_pairs(self) -> int:
+        """Directed pairs."""
+        return len(self.senders)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says about one rank's atoms.
+
+    Attributes:
+        node_energies: float64 [n_local], eV; exactly 0 for atoms that are not part of the model.
+        pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å.
+    """
+
+    node_energies: np.ndarray
+    pair_gradient: np.ndarray
+
+    @property
+    def energy(self) -> float:
+        """Energy of this rank's atoms, eV."""
+        return float(self.node_energies.sum())
+
+
+class Exchange(Protocol):
+    """Copies rows between the owners of atoms and the ranks that see them as ghosts."""
+
+    def forward_exchange(self, rows: np.ndarray) -> None:
+        """Fill the ghost rows of [n_total, width] from their owners, in place."""
+
+    def reverse_exchange(self, rows: np.ndarray) -> None:
+        """Add the ghost rows of [n_total, width] into their owners and zero them, in place."""
+
+
+class NoExchange:
+    """One domain: there is nobody to exchange with."""
+
+    def forward_exchange(self, rows: np.ndarray) -> None:
+        """Do nothing."""
+
+    def reverse_exchange(self, rows: np.ndarray) -> None:
+        """Do nothing."""

@@ -1,0 +1,114 @@
+"""Potential: one pair style of one rank; what the plugin's bridge creates and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lammps_mace.coupling.neighbors import Neighbors
+from lammps_mace.modelfile import Model, load_model
+from lammps_mace.runtime import find_rank, start_jax
+
+if TYPE_CHECKING:
+    from lammps_mace._bridge import Step
+
+UNITS = ("metal",)
+
+
+class Potential:
+    """A model in LAMMPS.
+
+    Args:
+        path: X.model.
+        comm: Fortran handle of LAMMPS's communicator; None without MPI.
+        units: LAMMPS's unit style.
+
+    Raises:
+        ValueError: the model file or the units cannot be used.
+    """
+
+    def __init__(self, path: str, comm: int | None, units: str) -> None:
+        if units not in UNITS:
+            raise ValueError(f"units {units!r} are not supported; use 'units metal'")
+        self.model = load_model(path)
+        _refuse_unsupported(self.model)
+        self._rank, self._comm = find_rank(comm)
+        self._device = start_jax(self._rank)
+        # Not at the top: the engine imports JAX, which must be configured first.
+        import jax
+
+        from lammps_mace.engine import Engine
+
+        with jax.default_device(self._device):
+            self.engine = Engine(self.model)
+
+    @property
+    def cutoff_angstrom(self) -> float:
+        """Pairs farther apart than this do not interact, Å."""
+        return self.model.dataset_info.graph_cutoff_angstrom
+
+    @property
+    def exchange_row_bytes(self) -> tuple[int, ...]:
+        """Bytes per atom of each forward exchange of a step, in order."""
+        return tuple(width * self.engine.dtype.itemsize for width in self.engine.exchange_widths)
+
+    def set_elements(self, names: Sequence[str | None]) -> list[int]:
+        """Return the species of each LAMMPS type, -1 for NULL.
+
+        Raises:
+            ValueError: an element that the model (or its head) does not know.
+        """
+        info = self.model.dataset_info
+        energies = info.atomic_energies(self.model.head)
+        known = [
+            symbol
+            for symbol, number in zip(info.elements, info.atomic_numbers, strict=True)
+            if number in energies
+        ]
+        for name in names:
+            if name is not None and name not in known:
+                raise ValueError(
+                    f"pair_coeff: the model has no element {name!r}; it knows {' '.join(known)} "
+                    "(and NULL for types that it must not see)"
+                )
+        return [-1 if name is None else info.elements.index(name) for name in names]
+
+    def compute(self, step: Step) -> float:
+        """Evaluate one step into ``step``; return the energy of this rank's atoms, eV."""
+        import jax
+
+        with jax.default_device(self._device):
+            prediction = self.engine.evaluate(_neighbors(step), step)
+        step.node_energies[:] = prediction.node_energies
+        step.pair_gradient[:] = prediction.pair_gradient
+        return prediction.energy
+
+    def report(self) -> str:
+        """Return the text for the end of the log; every rank calls this together."""
+        most = self.engine.compilations
+        if self._comm is not None:
+            every = self._comm.allgather(most)
+            most = {name: max(one[name] for one in every) for name in most}
+        counts = ", ".join(f"{name} {count}" for name, count in most.items())
+        return f"lammps-mace: compilations (most of any rank): {counts}"
+
+
+def _neighbors(step: Step) -> Neighbors:
+    alone = step.owners is not None
+    return Neighbors(
+        species=step.species[: step.n_local] if alone else step.species,
+        offsets=step.offsets,
+        senders=step.owners[step.senders] if alone else step.senders,
+        vectors=np.asarray(step.vectors),
+        one_domain=alone,
+    )
+
+
+def _refuse_unsupported(model: Model) -> None:
+    if model.config.use_coulomb_term:
+        raise ValueError(
+            "use_coulomb_term: models with a Coulomb term do not run in LAMMPS yet; "
+            "evaluate them in one process"
+        )
