@@ -1,0 +1,48 @@
+"""The command `lammps-mace`: one module of lammps_mace.commands per sub-command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from lammps_mace import __version__
+
+COMMANDS = {
+    "info": "show what a model file holds",
+    "run": "run a LAMMPS input with LAMMPS hosted inside Python",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command and return the exit status: 0, or 2 for input that cannot be used."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["run"]:
+        # LAMMPS's own options follow: they are not ours to parse.
+        from lammps_mace.coupling import host
+
+        return host.main(arguments[1:])
+    parser = _parser(arguments[:1])
+    options = parser.parse_args(arguments)
+    try:
+        return importlib.import_module(f"lammps_mace.commands.{options.command}").run(options)
+    except (ValueError, OSError) as error:
+        print(f"lammps-mace {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lammps-mace", description="MACE potentials in LAMMPS")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        # Only the chosen one is imported: some need JAX, which takes a second to start.
+        if name in chosen and name != "run":
+            importlib.import_module(f"lammps_mace.commands.{name}").add_arguments(command)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
