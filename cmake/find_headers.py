@@ -8,7 +8,9 @@ from pathlib import Path
 def located(package: str, end: str) -> Path:
     """Return the file of a package whose path ends so."""
     files = metadata.files(package) or []
-    matches = [Path(str(file.locate())).resolve() for file in files if file.as_posix().endswith(end)]
+    matches = [
+        Path(str(file.locate())).resolve() for file in files if file.as_posix().endswith(end)
+    ]
     if not matches:
         raise SystemExit(f"package {package} has no file {end}")
     return matches[0]

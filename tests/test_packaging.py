@@ -1,4 +1,4 @@
-"""What is installed: the hook LAMMPS calls, the compiled files, their names, and the promises of pyproject.toml."""
+"""What is installed: the hook LAMMPS calls, the compiled files and the names in them."""
 
 import ast
 import importlib.machinery
@@ -49,7 +49,9 @@ def test_package_imports_nothing_heavy():
     assert not set(run.stdout.split()) & {"lammps", "jax", "torch", "ase"}
 
 
-@pytest.mark.parametrize("spec", [None, importlib.machinery.ModuleSpec("x", None, origin="/no/x.so")])
+@pytest.mark.parametrize(
+    "spec", [None, importlib.machinery.ModuleSpec("x", None, origin="/no/x.so")]
+)
 def test_hook_warns_and_never_raises(monkeypatch, capsys, spec):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     assert hook.plugin_folder() == ""

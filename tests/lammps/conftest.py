@@ -52,16 +52,14 @@ class LammpsRun:
         head, _, table = (self.folder / name).read_text().rpartition("ITEM: ATOMS ")
         assert head
         names, *lines = table.splitlines()
-        atoms = [
-            dict(zip(names.split(), map(float, line.split()), strict=True)) for line in lines
-        ]
+        atoms = [dict(zip(names.split(), map(float, line.split()), strict=True)) for line in lines]
         return sorted(atoms, key=lambda atom: atom["id"])
 
 
 def run_command(
     command: list[str], folder: Path, env: dict[str, str] | None = None, timeout: float = 120
 ) -> tuple[int, str]:
-    """Return status and output; on a timeout the whole process group is killed and the test fails."""
+    """Return status and output; a timeout kills the whole process group and fails the test."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **(env or {})}
     process = subprocess.Popen(
         command,
@@ -85,7 +83,7 @@ def run_command(
 
 @pytest.fixture
 def run_lammps(tmp_path: Path):
-    """Return a function that runs an input script: run_lammps(script, ranks=1, env=None, timeout=120)."""
+    """Return a function that runs an input script on so many ranks."""
 
     def run(
         script: str,
@@ -115,7 +113,7 @@ def argon() -> str:
 
 @pytest.fixture
 def classical(tmp_path: Path):
-    """Return a function that writes a classical potential file and the environment that makes our plugin read it.
+    """Return a function that writes a classical potential and returns the environment to use it.
 
     The bridge then calls classical/potential.py (Lennard-Jones in NumPy) instead of MACE: a known
     truth behind the real plugin, the real bridge and the real LAMMPS.

@@ -98,7 +98,7 @@ def test_bad_switch(start):
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    ("arguments", "words"),
     [
         (["-n", "0", "in.x"], "-n needs a number of ranks, at least 1, got 0"),
         (["-n"], "-n needs a number of ranks, at least 1, got nothing"),

@@ -1,4 +1,4 @@
-"""What a user reads when an input script, or an installation, is wrong: a reason and a remedy, never a hang."""
+"""What a user reads when an input script or an installation is wrong: a reason and a remedy."""
 
 import os
 import sys

@@ -50,7 +50,7 @@ def test_exception_on_every_rank_is_told_once(run_lammps, classical, argon, rank
 
 
 @pytest.mark.parametrize(
-    "kind, words",
+    ("kind", "words"),
     [
         ("nan", ["non-finite force between atom IDs ", "Angstrom apart"]),
         ("nan energy", ["non-finite energy of atom ID "]),
@@ -66,7 +66,7 @@ def test_non_finite_results_name_the_atom(run_lammps, classical, argon, kind, wo
 
 
 @pytest.mark.parametrize(
-    "kind, words",
+    ("kind", "words"),
     [
         ("width", ["forward exchange 1 has rows of 0 bytes, declared were 8"]),
         ("skip", ["before it had done every exchange"]),
@@ -108,9 +108,11 @@ def test_partitions_have_their_own_communicator(run_lammps, classical, argon):
 
 
 def test_interrupt_ends_the_run(classical, argon, tmp_path):
-    """Ctrl-C reaches every process of the terminal's group; the embedded Python must not swallow it."""
+    """Ctrl-C reaches the whole process group; the embedded Python must not swallow it."""
     env = {**os.environ, **classical(cutoff=5.0, hops=2)}
-    (tmp_path / "in.test").write_text(argon + STYLE + COEFF + "thermo_modify flush yes\n" + RUN.replace("run 100", "run 1000000"))
+    (tmp_path / "in.test").write_text(
+        argon + STYLE + COEFF + "thermo_modify flush yes\n" + RUN.replace("run 100", "run 1000000")
+    )
     scripts = sysconfig.get_path("scripts")
     command = [f"{scripts}/mpirun", "-np", "2", f"{scripts}/lmp", "-in", "in.test"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -1,4 +1,4 @@
-"""The pair style with a known potential behind it, against LAMMPS's own lj/cut and its numerical derivatives."""
+"""The pair style with a known potential behind it, against lj/cut and numerical derivatives."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ SYSTEMS = {"tiny": TINY, "triclinic": TRICLINIC, "corner": CORNER}
 
 @pytest.fixture
 def prepare(run_lammps):
-    """Return a function that makes atoms on one rank, and a script that reads them with the same IDs on any number."""
+    """Return a function that makes atoms on one rank, for a script that keeps their IDs."""
 
     def make(script):
         made = run_lammps(script + "write_data start.data\n")
@@ -133,11 +133,15 @@ def test_hybrid_leaves_null_types_to_the_other_style(run_lammps, prepare, classi
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_hybrid_overlay_and_scaled_add_up(run_lammps, prepare, classical, argon, ranks):
     start = prepare(argon)
-    overlay = f"pair_style hybrid/overlay mliap unified lj.model lj/cut {CUTOFF}\npair_modify shift yes\n"
+    overlay = (
+        f"pair_style hybrid/overlay mliap unified lj.model lj/cut {CUTOFF}\npair_modify shift yes\n"
+    )
     overlay += "pair_coeff * * mliap Ar\npair_coeff * * lj/cut 0.0104 3.4\n"
     atoms, thermo = results(run_lammps(start + LJ + OUTPUT + "run 0\n"))
     doubled = 2 * atoms, {name: 2 * value for name, value in thermo.items()}
-    ours = results(run_lammps(start + overlay + OUTPUT + "run 0\n", ranks, classical(cutoff=CUTOFF)))
+    ours = results(
+        run_lammps(start + overlay + OUTPUT + "run 0\n", ranks, classical(cutoff=CUTOFF))
+    )
     assert_same(ours, doubled)
 
 
@@ -169,12 +173,14 @@ def test_two_hop_forces_and_virial_are_derivatives(run_lammps, prepare, classica
 
 
 @pytest.mark.parametrize("layout", ["", "comm_style tiled\nbalance 1.0 rcb\n"])
-@pytest.mark.parametrize("dtype, pad, tolerance", [("float64", 0, RELATIVE), ("float32", 2, 1e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "pad", "tolerance"), [("float64", 0, RELATIVE), ("float32", 2, 1e-5)]
+)
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_exchange_gives_what_one_rank_gives(
     run_lammps, prepare, classical, argon, layout, dtype, pad, tolerance, ranks
 ):
-    """One rank maps ghosts to owners, several ranks exchange; float32 rows of odd width fill half a double."""
+    """One rank maps ghosts to owners, several exchange; odd float32 rows half fill a double."""
     start = prepare(argon)
     script = start + layout + MLIAP + OUTPUT + "run 0\n"
     env = classical(**TWO_HOPS)

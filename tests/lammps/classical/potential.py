@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Potential:
-    """Lennard-Jones (shifted), or a two-hop potential that needs ghost features; read from a JSON file.
+    """Lennard-Jones, or a two-hop potential that needs ghost features; read from a JSON file.
 
     Keys: cutoff, epsilon, sigma, elements, hops (1 or 2), dtype, pad (extra exchanged columns),
     fault ({"kind", "rank", "step"}), report.
@@ -19,8 +19,16 @@ class Potential:
         from mpi4py import MPI
 
         with open(path) as file:
-            self.parameters = {"epsilon": 0.0104, "sigma": 3.4, "elements": ["Ar", "Ne"], "hops": 1,
-                               "dtype": "float64", "pad": 0, "fault": {}, **json.load(file)}
+            self.parameters = {
+                "epsilon": 0.0104,
+                "sigma": 3.4,
+                "elements": ["Ar", "Ne"],
+                "hops": 1,
+                "dtype": "float64",
+                "pad": 0,
+                "fault": {},
+                **json.load(file),
+            }
         self.comm = MPI.Comm.f2py(comm)
         self.cutoff_angstrom = self.parameters["cutoff"]
         self.dtype = np.dtype(self.parameters["dtype"])
@@ -35,7 +43,9 @@ class Potential:
         known = self.parameters["elements"]
         for name in names:
             if name is not None and name not in known:
-                raise ValueError(f"element {name} is not in the model, which knows {', '.join(known)}")
+                raise ValueError(
+                    f"element {name} is not in the model, which knows {', '.join(known)}"
+                )
         return [-1 if name is None else known.index(name) for name in names]
 
     def report(self):
@@ -68,7 +78,7 @@ class Potential:
         return energy
 
     def phi(self, vectors):
-        """Lennard-Jones energy of each pair, zero at the cutoff, and its derivative by distance / distance."""
+        """Return each pair's energy, zero at the cutoff, and its derivative over the distance."""
         r2 = (vectors**2).sum(1)
         sigma2 = self.parameters["sigma"] ** 2
         cut6 = (sigma2 / self.cutoff_angstrom**2) ** 3
@@ -93,7 +103,9 @@ class Potential:
         if step.owners is not None:
             rows = rows[step.owners]
         else:
-            step.forward_exchange(rows[:, :-1] if self.parameters["fault"].get("kind") == "width" else rows)
+            step.forward_exchange(
+                rows[:, :-1] if self.parameters["fault"].get("kind") == "width" else rows
+            )
         self.fault("between exchanges")
         s = rows[:, -1].astype(float)
         step.node_energies[:] = np.bincount(centres, energy * s[step.senders], step.n_local)
