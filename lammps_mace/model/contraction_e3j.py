@@ -24,7 +24,7 @@ from lammps_mace.model.power_basis import (
     power_basis,
 )
 
-# Above this bound (only l_max 4 with correlation 4) the tables of the polynomial would cost more
+# Above this bound (such as l_max 4 with correlation 4) the tables of the polynomial would cost more
 # memory than the powers themselves; of the bound about a tenth is used.
 _MAX_COEFFICIENTS = 200_000_000
 
