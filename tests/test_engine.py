@@ -1,0 +1,123 @@
+"""The engine against the network it cuts in pieces, and against finite differences."""
+
+import numpy as np
+import pytest
+from small import energy_and_gradient, make_model, make_structure
+
+from lammps_mace.capacity import CHUNK_ATOMS, Capacity, needed
+from lammps_mace.coupling.neighbors import Neighbors, NoExchange
+from lammps_mace.engine import Engine
+
+EXACT = 1e-12  # relative, float64: the same sums in another order
+FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
+
+
+def neighbors_of(structure) -> Neighbors:
+    n = len(structure.species)
+    return Neighbors(
+        species=structure.species,
+        offsets=np.searchsorted(structure.centres, np.arange(n + 1)),
+        senders=structure.neighbours.astype(np.int32),
+        vectors=structure.vectors,
+        one_domain=True,
+    )
+
+
+def relative(a, b):
+    return np.abs(np.asarray(a) - b).max() / np.abs(b).max()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_engine_equals_the_network(layers):
+    model, structure = make_model(num_layers=layers), make_structure(2)
+    assert len(structure.species) == CHUNK_ATOMS  # the padding is a chunk of its own
+    prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())
+    energy, gradient = energy_and_gradient(model, structure)
+    assert prediction.energy == pytest.approx(energy, rel=EXACT)
+    assert relative(prediction.pair_gradient, gradient) < EXACT
+
+
+def test_several_chunks_and_float32():
+    model, structure = make_model("float32"), make_structure(3)
+    prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())
+    energy, gradient = energy_and_gradient(model, structure)
+    assert prediction.energy == pytest.approx(energy, rel=FLOAT32)
+    assert EXACT < relative(prediction.pair_gradient, gradient) < FLOAT32
+
+
+def test_gradient_is_the_derivative_of_the_energy():
+    model, structure = make_model(), make_structure()
+    engine, neighbors = Engine(model), neighbors_of(structure)
+    gradient = engine.evaluate(neighbors, NoExchange()).pair_gradient
+    step = 1e-4
+    for pair, axis in [(0, 0), (17, 1), (60, 2)]:
+        energies = []
+        for sign in (1, -1):
+            moved = neighbors.vectors.copy()
+            moved[pair, axis] += sign * step
+            shifted = Neighbors(
+                neighbors.species, neighbors.offsets, neighbors.senders, moved, one_domain=True
+            )
+            energies.append(engine.evaluate(shifted, NoExchange()).energy)
+        slope = (energies[0] - energies[1]) / (2 * step)
+        assert slope == pytest.approx(gradient[pair, axis], rel=1e-6, abs=1e-7)
+
+
+def test_atoms_that_are_not_part_of_the_model():
+    model, structure = make_model(), make_structure()
+    kept = structure.species >= 0
+    kept[3] = False
+    pairs = kept[structure.centres] & kept[structure.neighbours]
+    centres = structure.centres[pairs]
+    neighbors = Neighbors(
+        species=np.where(kept, structure.species, -1).astype(np.int32),
+        offsets=np.searchsorted(centres, np.arange(len(kept) + 1)),
+        senders=structure.neighbours[pairs].astype(np.int32),
+        vectors=structure.vectors[pairs],
+        one_domain=True,
+    )
+    prediction = Engine(model).evaluate(neighbors, NoExchange())
+    assert prediction.node_energies[3] == 0.0
+    assert np.all(prediction.node_energies[kept] != 0.0)
+
+
+@pytest.mark.parametrize("n_atoms", [0, 1])
+def test_no_pairs(n_atoms):
+    model = make_model()
+    empty = Neighbors(
+        species=np.zeros(n_atoms, np.int32),
+        offsets=np.zeros(n_atoms + 1, np.int64),
+        senders=np.zeros(0, np.int32),
+        vectors=np.zeros((0, 3)),
+        one_domain=True,
+    )
+    prediction = Engine(model).evaluate(empty, NoExchange())
+    info = model.dataset_info
+    isolated = info.scaling_mean + info.atomic_energies()[8]
+    # Without neighbours the messages are zero, and so is the network: no biases.
+    assert prediction.energy == pytest.approx(n_atoms * isolated)
+    assert prediction.pair_gradient.shape == (0, 3)
+
+
+def test_moving_atoms_do_not_compile_again():
+    engine = Engine(make_model())
+    for seed in range(4):
+        structure = make_structure(2, rattle=0.1 + 0.1 * seed, seed=seed)
+        engine.evaluate(neighbors_of(structure), NoExchange())
+    assert set(engine.compilations.values()) == {1}
+    engine.evaluate(neighbors_of(make_structure(3)), NoExchange())
+    assert set(engine.compilations.values()) == {2}
+
+
+def test_capacity_has_room_and_never_shrinks():
+    offsets = np.arange(0, 1001, 10)  # 100 atoms, 10 pairs each
+    need = needed(offsets, n_total=300)
+    assert need.chunk_edges == 10 * CHUNK_ATOMS
+    assert need.total == 301
+    assert need.edges >= 1000 + need.chunk_edges
+    room = Capacity().fitting(need)
+    assert room.fitting(need) is room
+    assert room.fitting(Capacity(1, 1, 1, 1)) is room
+    more = room.fitting(Capacity(room.local, room.total, room.chunk_edges + 1, room.edges))
+    assert more.chunk_edges > room.chunk_edges
+    assert more.local >= room.local
