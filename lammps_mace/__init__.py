@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lammps_mace.config import MaceConfig as MaceConfig
     from lammps_mace.dataset import DatasetInfo as DatasetInfo
+    from lammps_mace.evaluation import Evaluation as Evaluation
+    from lammps_mace.evaluation import evaluate as evaluate
     from lammps_mace.graph import Graph as Graph
     from lammps_mace.model import Mace as Mace
     from lammps_mace.model import MaceEmbeddingBlock as MaceEmbeddingBlock
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _HOME = {
     "MaceConfig": "lammps_mace.config",
     "DatasetInfo": "lammps_mace.dataset",
+    "Evaluation": "lammps_mace.evaluation",
+    "evaluate": "lammps_mace.evaluation",
     "Graph": "lammps_mace.graph",
     "Mace": "lammps_mace.model",
     "MaceEmbeddingBlock": "lammps_mace.model",

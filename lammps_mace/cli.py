@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from lammps_mace import __version__
 
 COMMANDS = {
+    "convert": "convert a checkpoint of the mlip library to a model file",
+    "check": "compare LAMMPS with a plain evaluation in one process",
     "info": "show what a model file holds",
     "run": "run a LAMMPS input with LAMMPS hosted inside Python",
 }

@@ -97,6 +97,8 @@ class MaceConfig(StrictModel):
         deterministic_scatter_ops: sums over neighbours in a fixed order.
         symmetric_contraction_backend: basis of the symmetric contraction.
         use_gaunt_tp_message_passing: Gaunt instead of Clebsch-Gordan products in the messages.
+        species_pair_scaling: multiply the radial weights by a number per pair of species. Not an
+            option of mlip 0.2: what ``species_embedding_dim`` of mlip 0.1 amounts to.
     """
 
     num_layers: PositiveInt = 2
@@ -126,6 +128,7 @@ class MaceConfig(StrictModel):
     deterministic_scatter_ops: bool = False
     symmetric_contraction_backend: Literal["e3j", "e3nn", "e3nn_symmetric", "gaunt_tp"] = "e3j"
     use_gaunt_tp_message_passing: bool = False
+    species_pair_scaling: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -151,5 +154,10 @@ class MaceConfig(StrictModel):
             raise ValueError(
                 "readout_irreps must hold two strings, hidden and output irreps; "
                 f"got {self.readout_irreps!r}"
+            )
+        if self.species_pair_scaling and self.use_gaunt_tp_message_passing:
+            raise ValueError(
+                "species_pair_scaling and use_gaunt_tp_message_passing exclude each other: no "
+                "version of mlip has both"
             )
         return self

@@ -63,6 +63,7 @@ class Chunk(NamedTuple):
     receivers: jax.Array
     mask: jax.Array
     species: jax.Array
+    sender_species: jax.Array
 
 
 class Engine:
@@ -78,6 +79,8 @@ class Engine:
         self.model = model
         self.cutoff = info.graph_cutoff_angstrom
         self.dtype = np.dtype(model.dtype)
+        # Several sets of E0 may share one readout.
+        self._readout = model.head if config.num_readout_heads > 1 else 0
         self.capacity = Capacity()
         self._embedding = MaceEmbeddingBlock(config, info)
         self._layers = [MaceLayer(config, info, i) for i in range(config.num_layers)]
@@ -155,12 +158,15 @@ class Engine:
     ) -> tuple[jax.Array, jax.Array]:
         """Return new features and energies of the atoms of a chunk."""
         radial, spherical = self._embedding.apply({}, vectors, method="embed_vectors")
-        edges = EdgeInputs(radial, spherical, chunk.receivers, chunk.mask)
+        edges = EdgeInputs(
+            radial, spherical, chunk.receivers, chunk.mask,
+            chunk.sender_species, chunk.species[chunk.receivers],
+        )  # fmt: skip
         scope = _scope(params, f"layers_{i}")
         new, outputs = self._layers[i].apply(
             scope, latent, sent, chunk.species, edges, method="update"
         )
-        return new, outputs[:, self.model.head, 0]
+        return new, outputs[:, self._readout, 0]
 
     def _read(
         self, inputs: Inputs, state: State | None, chunk: Chunk
@@ -312,14 +318,16 @@ def _chunk(inputs: Inputs, k: jax.Array, chunk_edges: int) -> Chunk:
     def cut(x: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice_in_dim(x, edge, chunk_edges)
 
+    senders = cut(inputs.senders)
     return Chunk(
         atom=atom,
         edge=edge,
         vectors=cut(inputs.vectors),
-        senders=cut(inputs.senders),
+        senders=senders,
         receivers=jnp.where(mask, cut(inputs.receivers) - atom, CHUNK_ATOMS - 1),
         mask=mask,
         species=jax.lax.dynamic_slice_in_dim(inputs.species, atom, CHUNK_ATOMS),
+        sender_species=inputs.all_species[senders],
     )
 
 

@@ -61,11 +61,25 @@ class Globals:
 
 
 @struct.dataclass
+class LongRange:
+    """Pairs within the cutoff of the Coulomb sum; they exchange no messages.
+
+    Attributes:
+        edges: see :class:`Edges`.
+        senders, receivers: int32 [n_long_range_edges].
+    """
+
+    edges: Edges
+    senders: jax.Array
+    receivers: jax.Array
+
+
+@struct.dataclass
 class Graph:
     """One structure, or several packed one after the other.
 
     Attributes:
-        nodes, edges, globals: see the classes of these names.
+        nodes, edges, globals, long_range: see the classes of these names.
         senders, receivers: int32 [n_edges]; a message goes from sender to receiver.
         n_node: int32 [n_graphs], nodes of each structure.
     """
@@ -76,6 +90,7 @@ class Graph:
     receivers: jax.Array
     n_node: jax.Array
     globals: Globals = struct.field(default_factory=Globals)
+    long_range: LongRange | None = None
 
     @property
     def n_nodes(self) -> int:
@@ -89,16 +104,26 @@ class Graph:
 
     def edge_vectors(self) -> jax.Array:
         """Return r_receiver - r_sender of every edge, [n_edges, 3], Å."""
-        if self.edges.vectors is not None:
-            return self.edges.vectors
+        return self._vectors(self.edges, self.senders, self.receivers)
+
+    def long_range_vectors(self) -> jax.Array:
+        """Return r_receiver - r_sender of every long-range pair, [n_long_range_edges, 3], Å."""
+        if self.long_range is None:
+            raise ValueError("use_coulomb_term: the graph needs long_range; it is None")
+        pairs = self.long_range
+        return self._vectors(pairs.edges, pairs.senders, pairs.receivers)
+
+    def _vectors(self, edges: Edges, senders: jax.Array, receivers: jax.Array) -> jax.Array:
+        if edges.vectors is not None:
+            return edges.vectors
         positions = self.nodes.positions
         if positions is None:
             raise ValueError("a graph needs edges.vectors or nodes.positions; both are None")
-        vectors = positions[self.receivers] - positions[self.senders]
-        if self.edges.shifts is None or self.globals.cell is None:
+        vectors = positions[receivers] - positions[senders]
+        if edges.shifts is None or self.globals.cell is None:
             return vectors
-        cells = self.globals.cell[self.node_graph()[self.senders]]
-        return vectors + jnp.einsum("ei,eij->ej", self.edges.shifts, cells)
+        cells = self.globals.cell[self.node_graph()[senders]]
+        return vectors + jnp.einsum("ei,eij->ej", edges.shifts, cells)
 
     def node_graph(self) -> jax.Array:
         """Return the structure that each node belongs to, int32 [n_nodes]."""

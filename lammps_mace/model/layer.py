@@ -12,7 +12,9 @@ from lammps_mace.config import MaceConfig
 from lammps_mace.dataset import DatasetInfo
 from lammps_mace.graph import Graph
 from lammps_mace.model.contraction import SymmetricContraction
+from lammps_mace.model.contraction_e3j import SymmetricContractionE3J
 from lammps_mace.model.embedding import num_species
+from lammps_mace.model.gaunt import GauntInteraction, GauntSymmetricContraction
 from lammps_mace.model.interaction import EdgeInputs, Interaction
 from lammps_mace.model.linear import Linear, SpeciesLinear, join, split
 from lammps_mace.model.readout import MultiHeadReadout
@@ -43,12 +45,11 @@ class ProductBasis(nn.Module):
             self.source, self.target, config.correlation, self.num_species, config.num_channels,
         )  # fmt: skip
         backend = config.symmetric_contraction_backend
-        if backend in ("e3nn", "e3nn_symmetric"):
-            return SymmetricContraction(*sizes, symmetric=backend == "e3nn_symmetric")
-        raise NotImplementedError(
-            f"symmetric_contraction_backend={backend!r} is not supported yet; "
-            "use 'e3nn' or 'e3nn_symmetric'"
-        )
+        if backend == "e3j":
+            return SymmetricContractionE3J(*sizes)
+        if backend == "gaunt_tp":
+            return GauntSymmetricContraction(*sizes)
+        return SymmetricContraction(*sizes, symmetric=backend == "e3nn_symmetric")
 
     @nn.compact
     def __call__(self, features: jax.Array, species: jax.Array) -> jax.Array:
@@ -137,7 +138,8 @@ class MaceLayer(nn.Module):
 
     def _interaction(self) -> nn.Module:
         config, info = self.config, self.dataset_info
-        return Interaction(
+        interaction = GauntInteraction if config.use_gaunt_tp_message_passing else Interaction
+        return interaction(
             source=self.source_irreps,
             target=self.message_irreps,
             num_channels=config.num_channels,
@@ -145,7 +147,14 @@ class MaceLayer(nn.Module):
             radial_mlp_hidden=config.radial_mlp_hidden,
             radial_mlp_activation=config.radial_mlp_activation,
             avg_num_neighbors=config.avg_num_neighbors or info.avg_num_neighbors,
+            deterministic=config.deterministic_scatter_ops,
+            **self._pair_options(),
         )
+
+    def _pair_options(self) -> dict[str, int]:
+        if not self.config.species_pair_scaling:
+            return {}
+        return {"num_pair_species": num_species(self.config, self.dataset_info)}
 
     def _readout(self) -> MultiHeadReadout:
         config = self.config
@@ -213,6 +222,8 @@ class MaceLayer(nn.Module):
             graph.edges.features["spherical_embedding"],
             graph.receivers,
             graph.edges.mask,
+            graph.nodes.species[graph.senders],
+            graph.nodes.species[graph.receivers],
         )
         sent = self.send(latent)[graph.senders]
         new, outputs = self.update(latent, sent, graph.nodes.species, edges)

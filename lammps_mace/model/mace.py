@@ -9,22 +9,13 @@ import jax.numpy as jnp
 from lammps_mace.config import MaceConfig
 from lammps_mace.dataset import DatasetInfo
 from lammps_mace.graph import Graph
+from lammps_mace.model.charges import coulomb_energies, neutralized
 from lammps_mace.model.embedding import MaceEmbeddingBlock
 from lammps_mace.model.layer import MaceLayer
 
-_NOT_YET = (
-    "include_pseudotensors",
-    "gate_nodes",
-    "predict_partial_charges",
-    "use_coulomb_term",
-    "use_total_charge_embedding",
-    "deterministic_scatter_ops",
-    "use_gaunt_tp_message_passing",
-)
-
 
 class Mace(nn.Module):
-    """Graph -> Graph: node features ``energy`` [n_nodes], eV.
+    """Graph -> Graph: node features ``energy`` [n_nodes], eV, and ``partial_charges``, e.
 
     Batatia et al., NeurIPS 2022 (arXiv:2206.07697), in the form of the mlip library, whose
     parameter names and normalisations it keeps.
@@ -52,6 +43,11 @@ class Mace(nn.Module):
         outputs = _select_head(total, graph)
         energy = scale_energies(outputs[:, 0], self.dataset_info)
         energy = energy + self._atomic_energies(graph, energy.dtype)
+        if self.config.predict_partial_charges:
+            charges = neutralized(outputs[:, 1], graph)
+            graph = graph.with_node_features(partial_charges=charges)
+            if self.config.use_coulomb_term:
+                energy = energy + coulomb_energies(charges, graph)
         return graph.with_node_features(energy=jnp.where(graph.node_mask(), energy, 0.0))
 
     def _atomic_energies(self, graph: Graph, dtype: jnp.dtype) -> jax.Array:

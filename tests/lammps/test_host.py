@@ -122,4 +122,4 @@ def test_no_mpirun(monkeypatch, tmp_path):
     monkeypatch.setattr(host.metadata, "files", lambda name: None)
     monkeypatch.setattr(host.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(host.UsageError, match="no mpirun of the package mpich"):
-        host._mpirun()
+        host.find_mpirun()

@@ -1,0 +1,31 @@
+"""`lammps-mace convert`: a checkpoint of mlip becomes a model file."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("checkpoint", help="zip written by mlip 0.1 or 0.2")
+    parser.add_argument("-o", "--output", required=True, help="X.model")
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
+    )
+    parser.add_argument("--head", metavar="NAME_OR_INDEX", help="readout head; default: the first")
+    parser.add_argument("--total-charge", type=int, metavar="Q", help="of the system, in e")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Convert and say what was done."""
+    from lammps_mace.convert import convert
+
+    lines = convert(
+        options.checkpoint,
+        options.output,
+        dtype=options.dtype,
+        head=options.head,
+        total_charge=options.total_charge,
+    )
+    print("\n".join(lines))
+    return 0

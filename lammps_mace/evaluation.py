@@ -1,0 +1,202 @@
+"""Plain evaluation of a model in one process: the reference for everything else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
+from lammps_mace.model import Mace
+from lammps_mace.model.mace import atomic_energy_table
+from lammps_mace.modelfile import Model, load_model
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model says about one structure; float64.
+
+    Attributes:
+        energy: eV.
+        forces: [n_atoms, 3], eV/Å.
+        virial: [3, 3], eV: -dE/d(strain), the sum of r f over pairs; the sign of LAMMPS.
+        energies: [n_atoms], eV.
+        charges: [n_atoms], e; None for models without charges.
+        volume: Å^3; None unless the structure is periodic in all directions.
+    """
+
+    energy: float
+    forces: np.ndarray
+    virial: np.ndarray
+    energies: np.ndarray
+    charges: np.ndarray | None
+    volume: float | None
+
+    @property
+    def stress(self) -> np.ndarray | None:
+        """dE/d(strain) / volume, [3, 3], eV/Å^3: the sign of ASE; None without a volume."""
+        return None if self.volume is None else -self.virial / self.volume
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Directed pairs within a cutoff, sorted by receiver.
+
+    Attributes:
+        senders, receivers: int32 [n_pairs].
+        vectors: float64 [n_pairs, 3], r_receiver - r_sender of the right image, Å.
+    """
+
+    senders: np.ndarray
+    receivers: np.ndarray
+    vectors: np.ndarray
+
+
+def evaluate(model: Model | str | os.PathLike[str], atoms: Atoms) -> Evaluation:
+    """Return energy, forces, virial, per-atom energies and charges of a structure.
+
+    Args:
+        model: a model, or the path of X.model.
+        atoms: ASE Atoms: any cell, periodic in none, some or all directions.
+
+    Raises:
+        ValueError: the structure has an element that the model (or its head) does not know, or
+            a periodic direction without a cell vector.
+    """
+    return Evaluator(model).evaluate(atoms)
+
+
+class Evaluator:
+    """A model that evaluates one structure after the other; compiles once per size."""
+
+    def __init__(self, model: Model | str | os.PathLike[str]) -> None:
+        self.model = model if isinstance(model, Model) else load_model(model)
+        # E0 may be thousands of eV: added in float64 on the host, not in the network's precision.
+        config = self.model.config.model_copy(update={"add_atomic_energies": False})
+        self._network = Mace(config, self.model.dataset_info)
+        self._function = jax.jit(jax.value_and_grad(self._energy, argnums=(1, 2), has_aux=True))
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """Return the properties of a structure; see :func:`evaluate`."""
+        species = self._species(atoms)
+        near, far = self._pairs(atoms)
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            dtype = np.dtype(self.model.dtype)
+            params = jax.tree.map(lambda x: jnp.asarray(x, dtype), dict(self.model.params))
+            graph = self._graph(species, near, far)
+            vectors = near.vectors.astype(dtype), far.vectors.astype(dtype)
+            (_, features), gradients = self._function(params, *vectors, graph)
+            gradients = [np.asarray(gradient, np.float64) for gradient in gradients]
+        forces = sum(map(_forces, gradients, (near, far), [len(species)] * 2))
+        virial = -sum(g.T @ pairs.vectors for g, pairs in zip(gradients, (near, far), strict=True))
+        energies = np.asarray(features["energy"], np.float64) + self._atomic_energies(species)
+        charges = features.get("partial_charges")
+        return Evaluation(
+            energy=float(energies.sum()),
+            forces=forces,
+            virial=0.5 * (virial + virial.T),
+            energies=energies,
+            charges=None if charges is None else np.asarray(charges, np.float64),
+            volume=float(atoms.get_volume()) if all(atoms.pbc) else None,
+        )
+
+    def _energy(self, params: Any, near: jax.Array, far: jax.Array, graph: Graph) -> Any:
+        graph = graph.replace(edges=Edges(vectors=near))
+        pairs = graph.long_range
+        graph = graph.replace(long_range=pairs.replace(edges=Edges(vectors=far)))
+        features = self._network.apply({"params": params}, graph).nodes.features
+        kept = {k: features[k] for k in ("energy", "partial_charges") if k in features}
+        return jnp.sum(features["energy"]), kept
+
+    def _species(self, atoms: Atoms) -> np.ndarray:
+        info = self.model.dataset_info
+        known = sorted(info.atomic_energies(self.model.head))
+        numbers = np.asarray(atoms.numbers)
+        if unknown := sorted(set(numbers.tolist()) - set(known)):
+            raise ValueError(
+                f"atoms: the model does not know the atomic numbers {unknown}; it knows {known}"
+            )
+        return np.searchsorted(info.atomic_numbers, numbers).astype(np.int32)
+
+    def _pairs(self, atoms: Atoms) -> tuple[Pairs, Pairs]:
+        info = self.model.dataset_info
+        near = find_pairs(atoms, info.graph_cutoff_angstrom)
+        if not self.model.config.use_coulomb_term:
+            empty = np.zeros(0, np.int32)
+            return near, Pairs(empty, empty, np.zeros((0, 3)))
+        if info.long_range_cutoff_angstrom is None:
+            raise ValueError(
+                "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None; the Coulomb "
+                "sum needs a cutoff"
+            )
+        return near, find_pairs(atoms, info.long_range_cutoff_angstrom)
+
+    def _graph(self, species: np.ndarray, near: Pairs, far: Pairs) -> Graph:
+        charge, head = self.model.total_charge, self.model.head
+        return Graph(
+            nodes=Nodes(species=jnp.asarray(species)),
+            edges=Edges(),
+            senders=jnp.asarray(near.senders),
+            receivers=jnp.asarray(near.receivers),
+            n_node=jnp.asarray([len(species)], jnp.int32),
+            globals=Globals(
+                charge=None if charge is None else jnp.asarray([charge], self.model.dtype),
+                head=jnp.asarray([head], jnp.int32),
+            ),
+            long_range=LongRange(Edges(), jnp.asarray(far.senders), jnp.asarray(far.receivers)),
+        )
+
+    def _atomic_energies(self, species: np.ndarray) -> np.ndarray | float:
+        if not self.model.config.add_atomic_energies:
+            return 0.0
+        return np.array(atomic_energy_table(self.model.dataset_info, self.model.head))[species]
+
+
+def _forces(gradient: np.ndarray, pairs: Pairs, n_atoms: int) -> np.ndarray:
+    # d = r_receiver - r_sender, so f_receiver -= dE/dd and f_sender += dE/dd.
+    forces = np.zeros((n_atoms, 3))
+    np.add.at(forces, pairs.senders, gradient)
+    np.subtract.at(forces, pairs.receivers, gradient)
+    return forces
+
+
+def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
+    """Return all pairs of atoms and images closer than ``cutoff`` (Å), both directions.
+
+    Raises:
+        ValueError: a periodic direction has no cell vector.
+    """
+    import vesin
+
+    box = complete_cell(np.array(atoms.cell), np.array(atoms.pbc))
+    neighbors = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+    centers, others, vectors = neighbors.compute(
+        points=np.asarray(atoms.positions, np.float64), box=box,
+        periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD",
+    )  # fmt: skip
+    near = np.einsum("pi,pi->p", vectors, vectors) < cutoff**2
+    return Pairs(
+        senders=others[near].astype(np.int32),
+        receivers=centers[near].astype(np.int32),
+        vectors=-vectors[near],
+    )
+
+
+def complete_cell(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+    """Return a cell with any vector, at right angles to the others, where there is none."""
+    given = np.linalg.norm(cell, axis=1) > 0
+    if (periodic & ~given).any():
+        raise ValueError(f"atoms: pbc={periodic.tolist()}, but a periodic cell vector is zero")
+    cell = np.where(periodic[:, None], cell, 0.0)
+    # The rows of vh beyond the rank are orthogonal to all cell vectors.
+    missing = np.linalg.svd(cell)[2][int(periodic.sum()) :]
+    out = cell.copy()
+    out[~periodic] = missing
+    return out
