@@ -78,17 +78,16 @@ def _batch(samples: Sequence[Sample], capacity: np.ndarray) -> Batch:
     n_node = _padded([sizes[:, 1]], n_graphs, 0)
     n_node[-1] = n_nodes - n_node.sum()
     real = np.arange(n_graphs) < len(samples)
-    pairs = list(zip(samples, first, strict=True))
+    senders = [s.senders + f for s, f in zip(samples, first, strict=True)]
+    receivers = [s.receivers + f for s, f in zip(samples, first, strict=True)]
     graph = Graph(
         nodes=Nodes(np.zeros(n_nodes, np.int32), mask=np.arange(n_nodes) < sizes[:, 1].sum()),
         edges=Edges(
             _padded([s.vectors for s in samples], n_edges, 100.0).astype(np.float32),
             mask=np.arange(n_edges) < sizes[:, 2].sum(),
         ),
-        senders=_padded([s.senders + f for s, f in pairs], n_edges, n_nodes - 1).astype(np.int32),
-        receivers=_padded(
-            [s.receivers + f for s, f in pairs], n_edges, n_nodes - 1
-        ).astype(np.int32),
+        senders=_padded(senders, n_edges, n_nodes - 1).astype(np.int32),
+        receivers=_padded(receivers, n_edges, n_nodes - 1).astype(np.int32),
         n_node=n_node.astype(np.int32),
     )
     return Batch(

@@ -1,4 +1,4 @@
-"""Structures of silicon, solid to liquid, labelled by LAMMPS with the Stillinger-Weber potential."""
+"""Structures of silicon, solid to liquid, labelled by LAMMPS with Stillinger-Weber."""
 
 from __future__ import annotations
 

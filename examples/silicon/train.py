@@ -28,7 +28,7 @@ Params = dict[str, Any]
 
 # Stillinger-Weber ends at 3.77 Å; a longer cutoff leaves room for a smooth envelope.
 CUTOFF_ANGSTROM = 4.0
-CAPACITY = np.array([8, 256, 4200])  # structures, atoms, pairs of a batch
+CAPACITY = np.array([6, 128, 2500])  # structures, atoms, pairs of a batch
 ENERGY_WEIGHT, FORCE_WEIGHT, VIRIAL_WEIGHT = 10.0, 1.0, 1.0
 CONFIG = MaceConfig(
     num_layers=2,
@@ -37,7 +37,7 @@ CONFIG = MaceConfig(
     node_symmetry=1,
     correlation=2,
     num_rbf=8,
-    radial_mlp_hidden=(32, 32),
+    radial_mlp_hidden=(64, 64),
     symmetric_contraction_backend="e3nn_symmetric",
 )
 
@@ -89,18 +89,22 @@ def rmse_table(
     by_kind: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_kind[sample.structure.kind].append(sample)
-    table = {}
-    for kind, members in by_kind.items():
-        sums, counts = defaultdict(float), defaultdict(float)
-        for batch in pack(members, CAPACITY):
-            difference = evaluate(params, batch)
-            n_graphs, n_atoms = batch.real.sum(), batch.graph.nodes.mask.sum()
-            for name, n in (("energy", n_graphs), ("forces", 3 * n_atoms), ("virial", 9 * n_graphs)):
-                real = batch.graph.nodes.mask if name == "forces" else batch.real
-                sums[name] += float(np.sum(np.asarray(difference[name])[real] ** 2))
-                counts[name] += float(n)
-        table[kind] = {name: 1000 * (sums[name] / counts[name]) ** 0.5 for name in sums}
-    return table
+    return {
+        kind: _rmse([(evaluate(params, batch), batch) for batch in pack(members, CAPACITY)])
+        for kind, members in by_kind.items()
+    }
+
+
+def _rmse(results: Sequence[tuple[dict[str, jax.Array], Batch]]) -> dict[str, float]:
+    parts = defaultdict(list)
+    for differences, batch in results:
+        for name, values in differences.items():
+            real = batch.graph.nodes.mask if name == "forces" else batch.real
+            parts[name].append(np.asarray(values)[real].ravel())
+    return {
+        name: 1000 * float(np.sqrt(np.mean(np.concatenate(values) ** 2)))
+        for name, values in parts.items()
+    }
 
 
 def format_table(table: dict[str, dict[str, float]]) -> str:
@@ -194,7 +198,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("silicon.model"))
     parser.add_argument("--epochs", type=int, default=300)
-    parser.add_argument("--rate", type=float, default=0.02, help="highest learning rate")
+    parser.add_argument("--rate", type=float, default=0.01, help="highest learning rate")
     parser.add_argument("--count", type=int, default=12, help="structures of each trajectory")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--time-limit", type=float, help="stop training after so many minutes")
@@ -204,7 +208,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Make the data, train, test, save."""
     args = arguments()
-    sizes = {"train": args.count, "validation": 2, "test": 2}
+    sizes = {"train": args.count, "validation": min(args.count, 2), "test": min(args.count, 2)}
     samples = {
         name: with_neighbors(data_set(1000 * (args.seed + i), count), CUTOFF_ANGSTROM)
         for i, (name, count) in enumerate(sizes.items())
@@ -217,7 +221,15 @@ def main() -> None:
     params = train(model, params, samples, args)
     print("on structures of the test set:")
     print(format_table(rmse_table(model, params, samples["test"])))
-    save_model(args.out, CONFIG, info, params, dtype="float32", record_folder=False)
+    save_model(
+        args.out,
+        CONFIG,
+        info,
+        params,
+        dtype="float32",
+        origin="examples/silicon/train.py",
+        record_folder=False,
+    )
     print(f"wrote {args.out}")
 
 
