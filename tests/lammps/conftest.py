@@ -106,6 +106,18 @@ def run_lammps(tmp_path: Path):
 
 
 @pytest.fixture
+def prepare(run_lammps):
+    """Return a function that makes atoms on one rank, for a script that keeps their IDs."""
+
+    def make(script):
+        made = run_lammps(script + "write_data start.data\n")
+        assert made.returncode == 0, made.out
+        return script[: script.index("lattice")] + "read_data start.data\n"
+
+    return make
+
+
+@pytest.fixture
 def argon() -> str:
     """Return the start of an input script: a shaken Lennard-Jones crystal of 500 atoms."""
     return ARGON
