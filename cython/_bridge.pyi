@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 _table: Any
 
 class Step:
-    """One call of LAMMPS's Pair::compute on one rank; its arrays are valid during that call only."""
+    """One call of LAMMPS's Pair::compute on one rank; its arrays live as long as that call."""
 
     @property
     def n_local(self) -> int: ...
@@ -38,6 +38,6 @@ class Step:
     def pair_gradient(self) -> NDArray[np.float64]:
         """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
     def forward_exchange(self, rows: NDArray[Any]) -> None:
-        """Fill rows n_local.. of C-contiguous float32/float64 [n_total, width] from their owners."""
+        """Fill rows n_local.. of float32 or float64 [n_total, width] from their owners."""
     def reverse_exchange(self, rows: NDArray[Any]) -> None:
         """Add ghost rows into their owners and zero them, in place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -16,7 +16,7 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _IRREP = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo]\s*")
 
 
-class Activation(str, Enum):
+class Activation(StrEnum):
     """Activation functions of the readout, the radial MLP and the charge embedding."""
 
     TANH = "tanh"
@@ -28,7 +28,7 @@ class Activation(str, Enum):
     NONE = "none"
 
 
-class RadialEnvelope(str, Enum):
+class RadialEnvelope(StrEnum):
     """Functions that take the radial basis smoothly to zero at the cutoff."""
 
     POLYNOMIAL = "polynomial_envelope"
@@ -58,7 +58,9 @@ class StrictModel(BaseModel):
         for key in data:
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)
-                raise ValueError(f"unknown key {key!r} in {cls.__name__}; did you mean {near[0]!r}?")
+                raise ValueError(
+                    f"unknown key {key!r} in {cls.__name__}; did you mean {near[0]!r}?"
+                )
         return data
 
 
@@ -104,7 +106,7 @@ class MaceConfig(StrictModel):
     num_layers: PositiveInt = 2
     num_channels: PositiveInt = 128
     l_max: NonNegativeInt = 3
-    node_symmetry: NonNegativeInt | None = None
+    node_symmetry: NonNegativeInt = None  # type: ignore[assignment]  # None becomes l_max below
     correlation: PositiveInt = 3
     readout_irreps: tuple[Irreps, ...] = ("16x0e", "0e")
     num_readout_heads: PositiveInt = 1

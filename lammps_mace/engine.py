@@ -121,9 +121,7 @@ class Engine:
         outputs, gradient, adjoint = self._last(self._params, inputs, states[-1], outputs, **call)
         for backward, state in zip(reversed(self._backward), reversed(states[:-1]), strict=True):
             adjoint = State(adjoint.latent, ghosts.give_back(adjoint.sent))
-            gradient, adjoint = backward(
-                self._params, inputs, state, adjoint, gradient, **call
-            )
+            gradient, adjoint = backward(self._params, inputs, state, adjoint, gradient, **call)
         return self._prediction(neighbors, outputs, gradient)
 
     def _prediction(
@@ -154,7 +152,13 @@ class Engine:
         return self._layers[i].apply(_scope(params, f"layers_{i}"), latent, method="send")
 
     def _update(
-        self, i: int, params: Any, chunk: Chunk, vectors: jax.Array, latent: jax.Array, sent: jax.Array
+        self,
+        i: int,
+        params: Any,
+        chunk: Chunk,
+        vectors: jax.Array,
+        latent: jax.Array,
+        sent: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """Return new features and energies of the atoms of a chunk."""
         radial, spherical = self._embedding.apply({}, vectors, method="embed_vectors")
@@ -182,7 +186,11 @@ class Engine:
         self, i: int, params: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
         *, chunk_edges: int,
     ) -> tuple[State, jax.Array]:  # fmt: skip
-        shape = (outputs.shape[0], self._layers[i].target_irreps.dim, self.model.config.num_channels)
+        shape = (
+            outputs.shape[0],
+            self._layers[i].target_irreps.dim,
+            self.model.config.num_channels,
+        )
         zeros = jnp.zeros(shape, self.dtype)
 
         def body(k: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
@@ -207,9 +215,7 @@ class Engine:
             outputs, gradient, adjoint = carry
             chunk = _chunk(inputs, k, chunk_edges)
             update = partial(self._update, i, params, chunk)
-            (new, energy), pull = jax.vjp(
-                update, chunk.vectors, *self._read(inputs, state, chunk)
-            )
+            (new, energy), pull = jax.vjp(update, chunk.vectors, *self._read(inputs, state, chunk))
             pulled = pull((jnp.zeros_like(new), self._energy_adjoint(energy)))
             return _add(outputs, energy, chunk.atom), *_accumulate(gradient, adjoint, chunk, pulled)
 
@@ -280,9 +286,7 @@ def _scope(params: Any, name: str) -> dict[str, Any]:
     return {"params": params[name]}
 
 
-def _padded(
-    neighbors: Neighbors, capacity: Capacity, dtype: np.dtype, cutoff: float
-) -> Inputs:
+def _padded(neighbors: Neighbors, capacity: Capacity, dtype: np.dtype, cutoff: float) -> Inputs:
     """Return the arrays of a step at full capacity."""
     n_local, n_pairs = neighbors.n_local, neighbors.n_pairs
     vectors = np.zeros((capacity.edges, 3), dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -140,12 +141,10 @@ class Graph:
 
     def with_node_features(self, **features: Any) -> Graph:
         """Return a copy with these node features added or replaced."""
-        return self.replace(
-            nodes=self.nodes.replace(features={**self.nodes.features, **features})
-        )
+        nodes = replace(self.nodes, features={**self.nodes.features, **features})
+        return replace(self, nodes=nodes)
 
     def with_edge_features(self, **features: Any) -> Graph:
         """Return a copy with these edge features added or replaced."""
-        return self.replace(
-            edges=self.edges.replace(features={**self.edges.features, **features})
-        )
+        edges = replace(self.edges, features={**self.edges.features, **features})
+        return replace(self, edges=edges)

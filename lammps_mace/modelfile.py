@@ -218,7 +218,9 @@ def read_stub(data: bytes, name: str) -> UnifiedModel:
     except ModelFileError as error:
         raise ModelFileError(f"{name!r} {error}") from None
     except Exception:
-        raise ModelFileError(f"{name!r} is not a model file of lammps-mace (not a pickle)") from None
+        raise ModelFileError(
+            f"{name!r} is not a model file of lammps-mace (not a pickle)"
+        ) from None
     if not isinstance(stub, UnifiedModel):
         raise ModelFileError(f"{name!r} is not a model file of lammps-mace: it holds {type(stub)}")
     return stub

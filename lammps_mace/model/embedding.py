@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.config import MaceConfig, RadialEnvelope
+from lammps_mace.config import Activation, MaceConfig, RadialEnvelope
 from lammps_mace.dataset import DatasetInfo
 from lammps_mace.graph import Graph
 from lammps_mace.model.activation import activation
@@ -97,7 +97,7 @@ class ChargedSpeciesEmbedding(nn.Module):
     num_species: int
     num_charges: int
     features: int
-    activation: str
+    activation: Activation
 
     def setup(self) -> None:
         self.species_embedder = SpeciesEmbedding(self.num_species, self.features)
@@ -136,9 +136,8 @@ class MaceEmbeddingBlock(nn.Module):
 
     def embed_species(self, species: jax.Array, charge_index: jax.Array | None) -> jax.Array:
         """Return [n, 1, num_channels] for int [n] species (and charge indices)."""
-        if self.config.use_total_charge_embedding:
-            return self.node_embedding_block(species, charge_index)[:, None, :]
-        return self.node_embedding_block(species)[:, None, :]
+        indices = (species,) if charge_index is None else (species, charge_index)
+        return self.node_embedding_block(*indices)[:, None, :]
 
     def embed_vectors(self, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return radial [n, num_rbf] and spherical [n, (l_max+1)^2] embeddings of [n, 3] Å."""

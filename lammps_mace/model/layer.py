@@ -193,19 +193,19 @@ class MaceLayer(nn.Module):
             blocks = self.linear_by_species_block(blocks, species)
         new = self.expansion_block(join(blocks, self.message_irreps), species)
         if self.config.soft_normalization is not None:
-            new = self._bounded(new)
+            new = self._bounded(new, self.config.soft_normalization)
         if self.has_residual:
             skip = self.residual_block(split(latent, self.source_irreps), species)
             new = new + join(skip, self.target_irreps)
         return new, self.readout_block(split(new, self.target_irreps))
 
-    def _bounded(self, features: jax.Array) -> jax.Array:
+    def _bounded(self, features: jax.Array, bound: float) -> jax.Array:
         # x -> x / (1 + n sus(n)), n = rms of the components over the bound: never above it.
         blocks = {}
         for irrep, block in split(features, self.target_irreps).items():
             mean = jnp.sum(block**2, axis=1, keepdims=True) / irrep.dim
             norm = jnp.where(mean > 0.0, jnp.sqrt(jnp.where(mean > 0.0, mean, 1.0)), 1.0)
-            n = norm / self.config.soft_normalization
+            n = norm / bound
             blocks[irrep] = block / (1.0 + n * e3nn.sus(n))
         return join(blocks, self.target_irreps)
 

@@ -36,11 +36,11 @@ class Mace(nn.Module):
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with per-atom energies; padding gets exactly 0."""
         graph = self.embedding_block(graph)
-        total = 0.0
+        every = []
         for layer in self.layers:
             graph = layer(graph)
-            total = total + graph.nodes.features["outputs"]
-        outputs = _select_head(total, graph)
+            every.append(graph.nodes.features["outputs"])
+        outputs = _select_head(sum(every[1:], start=every[0]), graph)
         energy = scale_energies(outputs[:, 0], self.dataset_info)
         energy = energy + self._atomic_energies(graph, energy.dtype)
         if self.config.predict_partial_charges:

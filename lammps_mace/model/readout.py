@@ -37,13 +37,11 @@ class ReadoutBlock(nn.Module):
             blocks = Linear(source, target, name=f"Linear_{i}")(blocks)
             source = target
             if i + 1 < len(self.layers):
-                blocks, source = _gate(blocks, source, self.activation)
+                blocks, source = _gate(blocks, source, self.activation or Activation.NONE)
         return blocks[e3nn.Irrep("0e")][:, 0, :]
 
 
-def _gate(
-    blocks: Blocks, irreps: e3nn.Irreps, name: Activation
-) -> tuple[Blocks, e3nn.Irreps]:
+def _gate(blocks: Blocks, irreps: e3nn.Irreps, name: Activation) -> tuple[Blocks, e3nn.Irreps]:
     # e3nn's gate knows the bookkeeping of odd scalars and gated vectors; its layout has the
     # multiplicity before the component.
     chunks = [jnp.swapaxes(blocks[irrep], 1, 2) for _, irrep in irreps]
