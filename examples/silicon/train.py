@@ -1,6 +1,6 @@
 """Train a small MACE on the Stillinger-Weber potential of silicon.
 
-    python train.py --epochs 300 --out silicon.model
+    python train.py --out silicon.model
 
 Data come from LAMMPS itself and take half a minute; training takes about 20 minutes on one core.
 """
@@ -197,7 +197,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("silicon.model"))
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--rate", type=float, default=0.01, help="highest learning rate")
     parser.add_argument("--count", type=int, default=12, help="structures of each trajectory")
     parser.add_argument("--seed", type=int, default=1)
