@@ -1,4 +1,4 @@
-"""Checkpoints of mlip 0.1 against the energies and forces that mlip 0.1 itself computed for them."""
+"""Checkpoints of mlip 0.1 against the energies and forces that mlip 0.1 computed for them."""
 
 import json
 import zipfile

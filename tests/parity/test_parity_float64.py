@@ -1,4 +1,4 @@
-"""The same checkpoint in mlip and, converted, here: every option alone and in random combinations."""
+"""The same checkpoint in mlip and, converted, here: every option alone and random combinations."""
 
 import os
 
@@ -37,7 +37,7 @@ OPTIONS = {
     "correlation 1": Case({"correlation": 1}),
     "correlation 3": Case({"correlation": 3}),
     "correlation 4": Case({"correlation": 4, "l_max": 1}),
-    "readout_irreps": Case({"readout_irreps": ["3x0e+2x1o+1x0o", "0e"]}),
+    "readout_irreps": Case({"readout_irreps": ["3x0e+1x0o+2x1o", "0e"]}),
     "num_readout_heads": Case({"num_readout_heads": 3}, head=2),
     "heads with E0": Case({"num_readout_heads": 2}, TWO_SETS, head=1),
     "E0 of one head": Case({}, TWO_SETS, head=1),
