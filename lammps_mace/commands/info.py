@@ -6,6 +6,8 @@ import argparse
 import hashlib
 from pathlib import Path
 
+from lammps_mace.capacity import CHUNK_ATOMS
+from lammps_mace.coupling.potential import refusal
 from lammps_mace.modelfile import Model, load_model
 
 
@@ -42,6 +44,7 @@ def describe(model: Model, path: Path) -> dict[str, str]:
         "head": _head(model),
         "total charge": "none" if model.total_charge is None else f"{model.total_charge:+d} e",
         "exchange": _exchange(model),
+        "in LAMMPS": _engine(model),
         "weights SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "origin": model.origin or "unknown",
     }
@@ -54,6 +57,16 @@ def _head(model: Model) -> str:
     names = model.dataset_info.dataset_name
     name = f" ({names[model.head]})" if isinstance(names, tuple) else ""
     return f"{model.head} of {model.config.num_readout_heads}{name}"
+
+
+def _engine(model: Model) -> str:
+    if reason := refusal(model):
+        return f"refused: {reason}"
+    layers = model.config.num_layers
+    return (
+        f"{layers - 1} inner layers forward and backward, the last one at once, in chunks of "
+        f"{CHUNK_ATOMS} atoms"
+    )
 
 
 def _exchange(model: Model) -> str:

@@ -33,7 +33,8 @@ class Potential:
         if units not in UNITS:
             raise ValueError(f"units {units!r} are not supported; use 'units metal'")
         self.model = load_model(path)
-        _refuse_unsupported(self.model)
+        if reason := refusal(self.model):
+            raise ValueError(reason)
         self._rank, self._comm = find_rank(comm)
         self._device = start_jax(self._rank)
         # Not at the top: the engine imports JAX, which must be configured first.
@@ -106,9 +107,11 @@ def _neighbors(step: Step) -> Neighbors:
     )
 
 
-def _refuse_unsupported(model: Model) -> None:
+def refusal(model: Model) -> str | None:
+    """Return why LAMMPS cannot run a model, or None when it can."""
     if model.config.use_coulomb_term:
-        raise ValueError(
-            "use_coulomb_term: models with a Coulomb term do not run in LAMMPS yet; "
-            "evaluate them in one process"
+        return (
+            "use_coulomb_term: the Coulomb sum reaches farther than the pairs that LAMMPS gives, on "
+            "any number of ranks; evaluate the model in one process with lammps_mace.evaluate"
         )
+    return None
