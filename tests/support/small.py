@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
-from lammps_mace.graph import Edges, Nodes
+from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 CUTOFF = 4.0
 ELEMENTS = {8: -2.0, 14: 0.5}  # O and Si, isolated-atom energies in eV
@@ -79,7 +79,13 @@ def find_pairs(positions, cell, cutoff):
     return centres, neighbours, vectors[centres, neighbours, image]
 
 
-def make_model(dtype: str = "float64", seed: int = 0, info: dict | None = None, **config) -> Model:
+def make_model(
+    dtype: str = "float64",
+    seed: int = 0,
+    info: dict | None = None,
+    total_charge: int | None = None,
+    **config,
+) -> Model:
     """Return a model with random weights; ``config`` and ``info`` change the small default."""
     full = MaceConfig(**{**SMALL, **config})
     data = {
@@ -91,12 +97,14 @@ def make_model(dtype: str = "float64", seed: int = 0, info: dict | None = None, 
     }
     dataset_info = DatasetInfo(**{**data, **(info or {})})
     graph = make_structure().graph()
+    pairs = LongRange(graph.edges, graph.senders, graph.receivers)
+    graph = graph.replace(globals=Globals(charge=jnp.zeros(1)), long_range=pairs)
     network = Mace(full, dataset_info)
     shapes = jax.eval_shape(network.init, jax.random.PRNGKey(0), graph)["params"]
     rng = np.random.default_rng(seed)
     # Float64 weights, so that float64 tests are not limited by float32 products of weights.
     params = jax.tree.map(lambda s: rng.normal(size=s.shape), shapes)
-    return Model(full, dataset_info, params, dtype=dtype)
+    return Model(full, dataset_info, params, dtype=dtype, total_charge=total_charge)
 
 
 def write_model(path: Path, model: Model) -> Path:
