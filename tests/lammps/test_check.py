@@ -1,4 +1,4 @@
-"""`lammps-mace check`: real LAMMPS against the plain evaluation, and that it notices what is wrong."""
+"""`lammps-mace check`: real LAMMPS against the plain evaluation; it notices what is wrong."""
 
 import dataclasses
 import os
@@ -58,7 +58,7 @@ def structure(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ["rotated", "one atom", "slab", "molecule"])
 def test_agrees(shape, model, structure, capsys):
     assert main(["check", model(), structure(shape), "-n", "2"]) == 0
     out = capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_a_spoiled_weight_on_one_rank(model, structure, tmp_path, monkeypatch, c
     [
         (None, "does not exist"),
         ("nonsense", "ASE cannot read it"),
-        ("1\nLattice=\"5 0 0 0 5 0 0 0 5\" Properties=species:S:1:pos:R:3\nAu 0 0 0\n", "[79]"),
+        ('1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3\nAu 0 0 0\n', "[79]"),
     ],
 )
 def test_unusable_structures(text, message, model, tmp_path, capsys):

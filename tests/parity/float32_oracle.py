@@ -1,4 +1,4 @@
-"""Write mlip's checkpoints and float32 numbers; a program, because mlip is float32 without x64 only.
+"""Write mlip's checkpoints and float32 numbers: a program of its own, without 64-bit types.
 
 usage: float32_oracle.py FOLDER SEED...
 """

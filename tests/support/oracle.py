@@ -66,7 +66,8 @@ class Oracle:
         self.predictor = ConservativePredictor(network, wanted, head)
         # Shapes from mlip itself, without the minutes that it takes to initialise.
         dummy = get_dummy_graph_for_model_init()
-        shapes = jax.eval_shape(self.predictor.init, jax.random.key(0), dummy)
+        energy_only = ConservativePredictor(network, Properties(forces=False), head)
+        shapes = jax.eval_shape(energy_only.init, jax.random.key(0), dummy)
         rng = np.random.default_rng(seed)
         self.params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
 

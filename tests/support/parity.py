@@ -55,7 +55,7 @@ class Case:
     @property
     def full_info(self) -> dict[str, Any]:
         """Return the data set statistics on top of the usual ones."""
-        energies = {z: -10.0 * z - 0.5 for z in ELEMENTS[: self.n_elements]}
+        energies = {z: -0.1 * z - 0.5 for z in ELEMENTS[: self.n_elements]}
         usual = {
             "atomic_energies_map": energies,
             "graph_cutoff_angstrom": 3.0,
@@ -157,7 +157,7 @@ def random_case(seed: int) -> Case:
         count = max(heads, 2)
         info["dataset_name"] = [f"set{i}" for i in range(count)]
         info["atomic_energies_map"] = [
-            {z: -10.0 * z + i for z in ELEMENTS[:n_elements]} for i in range(count)
+            {z: -0.1 * z + i for z in ELEMENTS[:n_elements]} for i in range(count)
         ]
     return Case(
         config, info, pick(*SHAPES), n_elements,
