@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -94,7 +94,10 @@ class Evaluator:
             vectors = near.vectors.astype(dtype), far.vectors.astype(dtype)
             (_, features), gradients = self._function(params, *vectors, graph)
             gradients = [np.asarray(gradient, np.float64) for gradient in gradients]
-        forces = sum(map(_forces, gradients, (near, far), [len(species)] * 2))
+        forces = np.sum(
+            [_forces(g, p, len(species)) for g, p in zip(gradients, (near, far), strict=True)],
+            axis=0,
+        )
         virial = -sum(g.T @ pairs.vectors for g, pairs in zip(gradients, (near, far), strict=True))
         energies = np.asarray(features["energy"], np.float64) + self._atomic_energies(species)
         charges = features.get("partial_charges")
@@ -108,9 +111,8 @@ class Evaluator:
         )
 
     def _energy(self, params: Any, near: jax.Array, far: jax.Array, graph: Graph) -> Any:
-        graph = graph.replace(edges=Edges(vectors=near))
-        pairs = graph.long_range
-        graph = graph.replace(long_range=pairs.replace(edges=Edges(vectors=far)))
+        pairs = replace(graph.long_range_pairs(), edges=Edges(vectors=far))
+        graph = replace(graph, edges=Edges(vectors=near), long_range=pairs)
         features = self._network.apply({"params": params}, graph).nodes.features
         kept = {k: features[k] for k in ("energy", "partial_charges") if k in features}
         return jnp.sum(features["energy"]), kept

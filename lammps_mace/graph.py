@@ -107,11 +107,19 @@ class Graph:
         """Return r_receiver - r_sender of every edge, [n_edges, 3], Å."""
         return self._vectors(self.edges, self.senders, self.receivers)
 
-    def long_range_vectors(self) -> jax.Array:
-        """Return r_receiver - r_sender of every long-range pair, [n_long_range_edges, 3], Å."""
+    def long_range_pairs(self) -> LongRange:
+        """Return the pairs of the Coulomb sum.
+
+        Raises:
+            ValueError: the graph has none.
+        """
         if self.long_range is None:
             raise ValueError("use_coulomb_term: the graph needs long_range; it is None")
-        pairs = self.long_range
+        return self.long_range
+
+    def long_range_vectors(self) -> jax.Array:
+        """Return r_receiver - r_sender of every long-range pair, [n_long_range_edges, 3], Å."""
+        pairs = self.long_range_pairs()
         return self._vectors(pairs.edges, pairs.senders, pairs.receivers)
 
     def _vectors(self, edges: Edges, senders: jax.Array, receivers: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def read_structure(path: str) -> Atoms:
         raise ValueError(f"structure {path!r}: ASE cannot read it: {error}") from None
     if len(atoms) == 0:
         raise ValueError(f"structure {path!r} has no atoms")
-    return atoms
+    return cast("Atoms", atoms)  # not a list: one structure was asked for
 
 
 def compare(result: LammpsResult, plain: Evaluation, dtype: str) -> list[Comparison]:

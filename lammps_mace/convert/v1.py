@@ -194,7 +194,7 @@ class Network:
 
     def _pair_table(self, layer: str, outputs: int) -> np.ndarray:
         """Return the species network evaluated at every pair, [sender, receiver, outputs]."""
-        dim, n = self._config.species_embedding_dim, self._species
+        dim, n = self._config.species_embedding_dim or 0, self._species
         embedding = self._tree.take("species_embedding#embedding", n, dim)
         sender, receiver = np.broadcast_arrays(embedding[:, None], embedding[None, :])
         x = np.concatenate([sender, receiver, sender * receiver], axis=-1)
@@ -222,10 +222,11 @@ class Network:
         yield from self._linear(f"{old}Linear_0#", "expansion_block#linear_block#", l_max)
 
     def _readout(self, layer: str) -> Iterator[tuple[str, np.ndarray]]:
-        total = 0.0
-        for head in range(self._config.num_readout_heads):
-            module = f"{layer}LinearReadoutBlock_{head}#Linear_0#"
-            total = total + self._columns(module, self._channels)
+        modules = [
+            f"{layer}LinearReadoutBlock_{head}#Linear_0#"
+            for head in range(self._config.num_readout_heads)
+        ]
+        total = np.sum([self._columns(module, self._channels) for module in modules], axis=0)
         # mlip 0.1 uses the first output only.
         new = "readout_block#ReadoutBlock_0#Linear_0#"
         yield new + _weight(0), total[:, :1].T

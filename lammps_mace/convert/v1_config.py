@@ -25,7 +25,7 @@ class ConfigV1(StrictModel):
     num_layers: PositiveInt = 2
     num_channels: PositiveInt = 128
     l_max: NonNegativeInt = 3
-    node_symmetry: NonNegativeInt | None = None
+    node_symmetry: NonNegativeInt = None  # type: ignore[assignment]  # None becomes l_max below
     correlation: PositiveInt = 3
     readout_irreps: tuple[Irreps, Irreps] = ("16x0e", "0e")
     num_readout_heads: PositiveInt = 1
@@ -51,7 +51,7 @@ class ConfigV1(StrictModel):
 
     def modern(self, hidden_width: int) -> MaceConfig:
         """Return the same network in today's terms; ``hidden_width`` of the last readout."""
-        basis = "e3nn_symmetric" if self.symmetric_tensor_product_basis else "e3nn"
+        symmetric = self.symmetric_tensor_product_basis
         return MaceConfig(
             num_layers=self.num_layers,
             num_channels=self.num_channels,
@@ -69,7 +69,7 @@ class ConfigV1(StrictModel):
             num_species=self.num_species,
             gate_nodes=self.gate_nodes,
             deterministic_scatter_ops=self.deterministic_scatter_ops,
-            symmetric_contraction_backend=basis,
+            symmetric_contraction_backend="e3nn_symmetric" if symmetric else "e3nn",
             species_pair_scaling=self.species_embedding_dim is not None,
         )
 

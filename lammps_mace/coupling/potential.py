@@ -111,7 +111,7 @@ def refusal(model: Model) -> str | None:
     """Return why LAMMPS cannot run a model, or None when it can."""
     if model.config.use_coulomb_term:
         return (
-            "use_coulomb_term: the Coulomb sum reaches farther than the pairs that LAMMPS gives, on "
-            "any number of ranks; evaluate the model in one process with lammps_mace.evaluate"
+            "use_coulomb_term: the Coulomb sum reaches farther than the pairs that LAMMPS gives, "
+            "on any number of ranks; evaluate the model in one process with lammps_mace.evaluate"
         )
     return None

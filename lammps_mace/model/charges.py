@@ -39,8 +39,8 @@ def coulomb_energies(charges: jax.Array, graph: Graph) -> jax.Array:
         charges: [n_nodes], e.
         graph: with the pairs ``long_range``.
     """
+    pairs = graph.long_range_pairs()
     distances = safe_norm(graph.long_range_vectors())
-    pairs = graph.long_range
     energies = charges[pairs.senders] * charges[pairs.receivers] * damped_inverse(distances)
     if pairs.edges.mask is not None:
         energies = jnp.where(pairs.edges.mask, energies, 0.0)
