@@ -47,4 +47,5 @@ def test_random_combination(seed, checkpoints, tmp_path):
     assert found["energy"] < max(ENERGY, steps), found
     assert found["forces"] < FORCES, found
     wrong = differences(spoiled(evaluator, SPOILED_BY).evaluate(case.atoms), truth)
-    assert wrong["forces"] > FORCES, wrong
+    # One atom alone feels no force: its energy tells.
+    assert wrong["forces"] > FORCES or wrong["energy"] > ENERGY, wrong
