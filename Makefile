@@ -9,8 +9,9 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
 
+# Not python -m pytest: that would import the sources here instead of what is installed.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/pytest $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .
