@@ -218,9 +218,7 @@ def test_the_option_reaches_the_sums(messages):
         evaluator = Evaluator(model)
         near, far = evaluator._pairs(structure("molecule"))
         graph = evaluator._graph(np.zeros(7, np.int32), near, far)
-        lowered = jax.jit(evaluator._energy).lower(
-            model.params, near.vectors, far.vectors, graph
-        )
+        lowered = jax.jit(evaluator._energy).lower(model.params, near.vectors, far.vectors, graph)
         return lowered.as_text().count("stablehlo.scatter")
 
     assert scatters(True) == 0
