@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -258,13 +259,17 @@ class _Ghosts:
         self._capacity, self._exchange = capacity, exchange
         self._alone = neighbors.one_domain
 
+    def _flat(self, rows: np.ndarray) -> np.ndarray:
+        # The width is spelled out: a rank without any atoms has nothing to infer it from.
+        return rows[: self._n_total].reshape(self._n_total, math.prod(rows.shape[1:]))
+
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [total, ...] with the ghosts' rows, for [local, ...] of own atoms."""
         if self._alone:
             return sent
         rows = np.zeros((self._capacity.total, *sent.shape[1:]), sent.dtype)
         rows[: self._n_local] = np.asarray(sent)[: self._n_local]
-        self._exchange.forward_exchange(rows[: self._n_total].reshape(self._n_total, -1))
+        self._exchange.forward_exchange(self._flat(rows))
         return jnp.asarray(rows)
 
     def give_back(self, adjoint: jax.Array) -> jax.Array:
@@ -272,7 +277,7 @@ class _Ghosts:
         if self._alone:
             return adjoint
         rows = np.array(adjoint)
-        self._exchange.reverse_exchange(rows[: self._n_total].reshape(self._n_total, -1))
+        self._exchange.reverse_exchange(self._flat(rows))
         out = np.zeros((self._capacity.local, *adjoint.shape[1:]), adjoint.dtype)
         out[: self._n_local] = rows[: self._n_local]
         return jnp.asarray(out)

@@ -83,7 +83,7 @@ engine = lammps_mace.engine
 def fetch(self, sent):
     rows = engine.np.zeros((self._capacity.total, *sent.shape[1:]), sent.dtype)
     rows[: self._n_local] = engine.np.asarray(sent)[: self._n_local]
-    self._exchange.forward_exchange(rows[: self._n_total].reshape(self._n_total, -1))
+    self._exchange.forward_exchange(self._flat(rows))
     rows[self._n_local :] = 0.0  # what the other ranks sent is thrown away
     return engine.jnp.asarray(rows)
 engine._Ghosts.fetch = fetch
