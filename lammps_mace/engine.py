@@ -179,7 +179,7 @@ class Engine:
         """Return the features of a chunk's atoms and what the senders of its pairs sent."""
         if state is None:
             latent, sent = self._first
-            return latent[chunk.species], sent[inputs.all_species[chunk.senders]]
+            return latent[chunk.species], sent[chunk.sender_species]
         latent = jax.lax.dynamic_slice_in_dim(state.latent, chunk.atom, CHUNK_ATOMS)
         return latent, state.sent[chunk.senders]
 
