@@ -30,6 +30,7 @@ class Inputs:
         senders, receivers: int32 [edges], rows of all and of own atoms.
         offsets: int32 [local + 1].
         species: int32 [local]; all_species: int32 [total].
+        weights: [local], 1 where an atom's energy counts, else 0.
         n_chunks: int32, chunks that hold atoms.
     """
 
@@ -39,6 +40,7 @@ class Inputs:
     offsets: jax.Array
     species: jax.Array
     all_species: jax.Array
+    weights: jax.Array
     n_chunks: jax.Array
 
 
@@ -65,6 +67,7 @@ class Chunk(NamedTuple):
     mask: jax.Array
     species: jax.Array
     sender_species: jax.Array
+    weights: jax.Array
 
 
 class Engine:
@@ -132,8 +135,9 @@ class Engine:
         energies = np.asarray(outputs)[: neighbors.n_local].astype(np.float64)
         energies = energies * info.scaling_stdev + info.scaling_mean
         energies += self._atomic_energies[species]
+        known = species >= 0 if neighbors.counted is None else (species >= 0) & neighbors.counted
         return Prediction(
-            np.where(species >= 0, energies, 0.0),
+            np.where(known, energies, 0.0),
             -np.asarray(gradient)[: neighbors.n_pairs].astype(np.float64),
         )
 
@@ -217,7 +221,7 @@ class Engine:
             chunk = _chunk(inputs, k, chunk_edges)
             update = partial(self._update, i, params, chunk)
             (new, energy), pull = jax.vjp(update, chunk.vectors, *self._read(inputs, state, chunk))
-            pulled = pull((jnp.zeros_like(new), self._energy_adjoint(energy)))
+            pulled = pull((jnp.zeros_like(new), self._energy_adjoint(chunk)))
             return _add(outputs, energy, chunk.atom), *_accumulate(gradient, adjoint, chunk, pulled)
 
         start = (outputs, jnp.zeros_like(inputs.vectors), jax.tree.map(jnp.zeros_like, state))
@@ -237,18 +241,18 @@ class Engine:
                 new, energy = self._update(i, params, chunk, vectors, latent, sent)
                 return new, self._send(i + 1, params, new), energy
 
-            (*_, energy), pull = jax.vjp(step, chunk.vectors, *self._read(inputs, state, chunk))
+            _, pull = jax.vjp(step, chunk.vectors, *self._read(inputs, state, chunk))
             latent = jax.lax.dynamic_slice_in_dim(above.latent, chunk.atom, CHUNK_ATOMS)
             sent = jax.lax.dynamic_slice_in_dim(above.sent, chunk.atom, CHUNK_ATOMS)
-            pulled = pull((latent, sent, self._energy_adjoint(energy)))
+            pulled = pull((latent, sent, self._energy_adjoint(chunk)))
             return _accumulate(gradient, adjoint, chunk, pulled)
 
         start = (gradient, jax.tree.map(jnp.zeros_like, state))
         return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
 
-    def _energy_adjoint(self, energy: jax.Array) -> jax.Array:
+    def _energy_adjoint(self, chunk: Chunk) -> jax.Array:
         # The network's energies are multiplied by this before they are eV.
-        return jnp.full_like(energy, self.model.dataset_info.scaling_stdev)
+        return chunk.weights * self.model.dataset_info.scaling_stdev
 
 
 class _Ghosts:
@@ -302,6 +306,8 @@ def _padded(neighbors: Neighbors, capacity: Capacity, dtype: np.dtype, cutoff: f
     offsets[: n_local + 1] = neighbors.offsets
     rows = np.repeat(np.arange(n_local, dtype=np.int32), np.diff(neighbors.offsets))
     species = np.maximum(neighbors.species, 0)
+    weights = np.zeros(capacity.local, dtype)
+    weights[:n_local] = 1 if neighbors.counted is None else neighbors.counted
     return Inputs(
         vectors=jnp.asarray(vectors),
         senders=_filled(capacity.edges, neighbors.senders, capacity.total - 1),
@@ -309,6 +315,7 @@ def _padded(neighbors: Neighbors, capacity: Capacity, dtype: np.dtype, cutoff: f
         offsets=jnp.asarray(offsets),
         species=_filled(capacity.local, species[:n_local], 0),
         all_species=_filled(capacity.total, species, 0),
+        weights=jnp.asarray(weights),
         n_chunks=jnp.asarray(-(-n_local // CHUNK_ATOMS), jnp.int32),
     )
 
@@ -337,6 +344,7 @@ def _chunk(inputs: Inputs, k: jax.Array, chunk_edges: int) -> Chunk:
         mask=mask,
         species=jax.lax.dynamic_slice_in_dim(inputs.species, atom, CHUNK_ATOMS),
         sender_species=inputs.all_species[senders],
+        weights=jax.lax.dynamic_slice_in_dim(inputs.weights, atom, CHUNK_ATOMS),
     )
 
 

@@ -1,5 +1,7 @@
 """The engine against the network it cuts in pieces, and against finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small import energy_and_gradient, make_model, make_structure
@@ -79,6 +81,23 @@ def test_atoms_that_are_not_part_of_the_model():
     prediction = Engine(model).evaluate(neighbors, NoExchange())
     assert prediction.node_energies[3] == 0.0
     assert np.all(prediction.node_energies[kept] != 0.0)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_only_counted_atoms_have_energies(layers):
+    engine, neighbors = Engine(make_model(num_layers=layers)), neighbors_of(make_structure())
+    whole = engine.evaluate(neighbors, NoExchange())
+    counted = np.arange(neighbors.n_local) < 3
+    parts = [
+        engine.evaluate(replace(neighbors, counted=mask), NoExchange())
+        for mask in (counted, ~counted)
+    ]
+    for part, mask in zip(parts, (counted, ~counted), strict=True):
+        np.testing.assert_array_equal(part.node_energies != 0, mask)
+        assert relative(part.pair_gradient, whole.pair_gradient) > 0.01  # the control
+    sums = [p.node_energies for p in parts], [p.pair_gradient for p in parts]
+    assert relative(sum(sums[0]), whole.node_energies) < EXACT
+    assert relative(sum(sums[1]), whole.pair_gradient) < EXACT
 
 
 @pytest.mark.parametrize("n_atoms", [0, 1])

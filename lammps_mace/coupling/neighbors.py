@@ -21,6 +21,8 @@ class Neighbors:
         senders: int32 [n_pairs], row of the neighbour.
         vectors: float64 [n_pairs, 3], r_neighbour - r_centre, Å.
         one_domain: no exchange is needed.
+        counted: bool [n_local], rows whose energy belongs to this rank; None: all. The others are
+            computed only because counted rows depend on their features.
     """
 
     species: np.ndarray
@@ -28,10 +30,11 @@ class Neighbors:
     senders: np.ndarray
     vectors: np.ndarray
     one_domain: bool
+    counted: np.ndarray | None = None
 
     @property
     def n_local(self) -> int:
-        """Atoms that this rank owns."""
+        """Atoms with pairs of their own."""
         return len(self.offsets) - 1
 
     @property
@@ -50,7 +53,8 @@ class Prediction:
     """What the model says about one rank's atoms.
 
     Attributes:
-        node_energies: float64 [n_local], eV; exactly 0 for atoms that are not part of the model.
+        node_energies: float64 [n_local], eV; exactly 0 for atoms that are not counted or
+            not part of the model.
         pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å.
     """
 
