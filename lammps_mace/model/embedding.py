@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import e3nn_jax as e3nn
 import flax.linen as nn
@@ -61,6 +61,14 @@ def radial_prefactor(
     with jax.ensure_compile_time_eval():
         samples = jnp.linspace(r_min, cutoff, _PREFACTOR_SAMPLES, dtype=jnp.float32)
         return float(jnp.mean(radial_basis(samples, cutoff, num_rbf, kind) ** 2).item() ** -0.5)
+
+
+def radial_embedding(config: MaceConfig, info: DatasetInfo, distances: jax.Array) -> jax.Array:
+    """Return the radial basis of a model at ``distances`` [n] (Å), [n, num_rbf]."""
+    cutoff, kind = info.graph_cutoff_angstrom, config.radial_envelope
+    r_min = config.avg_r_min if config.avg_r_min is not None else info.avg_r_min_angstrom
+    prefactor = radial_prefactor(r_min, cutoff, config.num_rbf, kind)
+    return prefactor * radial_basis(distances, cutoff, config.num_rbf, kind)
 
 
 def safe_norm(vectors: jax.Array) -> jax.Array:
@@ -141,20 +149,10 @@ class MaceEmbeddingBlock(nn.Module):
 
     def embed_vectors(self, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return radial [n, num_rbf] and spherical [n, (l_max+1)^2] embeddings of [n, 3] Å."""
-        config, info = self.config, self.dataset_info
-        basis = partial(
-            radial_basis,
-            cutoff=info.graph_cutoff_angstrom,
-            num_rbf=config.num_rbf,
-            kind=config.radial_envelope,
-        )
-        r_min = config.avg_r_min if config.avg_r_min is not None else info.avg_r_min_angstrom
-        prefactor = radial_prefactor(
-            r_min, info.graph_cutoff_angstrom, config.num_rbf, config.radial_envelope
-        )
         distances = safe_norm(vectors)
-        radial = jnp.where(distances[:, None] == 0.0, 0.0, prefactor * basis(distances))
-        return radial, harmonics(vectors, config.l_max)
+        radial = radial_embedding(self.config, self.dataset_info, distances)
+        radial = jnp.where(distances[:, None] == 0.0, 0.0, radial)
+        return radial, harmonics(vectors, self.config.l_max)
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with the three features."""

@@ -76,6 +76,30 @@ class ProductBasis(nn.Module):
         return jnp.repeat(gates, np.array([ir.dim for _, ir in self.target]), axis=1)
 
 
+def readout(config: MaceConfig, irreps: e3nn.Irreps, last: bool) -> MultiHeadReadout:
+    """Return the readout of a layer whose features have these irreps, multiplicity 1 each."""
+    hidden, output = (e3nn.Irreps(text) for text in config.readout_irreps)
+    if config.predict_partial_charges:
+        output = (output + e3nn.Irreps("1x0e")).simplify()
+    source = config.num_channels * irreps
+    if not last:
+        return MultiHeadReadout(config.num_readout_heads, source, (output,))
+    n_vectors = hidden.filter(drop=["0e", "0o"]).num_irreps
+    hidden = (hidden + e3nn.Irreps(f"{n_vectors}x0e")).simplify()
+    return MultiHeadReadout(config.num_readout_heads, source, (hidden, output), config.activation)
+
+
+def bounded(features: jax.Array, irreps: e3nn.Irreps, bound: float) -> jax.Array:
+    """Return x / (1 + n sus(n)) per irrep, n = rms of its components over ``bound``."""
+    blocks = {}
+    for irrep, block in split(features, irreps).items():
+        mean = jnp.sum(block**2, axis=1, keepdims=True) / irrep.dim
+        norm = jnp.where(mean > 0.0, jnp.sqrt(jnp.where(mean > 0.0, mean, 1.0)), 1.0)
+        n = norm / bound
+        blocks[irrep] = block / (1.0 + n * e3nn.sus(n))
+    return join(blocks, irreps)
+
+
 class MaceLayer(nn.Module):
     """Graph -> Graph: one round of messages.
 
@@ -134,7 +158,7 @@ class MaceLayer(nn.Module):
             self.linear_by_species_block = SpeciesLinear(
                 channels * messages, channels * messages, species
             )
-        self.readout_block = self._readout()
+        self.readout_block = readout(config, self.target_irreps, self.last)
 
     def _interaction(self) -> nn.Module:
         config, info = self.config, self.dataset_info
@@ -155,20 +179,6 @@ class MaceLayer(nn.Module):
         if not self.config.species_pair_scaling:
             return {}
         return {"num_pair_species": num_species(self.config, self.dataset_info)}
-
-    def _readout(self) -> MultiHeadReadout:
-        config = self.config
-        hidden, output = (e3nn.Irreps(text) for text in config.readout_irreps)
-        if config.predict_partial_charges:
-            output = (output + e3nn.Irreps("1x0e")).simplify()
-        source = config.num_channels * self.target_irreps
-        if not self.last:
-            return MultiHeadReadout(config.num_readout_heads, source, (output,))
-        n_vectors = hidden.filter(drop=["0e", "0o"]).num_irreps
-        hidden = (hidden + e3nn.Irreps(f"{n_vectors}x0e")).simplify()
-        return MultiHeadReadout(
-            config.num_readout_heads, source, (hidden, output), config.activation
-        )
 
     def send(self, latent: jax.Array) -> jax.Array:
         """Return what atoms send to their neighbours, [n, source dim, channels]."""
@@ -193,21 +203,11 @@ class MaceLayer(nn.Module):
             blocks = self.linear_by_species_block(blocks, species)
         new = self.expansion_block(join(blocks, self.message_irreps), species)
         if self.config.soft_normalization is not None:
-            new = self._bounded(new, self.config.soft_normalization)
+            new = bounded(new, self.target_irreps, self.config.soft_normalization)
         if self.has_residual:
             skip = self.residual_block(split(latent, self.source_irreps), species)
             new = new + join(skip, self.target_irreps)
         return new, self.readout_block(split(new, self.target_irreps))
-
-    def _bounded(self, features: jax.Array, bound: float) -> jax.Array:
-        # x -> x / (1 + n sus(n)), n = rms of the components over the bound: never above it.
-        blocks = {}
-        for irrep, block in split(features, self.target_irreps).items():
-            mean = jnp.sum(block**2, axis=1, keepdims=True) / irrep.dim
-            norm = jnp.where(mean > 0.0, jnp.sqrt(jnp.where(mean > 0.0, mean, 1.0)), 1.0)
-            n = norm / bound
-            blocks[irrep] = block / (1.0 + n * e3nn.sus(n))
-        return join(blocks, self.target_irreps)
 
     def __call__(self, graph: Graph) -> Graph:
         """Return the graph with node features ``latent`` and ``outputs`` updated.

@@ -1,0 +1,1 @@
+"""The engine's inside: a model as per-layer functions on chunks of atoms."""

@@ -1,0 +1,314 @@
+"""Chunks: one rank's atoms and pairs arranged for the engine's loops, at fixed capacities."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from lammps_mace.coupling.neighbors import Neighbors
+
+MAX_CHUNK_ATOMS = 64
+_MIN_CHUNK_ATOMS = 32  # of larger systems: a shorter chunk wastes time in small matrix products
+_FIXED_COST = 3  # of a chunk, in atoms
+_MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
+
+
+@struct.dataclass
+class Inputs:
+    """The padded arrays of one step.
+
+    Atoms stand in slots, sorted by species; a chunk is a row of slots of one species, filled up
+    with empty slots. Ghosts follow the slots.
+
+    Attributes:
+        vectors: [pairs, 3], r_receiver - r_sender, Å: the model's convention.
+        senders: int32 [pairs], slots or ghosts.
+        sender_species: int32 [pairs].
+        starts, ends: int32 [slots], pairs of each slot.
+        chunk_species: int32 [chunks].
+        counted: [slots], 1 for atoms whose energy counts, else 0.
+        n_chunks: int32, chunks that hold atoms.
+    """
+
+    vectors: jax.Array
+    senders: jax.Array
+    sender_species: jax.Array
+    starts: jax.Array
+    ends: jax.Array
+    chunk_species: jax.Array
+    counted: jax.Array
+    n_chunks: jax.Array
+
+
+class Chunk(NamedTuple):
+    """The atoms of one chunk and their pairs.
+
+    Attributes:
+        slot, pair: first slot, first pair.
+        species: of all its atoms.
+        starts, ends: int32 [chunk_atoms], pairs of each atom.
+        counted: [chunk_atoms].
+        n_pairs: room for pairs, not traced.
+    """
+
+    slot: jax.Array
+    pair: jax.Array
+    species: jax.Array
+    starts: jax.Array
+    ends: jax.Array
+    counted: jax.Array
+    n_pairs: int
+
+    @property
+    def n_atoms(self) -> int:
+        """Slots of the chunk."""
+        return self.starts.shape[0]
+
+    def atoms(self, whole: jax.Array) -> jax.Array:
+        """Return the chunk's rows of an array with one row per slot (and ghost)."""
+        return jax.lax.dynamic_slice_in_dim(whole, self.slot, self.n_atoms)
+
+    def put_atoms(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
+        """Return the array with the chunk's rows replaced."""
+        return jax.lax.dynamic_update_slice_in_dim(whole, rows, self.slot, 0)
+
+    def pairs(self, whole: jax.Array) -> jax.Array:
+        """Return the chunk's rows, and more up to its room, of an array with one row per pair."""
+        return jax.lax.dynamic_slice_in_dim(whole, self.pair, self.n_pairs)
+
+    def add_pairs(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
+        """Return the array with ``rows`` added; rows beyond the chunk's pairs must be zero."""
+        return jax.lax.dynamic_update_slice_in_dim(whole, self.pairs(whole) + rows, self.pair, 0)
+
+    def pair_mask(self) -> jax.Array:
+        """Return which rows of :meth:`pairs` are the chunk's, bool [n_pairs]."""
+        return self.pair + jnp.arange(self.n_pairs, dtype=jnp.int32) < self.ends[-1]
+
+    def receivers(self) -> jax.Array:
+        """Return the atom in the chunk that each pair belongs to, int32 [n_pairs]."""
+        counts = self.ends - self.starts
+        return jnp.repeat(
+            jnp.arange(self.n_atoms, dtype=jnp.int32), counts, total_repeat_length=self.n_pairs
+        )
+
+
+def cut(inputs: Inputs, k: jax.Array, chunk_atoms: int, chunk_pairs: int) -> Chunk:
+    """Return chunk ``k``."""
+    slot = k * chunk_atoms
+
+    def rows(whole: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(whole, slot, chunk_atoms)
+
+    starts = rows(inputs.starts)
+    return Chunk(
+        slot, starts[0], inputs.chunk_species[k], starts, rows(inputs.ends), rows(inputs.counted),
+        chunk_pairs,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Sizes of the padded arrays of one rank; jitted functions are compiled for one of these.
+
+    Attributes:
+        chunk_atoms: slots of a chunk.
+        chunks: of all atoms.
+        ghosts: rows of atoms that others own.
+        chunk_pairs: pairs of one chunk.
+        pairs: all pairs, with one spare chunk so that a slice never runs over the end.
+    """
+
+    chunk_atoms: int = 0
+    chunks: int = 0
+    ghosts: int = 0
+    chunk_pairs: int = 0
+    pairs: int = 0
+
+    @property
+    def slots(self) -> int:
+        """Rows of own atoms and the empty slots between them."""
+        return self.chunks * self.chunk_atoms
+
+    @property
+    def rows(self) -> int:
+        """Slots and ghosts."""
+        return self.slots + self.ghosts
+
+    def holds(self, need: Capacity) -> bool:
+        """Whether arrays of these sizes have room for ``need`` (of the same chunk_atoms)."""
+        return all(a >= b for a, b in zip(astuple(self)[1:], astuple(need)[1:], strict=True))
+
+    def grown_to(self, need: Capacity) -> Capacity:
+        """Return sizes with a margin over ``need``, at least the present ones.
+
+        Everything grows together, so that a crowded rank recompiles once, not once per size.
+        """
+        chunks = max(self.chunks, int(need.chunks * _MARGIN) + 1)
+        sizes = zip(astuple(self)[2:], astuple(need)[2:], strict=True)
+        return Capacity(
+            need.chunk_atoms, chunks, *(max(a, round_up(int(b * _MARGIN), 64)) for a, b in sizes)
+        )
+
+
+def round_up(n: int, multiple: int) -> int:
+    """Return the smallest multiple that is not less than n, at least one."""
+    return max(-(-n // multiple), 1) * multiple
+
+
+def best_chunk_atoms(counts: np.ndarray) -> int:
+    """Return the chunk size that wastes least for so many atoms of each species."""
+    largest = int(min(MAX_CHUNK_ATOMS, round_up(int(counts.max(initial=1)), 4)))
+    sizes = np.arange(min(_MIN_CHUNK_ATOMS, largest), largest + 1)
+    chunks = -(-counts[:, None] // sizes).sum(axis=0)
+    return int(sizes[np.argmin(chunks * (sizes + _FIXED_COST))])
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which atom and which pair stands where.
+
+    Attributes:
+        neighbors: as they came.
+        order: int [n_atoms], local rows of the model's atoms sorted by species.
+        slots: int [n_atoms], slot of each of these.
+        capacity: sizes of the arrays.
+        chunk_species: int [n_chunks].
+    """
+
+    neighbors: Neighbors
+    order: np.ndarray
+    slots: np.ndarray
+    capacity: Capacity
+    chunk_species: np.ndarray
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether slots are local rows, so that nothing has to move."""
+        n = self.neighbors.n_local
+        return len(self.order) == n and bool(np.array_equal(self.slots, np.arange(n)))
+
+    @cached_property
+    def pair_order(self) -> np.ndarray:
+        """int [n_pairs], where each pair of the arranged order came from."""
+        offsets = self.neighbors.offsets
+        counts = np.diff(offsets)[self.order]
+        first = np.cumsum(counts) - counts
+        return np.repeat(offsets[:-1][self.order] - first, counts) + np.arange(counts.sum())
+
+    def to_slots(self, values: np.ndarray) -> np.ndarray:
+        """Return [slots, ...] (zero where empty) of [n_local, ...]."""
+        out = np.zeros((self.capacity.slots, *values.shape[1:]), values.dtype)
+        out[self.slots] = values[self.order]
+        return out
+
+    def from_slots(self, values: np.ndarray) -> np.ndarray:
+        """Return [n_local, ...] (zero for atoms not of the model) of [slots, ...]."""
+        if self.in_order:
+            return values[: self.neighbors.n_local]
+        out = np.zeros((self.neighbors.n_local, *values.shape[1:]), values.dtype)
+        out[self.order] = values[self.slots]
+        return out
+
+    def pair_gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """Return dE/d(r_neighbour - r_centre) in the given order of pairs, float64."""
+        n_pairs = self.neighbors.n_pairs
+        if self.in_order:
+            return -gradient[:n_pairs].astype(np.float64)
+        out = np.zeros((n_pairs, 3))
+        out[self.pair_order] = -gradient[: len(self.pair_order)]
+        return out
+
+
+def arrange(neighbors: Neighbors, capacity: Capacity) -> Arrangement:
+    """Sort the atoms by species into chunks and return where they stand.
+
+    The capacity is ``capacity``, or a larger one where that has no room.
+    """
+    local = neighbors.species[: neighbors.n_local]
+    order = np.flatnonzero(local >= 0)
+    order = order[np.argsort(local[order], kind="stable")]
+    species = local[order]
+    kinds, first, counts = np.unique(species, return_index=True, return_counts=True)
+    size = capacity.chunk_atoms or best_chunk_atoms(counts)
+    layout = _layout(neighbors, order, first, counts, size)
+    if not capacity.holds(layout.need):
+        if capacity.chunk_atoms != (best := best_chunk_atoms(counts)):
+            layout = _layout(neighbors, order, first, counts, best)
+        capacity = capacity.grown_to(layout.need)
+    return Arrangement(
+        neighbors, order, layout.slots, capacity, np.repeat(kinds, layout.chunks_of_species)
+    )
+
+
+class _Layout(NamedTuple):
+    slots: np.ndarray
+    chunks_of_species: np.ndarray
+    need: Capacity
+
+
+def _layout(
+    neighbors: Neighbors, order: np.ndarray, first: np.ndarray, counts: np.ndarray, size: int
+) -> _Layout:
+    chunks = -(-counts // size)
+    before = (np.cumsum(chunks) - chunks) * size  # slots before each species
+    slots = np.arange(len(order)) + np.repeat(before - first, counts)
+    pairs = np.zeros(int(chunks.sum()) * size, np.int64)
+    pairs[slots] = np.diff(neighbors.offsets)[order]
+    chunk_pairs = int(pairs.reshape(-1, size).sum(axis=1).max(initial=1))
+    need = Capacity(
+        chunk_atoms=size,
+        chunks=max(int(chunks.sum()), 1),
+        ghosts=max(neighbors.n_total - neighbors.n_local, 1),
+        chunk_pairs=chunk_pairs,
+        pairs=int(pairs.sum()) + 2 * chunk_pairs,
+    )
+    return _Layout(slots, chunks, need)
+
+
+def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
+    """Return the arrays of a step at full capacity."""
+    neighbors, capacity = arrangement.neighbors, arrangement.capacity
+    in_order = arrangement.in_order
+    pair_order = slice(None) if in_order else arrangement.pair_order
+    n_local = neighbors.n_local
+    rows = np.full(neighbors.n_total, capacity.rows - 1, np.int32)
+    rows[arrangement.order] = arrangement.slots
+    rows[n_local:] = capacity.slots + np.arange(neighbors.n_total - n_local)
+    original = neighbors.senders[pair_order]
+    n_pairs = len(original)
+
+    vectors = np.empty((capacity.pairs, 3), dtype)
+    # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
+    np.negative(neighbors.vectors[pair_order], out=vectors[:n_pairs], casting="same_kind")
+    vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of the distance
+    starts, ends = _pair_ranges(arrangement)
+    counted = np.ones(n_local, dtype) if neighbors.counted is None else neighbors.counted
+    return Inputs(
+        vectors=jnp.asarray(vectors),
+        senders=_filled(capacity.pairs, rows[original]),
+        sender_species=_filled(capacity.pairs, neighbors.species[original]),
+        starts=jnp.asarray(starts),
+        ends=jnp.asarray(ends),
+        chunk_species=_filled(capacity.chunks, arrangement.chunk_species),
+        counted=jnp.asarray(arrangement.to_slots(counted.astype(dtype))),
+        n_chunks=jnp.asarray(len(arrangement.chunk_species), jnp.int32),
+    )
+
+
+def _pair_ranges(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
+    # Empty slots have an empty range at the end of the atoms before them, inside the chunk.
+    counts = arrangement.to_slots(np.diff(arrangement.neighbors.offsets))
+    ends = np.cumsum(counts).astype(np.int32)
+    return ends - counts.astype(np.int32), ends
+
+
+def _filled(size: int, values: np.ndarray) -> jax.Array:
+    out = np.zeros(size, np.int32)
+    out[: len(values)] = values
+    return jnp.asarray(out)
