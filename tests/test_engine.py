@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small import energy_and_gradient, make_model, make_structure
 
-from lammps_mace.capacity import CHUNK_ATOMS, Capacity, needed
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
+from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS, Capacity, arrange, best_chunk_atoms
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
@@ -32,7 +32,6 @@ def relative(a, b):
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_engine_equals_the_network(layers):
     model, structure = make_model(num_layers=layers), make_structure(2)
-    assert len(structure.species) == CHUNK_ATOMS  # the padding is a chunk of its own
     prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
@@ -129,14 +128,30 @@ def test_moving_atoms_do_not_compile_again():
 
 
 def test_capacity_has_room_and_never_shrinks():
-    offsets = np.arange(0, 1001, 10)  # 100 atoms, 10 pairs each
-    need = needed(offsets, n_total=300)
-    assert need.chunk_edges == 10 * CHUNK_ATOMS
-    assert need.total == 301
-    assert need.edges >= 1000 + need.chunk_edges
-    room = Capacity().fitting(need)
-    assert room.fitting(need) is room
-    assert room.fitting(Capacity(1, 1, 1, 1)) is room
-    more = room.fitting(Capacity(room.local, room.total, room.chunk_edges + 1, room.edges))
-    assert more.chunk_edges > room.chunk_edges
-    assert more.local >= room.local
+    neighbors = neighbors_of(make_structure(2))
+    room = arrange(neighbors, Capacity()).capacity
+    assert room.pairs > neighbors.n_pairs + room.chunk_pairs
+    assert arrange(neighbors, room).capacity is room
+    small = arrange(neighbors_of(make_structure()), room).capacity
+    assert small is room
+    more = arrange(neighbors_of(make_structure(3)), room).capacity
+    assert more.slots > room.slots
+    assert more.pairs > room.pairs
+
+
+def test_chunks_hold_one_species_each_and_every_atom_once():
+    neighbors = neighbors_of(make_structure(3))
+    arrangement = arrange(neighbors, Capacity())
+    species = arrangement.to_slots(neighbors.species + 1)
+    chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
+    for kind, chunk in zip(arrangement.chunk_species, chunks, strict=False):
+        assert set(chunk) <= {0, kind + 1}
+    assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
+    assert np.array_equal(np.sort(arrangement.pair_order), np.arange(neighbors.n_pairs))
+
+
+def test_chunk_sizes_waste_little():
+    assert best_chunk_atoms(np.array([216])) == 54
+    assert best_chunk_atoms(np.array([1728])) == MAX_CHUNK_ATOMS
+    assert best_chunk_atoms(np.array([8])) == 8
+    assert best_chunk_atoms(np.zeros(0, int)) >= 1

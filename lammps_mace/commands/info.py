@@ -6,8 +6,8 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from lammps_mace.capacity import CHUNK_ATOMS
 from lammps_mace.coupling.potential import refusal
+from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS
 from lammps_mace.modelfile import Model, load_model
 
 
@@ -65,7 +65,7 @@ def _engine(model: Model) -> str:
     layers = model.config.num_layers
     return (
         f"{layers - 1} inner layers forward and backward, the last one at once, in chunks of "
-        f"{CHUNK_ATOMS} atoms"
+        f"{MAX_CHUNK_ATOMS} atoms"
     )
 
 

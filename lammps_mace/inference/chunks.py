@@ -195,7 +195,7 @@ class Arrangement:
 
     @cached_property
     def pair_order(self) -> np.ndarray:
-        """int [n_pairs], where each pair of the arranged order came from."""
+        """Return where each pair of the arranged order came from, int [n_pairs]."""
         offsets = self.neighbors.offsets
         counts = np.diff(offsets)[self.order]
         first = np.cumsum(counts) - counts

@@ -94,9 +94,7 @@ class PlainLayer:
         return Results(new, self._next.apply(scope, new, method="send"), outputs)
 
 
-def _accumulate(
-    sums: Sums, inputs: Inputs, chunk: Chunk, pulled: tuple[jax.Array, ...]
-) -> Sums:
+def _accumulate(sums: Sums, inputs: Inputs, chunk: Chunk, pulled: tuple[jax.Array, ...]) -> Sums:
     vectors, latent, sent = pulled
     # The room of a chunk overlaps the pairs of the next: theirs must not be added twice.
     mask = chunk.pair_mask()
