@@ -1,0 +1,29 @@
+"""The operations in which a MACE model spends its time, each in plain XLA and in C++ for CPUs."""
+
+from lammps_mace.kernels.contraction import ContractionProgram, contract
+from lammps_mace.kernels.edges import (
+    EdgePath,
+    EdgeProgram,
+    Rows,
+    Spline,
+    edges_backward,
+    edges_forward,
+    pack_spline,
+)
+from lammps_mace.kernels.spline import evaluate_spline, fit, fit_spline, spline_points
+
+__all__ = [
+    "ContractionProgram",
+    "EdgePath",
+    "EdgeProgram",
+    "Rows",
+    "Spline",
+    "contract",
+    "edges_backward",
+    "edges_forward",
+    "evaluate_spline",
+    "fit",
+    "fit_spline",
+    "pack_spline",
+    "spline_points",
+]

@@ -1,0 +1,160 @@
+"""Symmetric contraction: per output component a polynomial in the atomic features.
+
+y_i[o, c] = sum_t W[species, t, c] prod_{k in monomial t of component o} x_i[k, c]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import numpy as np
+
+Monomial = tuple[int, ...]  # rows of the features, ascending
+_HIGHEST_ORDER = 4
+
+
+@dataclass(frozen=True)
+class Node:
+    """A factor shared by several monomials: x[row] * (weight + sum of the children).
+
+    Attributes:
+        row: of the features.
+        weight: row of the weights, None where no monomial ends here.
+        children: what the factor multiplies besides.
+    """
+
+    row: int
+    weight: int | None
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ContractionProgram:
+    """The monomials of a contraction; compared by identity.
+
+    Attributes:
+        dims: rows of each input block; the features are the blocks one after the other.
+        components: per output component its monomials. Row of a monomial in the weights: its
+            position among those of all components.
+    """
+
+    dims: tuple[int, ...]
+    components: tuple[tuple[Monomial, ...], ...]
+
+    def __post_init__(self) -> None:
+        for monomial in (m for component in self.components for m in component):
+            if not 1 <= len(monomial) <= _HIGHEST_ORDER or list(monomial) != sorted(monomial):
+                raise ValueError(
+                    f"monomial {monomial}: give 1 to {_HIGHEST_ORDER} rows in ascending order"
+                )
+            if monomial[-1] >= sum(self.dims) or monomial[0] < 0:
+                raise ValueError(f"monomial {monomial}: there are {sum(self.dims)} rows")
+
+    @property
+    def n_terms(self) -> int:
+        """Return the number of rows of the weights."""
+        return sum(map(len, self.components))
+
+    @cached_property
+    def trees(self) -> tuple[tuple[Node, ...], ...]:
+        """Return per component its monomials, common beginnings shared."""
+        trees, start = [], 0
+        for component in self.components:
+            if len(set(component)) != len(component):
+                raise ValueError("a component names a monomial twice: add up their weights")
+            rows = {monomial: start + i for i, monomial in enumerate(component)}
+            trees.append(_nodes(rows, sorted(component), 0))
+            start += len(component)
+        return tuple(trees)
+
+    @cached_property
+    def code(self) -> np.ndarray:
+        """Return the trees as int32 words for the C++ kernels.
+
+        Per component the number of roots; per node in pre-order its row, the row of its weight or
+        -1, and the number of its children.
+        """
+        words: list[int] = []
+        for roots in self.trees:
+            words.append(len(roots))
+            _write(roots, words)
+        return np.array(words, np.int32)
+
+
+def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> tuple[Node, ...]:
+    groups: dict[int, list[Monomial]] = {}
+    for monomial in monomials:
+        if len(monomial) > depth:
+            groups.setdefault(monomial[depth], []).append(monomial)
+    return tuple(
+        Node(row, rows.get(group[0][: depth + 1]), _nodes(rows, group, depth + 1))
+        for row, group in groups.items()
+    )
+
+
+def _write(nodes: tuple[Node, ...], words: list[int]) -> None:
+    for node in nodes:
+        words += [node.row, -1 if node.weight is None else node.weight, len(node.children)]
+        _write(node.children, words)
+
+
+def contract(
+    program: ContractionProgram,
+    blocks: tuple[jax.Array, ...],
+    weights: jax.Array,
+    species: jax.Array,
+    *,
+    backend: str,
+) -> jax.Array:
+    """Return [B, n_components, channels]; differentiable in the blocks only.
+
+    Args:
+        blocks: [B, dims[i], channels] each.
+        weights: [n_species, n_terms, channels].
+        species: int32 scalar, that of all B atoms.
+        backend: "xla" or "cpu".
+    """
+    return _contract(program, backend, tuple(blocks), weights, species)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _contract(
+    program: ContractionProgram,
+    backend: str,
+    blocks: tuple[jax.Array, ...],
+    weights: jax.Array,
+    species: jax.Array,
+) -> jax.Array:
+    return _implementation(backend).forward(program, blocks, weights, species)
+
+
+def _forward(
+    program: ContractionProgram,
+    backend: str,
+    blocks: tuple[jax.Array, ...],
+    weights: jax.Array,
+    species: jax.Array,
+) -> tuple[jax.Array, Any]:
+    y = _implementation(backend).forward(program, blocks, weights, species)
+    return y, (blocks, weights, species)
+
+
+def _backward(
+    program: ContractionProgram, backend: str, saved: Any, adjoint: jax.Array
+) -> tuple[tuple[jax.Array, ...], None, None]:
+    return _implementation(backend).backward(program, *saved, adjoint), None, None
+
+
+_contract.defvjp(_forward, _backward)
+
+
+def _implementation(backend: str) -> Any:
+    from lammps_mace.kernels import contraction_cpu, contraction_xla
+
+    modules = {"xla": contraction_xla, "cpu": contraction_cpu}
+    if backend not in modules:
+        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, modules))}")
+    return modules[backend]

@@ -1,0 +1,1 @@
+"""The contraction as C++ kernels for CPUs."""

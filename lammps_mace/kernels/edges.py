@@ -1,0 +1,196 @@
+"""Edge operations: sums of messages over the neighbours of a chunk of atoms, and their gradient.
+
+For centre atom i, with r = |D_ij| and R the radial weights of path p = (l1, l2) -> l,
+
+    A_i[m, p c] = sum_j R_pc(r_ij) sum_{m1 m2} CG_p[m1, m2, m] Y_{l2 m2}(D_ij / r_ij) h_j[m1, c].
+
+The edges of an atom are consecutive rows. Edges with r = 0 or r >= cutoff contribute exactly zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
+
+
+@dataclass(frozen=True, eq=False)
+class EdgePath:
+    """One Clebsch-Gordan product.
+
+    Attributes:
+        source: index into the source degrees.
+        degree: of the spherical harmonics.
+        target: index into the target degrees.
+        coefficients: float64 [2 l1 + 1, 2 degree + 1, 2 l + 1].
+    """
+
+    source: int
+    degree: int
+    target: int
+    coefficients: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeProgram:
+    """What an edge operation computes; compared by identity.
+
+    Attributes:
+        source_degrees: of the blocks of ``sent``, in their order.
+        target_degrees: of the results.
+        paths: in the order of the radial weights.
+        channels: of each block.
+        cutoff: Å.
+    """
+
+    source_degrees: tuple[int, ...]
+    target_degrees: tuple[int, ...]
+    paths: tuple[EdgePath, ...]
+    channels: int
+    cutoff: float
+
+    @cached_property
+    def source_rows(self) -> tuple[int, ...]:
+        """Return the first row of each source block in ``sent``."""
+        sizes = [2 * degree + 1 for degree in self.source_degrees]
+        return tuple(sum(sizes[:i]) for i in range(len(sizes)))
+
+    @cached_property
+    def paths_to(self) -> tuple[tuple[int, ...], ...]:
+        """Return the indices of the paths that end in each target, in the order of the result."""
+        return tuple(
+            tuple(i for i, path in enumerate(self.paths) if path.target == target)
+            for target in range(len(self.target_degrees))
+        )
+
+    def result_shapes(self, atoms: int) -> tuple[tuple[int, int, int], ...]:
+        """Return the shape of each result, [atoms, 2l+1, paths to it * channels]."""
+        return tuple(
+            (atoms, 2 * degree + 1, len(paths) * self.channels)
+            for degree, paths in zip(self.target_degrees, self.paths_to, strict=True)
+        )
+
+
+class Spline(NamedTuple):
+    """Radial weights as cubic splines of the distance.
+
+    Attributes:
+        table: packed coefficients, see :func:`pack_spline`.
+    """
+
+    table: jax.Array
+
+
+class Rows(NamedTuple):
+    """Radial weights of each edge of the chunk.
+
+    Attributes:
+        values: [chunk_edges, n_paths, channels]; row e - starts[0] belongs to edge e.
+    """
+
+    values: jax.Array
+
+
+Radial = Spline | Rows
+
+
+def pack_spline(coefficients: np.ndarray) -> np.ndarray:
+    """Arrange coefficients [knots + 3, n_paths, channels] as kernels want them.
+
+    Returns:
+        [blocks, knots + 3, n_paths, BLOCK], channels filled up with zeros: the four rows that an
+        edge needs lie together.
+    """
+    rows, paths, channels = coefficients.shape
+    blocks = -(-channels // BLOCK)
+    padded = np.zeros((rows, paths, blocks * BLOCK), coefficients.dtype)
+    padded[:, :, :channels] = coefficients
+    cut = padded.reshape(rows, paths, blocks, BLOCK)
+    return np.ascontiguousarray(cut.transpose(2, 0, 1, 3))
+
+
+def edges_forward(
+    program: EdgeProgram,
+    radial: Radial,
+    vectors: jax.Array,
+    starts: jax.Array,
+    ends: jax.Array,
+    senders: jax.Array,
+    sent: jax.Array,
+    *,
+    chunk_edges: int,
+    backend: str,
+) -> tuple[jax.Array, ...]:
+    """Return the sums over the neighbours of B centre atoms, one array per target degree.
+
+    Args:
+        vectors: [n_edges, 3], r_receiver - r_sender, Å.
+        starts, ends: int32 [B], rows of each centre atom's edges, all of them within
+            [starts[0], starts[0] + chunk_edges). Padding atoms have start == end.
+        senders: int32 [n_edges].
+        sent: [n_senders, dim, channels], the source blocks one after the other.
+        backend: "xla" or "cpu".
+
+    Returns:
+        [B, 2l+1, paths to the target * channels], channels fastest, paths in their order.
+    """
+    return _implementation(backend).forward(
+        program, radial, vectors, starts, ends, senders, sent, chunk_edges
+    )
+
+
+def edges_backward(
+    program: EdgeProgram,
+    radial: Radial,
+    vectors: jax.Array,
+    starts: jax.Array,
+    ends: jax.Array,
+    senders: jax.Array,
+    sent: jax.Array,
+    adjoints: tuple[jax.Array, ...],
+    gradient: jax.Array,
+    sent_adjoint: jax.Array | None,
+    *,
+    chunk_edges: int,
+    backend: str,
+) -> tuple[jax.Array | None, ...]:
+    """Add the gradient of sum(results * adjoints) to ``gradient`` and ``sent_adjoint``.
+
+    Both are updated in place where XLA can do so. The other arguments are those of
+    :func:`edges_forward`.
+
+    Args:
+        gradient: [n_edges, 3].
+        sent_adjoint: [n_senders, dim, channels], or None where it is not wanted.
+
+    Returns:
+        (gradient, sent_adjoint), and with :class:`Rows` also the gradient with respect to the
+        values, [chunk_edges, n_paths, channels]; ``gradient`` is then that at constant values.
+    """
+    return _implementation(backend).backward(
+        program,
+        radial,
+        vectors,
+        starts,
+        ends,
+        senders,
+        sent,
+        tuple(adjoints),
+        gradient,
+        sent_adjoint,
+        chunk_edges,
+    )
+
+
+def _implementation(backend: str) -> Any:
+    from lammps_mace.kernels import edges_cpu, edges_xla
+
+    modules = {"xla": edges_xla, "cpu": edges_cpu}
+    if backend not in modules:
+        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, modules))}")
+    return modules[backend]

@@ -1,0 +1,1 @@
+"""The edge operations as C++ kernels for CPUs."""

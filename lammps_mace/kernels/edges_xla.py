@@ -1,0 +1,176 @@
+"""The edge operations in plain XLA: the reference, and what runs on every other platform."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import e3nn_jax as e3nn
+import jax
+import jax.numpy as jnp
+
+from lammps_mace.kernels.edges import EdgeProgram, Radial, Rows, Spline
+
+
+class _Edges(NamedTuple):
+    """The chunk's edges.
+
+    Attributes:
+        rows: int32 [chunk_edges], rows of the arrays of all edges, valid ones.
+        receivers: int32 [chunk_edges], centre atoms of the chunk.
+        owned: bool [chunk_edges], False for rows that belong to no atom of the chunk.
+    """
+
+    rows: jax.Array
+    receivers: jax.Array
+    owned: jax.Array
+
+
+def forward(
+    program: EdgeProgram,
+    radial: Radial,
+    vectors: jax.Array,
+    starts: jax.Array,
+    ends: jax.Array,
+    senders: jax.Array,
+    sent: jax.Array,
+    chunk_edges: int,
+) -> tuple[jax.Array, ...]:
+    """See :func:`lammps_mace.kernels.edges.edges_forward`."""
+    edges = _select(starts, ends, chunk_edges, vectors.shape[0])
+    h = sent[senders[edges.rows]]
+    return _sums(program, radial, edges, starts.shape[0], vectors[edges.rows], h)
+
+
+def backward(
+    program: EdgeProgram,
+    radial: Radial,
+    vectors: jax.Array,
+    starts: jax.Array,
+    ends: jax.Array,
+    senders: jax.Array,
+    sent: jax.Array,
+    adjoints: tuple[jax.Array, ...],
+    gradient: jax.Array,
+    sent_adjoint: jax.Array | None,
+    chunk_edges: int,
+) -> tuple[jax.Array | None, ...]:
+    """See :func:`lammps_mace.kernels.edges.edges_backward`."""
+    edges = _select(starts, ends, chunk_edges, vectors.shape[0])
+    h = sent[senders[edges.rows]]
+
+    def sums(v: jax.Array, h: jax.Array, radial: Radial) -> tuple[jax.Array, ...]:
+        return _sums(program, radial, edges, starts.shape[0], v, h)
+
+    if isinstance(radial, Spline):
+        constant = radial
+        _, pull = jax.vjp(lambda v, h: sums(v, h, constant), vectors[edges.rows], h)
+        dv, dh = pull(adjoints)
+        rest: tuple[jax.Array, ...] = ()
+    else:
+        _, pull = jax.vjp(sums, vectors[edges.rows], h, radial)
+        dv, dh, drows = pull(adjoints)
+        rest = (drows.values,)
+    gradient = gradient.at[edges.rows].add(_masked(edges, dv), indices_are_sorted=True)
+    if sent_adjoint is not None:
+        sent_adjoint = sent_adjoint.at[senders[edges.rows]].add(_masked(edges, dh))
+    return gradient, sent_adjoint, *rest
+
+
+def _select(starts: jax.Array, ends: jax.Array, chunk_edges: int, n_edges: int) -> _Edges:
+    position = jnp.arange(chunk_edges, dtype=jnp.int32)
+    # The atom whose edges start last at or before a row; atoms without edges mark nothing.
+    first = jnp.where(ends > starts, starts - starts[0], chunk_edges)
+    atoms = jnp.arange(starts.shape[0], dtype=jnp.int32)
+    marks = jnp.full(chunk_edges, -1, jnp.int32).at[first].set(atoms, mode="drop")
+    last_start = jax.lax.cummax(jnp.where(marks >= 0, position, -1))
+    receivers = jnp.maximum(marks[jnp.maximum(last_start, 0)], 0)
+    rows = starts[0] + position
+    owned = (last_start >= 0) & (rows < ends[receivers])
+    return _Edges(jnp.minimum(rows, n_edges - 1), receivers, owned)
+
+
+def _masked(edges: _Edges, values: jax.Array) -> jax.Array:
+    return jnp.where(edges.owned.reshape(-1, *(1,) * (values.ndim - 1)), values, 0.0)
+
+
+def _sums(
+    program: EdgeProgram,
+    radial: Radial,
+    edges: _Edges,
+    atoms: int,
+    vectors: jax.Array,
+    h: jax.Array,
+) -> tuple[jax.Array, ...]:
+    squared = jnp.sum(vectors**2, axis=-1)
+    cutoff = jnp.asarray(program.cutoff, vectors.dtype)
+    inside = edges.owned & (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
+    # Any harmless vector: its message is replaced by zero.
+    vectors = jnp.where(inside[:, None], vectors, 0.25 * cutoff)
+    distances = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
+    weights = _weights(program, radial, distances)
+    weights = jnp.where(inside[:, None, None], weights, 0.0)
+    harmonics = _harmonics(program, vectors)
+    return tuple(
+        _sum_to(program, paths, weights, harmonics, h, edges.receivers, atoms)
+        if paths
+        else jnp.zeros(shape, h.dtype)
+        for paths, shape in zip(program.paths_to, program.result_shapes(atoms), strict=True)
+    )
+
+
+def _sum_to(
+    program: EdgeProgram,
+    paths: tuple[int, ...],
+    weights: jax.Array,
+    harmonics: jax.Array,
+    h: jax.Array,
+    receivers: jax.Array,
+    atoms: int,
+) -> jax.Array:
+    messages = []
+    for index in paths:
+        path = program.paths[index]
+        y = harmonics[:, path.degree**2 : (path.degree + 1) ** 2]
+        row, size = program.source_rows[path.source], path.coefficients.shape[0]
+        coupling = jnp.einsum(
+            "abo,eb->eoa", path.coefficients.astype(y.dtype), y, precision="highest"
+        )
+        product = jnp.matmul(coupling, h[:, row : row + size], precision="highest")
+        messages.append(product * weights[:, index, None, :])
+    return jax.ops.segment_sum(jnp.concatenate(messages, axis=2), receivers, atoms)
+
+
+def _harmonics(program: EdgeProgram, vectors: jax.Array) -> jax.Array:
+    highest = max((path.degree for path in program.paths), default=0)
+    irreps = e3nn.Irreps.spherical_harmonics(highest)
+    return e3nn.spherical_harmonics(
+        irreps, vectors, normalize=True, normalization="component"
+    ).array
+
+
+def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.Array:
+    # [chunk_edges, n_paths, channels]
+    if isinstance(radial, Rows):
+        return radial.values
+    blocks, rows, paths, width = radial.table.shape
+    knots = rows - 3
+    s = distances * (knots / program.cutoff)
+    k = jnp.clip(jnp.floor(s).astype(jnp.int32), 0, knots - 1)
+    pieces = _pieces(s - k.astype(s.dtype))
+    near = radial.table[:, k[:, None] + jnp.arange(4)]  # [blocks, edges, 4, paths, width]
+    values = jnp.sum(pieces[None, :, :, None, None] * near, axis=2)
+    return values.transpose(1, 2, 0, 3).reshape(-1, paths, blocks * width)[:, :, : program.channels]
+
+
+def _pieces(t: jax.Array) -> jax.Array:
+    # The four cubic pieces at t in [0, 1), [n, 4]; see kernels/spline.py.
+    q = 1.0 - t
+    return jnp.stack(
+        [
+            q**3 / 6.0,
+            (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
+            (3.0 * q**3 - 6.0 * q**2 + 4.0) / 6.0,
+            t**3 / 6.0,
+        ],
+        axis=1,
+    )

@@ -1,0 +1,99 @@
+"""The edge operations against the layers of the model and their derivatives by autodiff."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from kernel_cases import CUTOFF, edge_case, plain_sums
+
+from lammps_mace.kernels import Rows, edges_backward, edges_forward, evaluate_spline
+
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
+BACKENDS = ("xla",)
+RAGGED = (3, 0, 20, -1, 1, 70, 0)
+CASES = {
+    "first layer": (0, 3, 16, RAGGED),
+    "second layer": (1, 3, 33, RAGGED),
+    "one channel": (1, 2, 1, RAGGED),
+    "three channels": (2, 2, 3, RAGGED),
+    "highest degrees": (3, 4, 20, (5, 2)),
+    "many neighbours": (1, 1, 16, (300,)),
+    "no neighbours": (1, 1, 16, (0, 0)),
+    "scalars": (0, 0, 5, RAGGED),
+}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def close(found, expected, tolerance):
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=tolerance * scale)
+
+
+def backends(function):
+    return pytest.mark.parametrize("backend", BACKENDS)(function)
+
+
+def expected(case):
+    """Results and gradients in float64 by autodiff of the model's layers."""
+    first = int(case.starts[0])
+    chosen = np.arange(first, first + case.chunk_edges).clip(max=len(case.vectors) - 1)
+    as64 = lambda a: jnp.asarray(a, jnp.float64)  # noqa: E731
+    adjoints = [as64(a) for a in case.adjoints]
+
+    def weights(vectors):
+        if isinstance(case.radial, Rows):
+            return as64(case.radial.values)
+        return table_weights(case, chosen, vectors[chosen])
+
+    def loss(vectors, sent, extra):
+        sums = plain_sums(case, vectors, sent, weights(vectors) + extra)
+        return sum(jnp.sum(a * b) for a, b in zip(sums, adjoints, strict=True)), sums
+
+    extra = jnp.zeros((case.chunk_edges, len(case.program.paths), case.program.channels))
+    arguments = (as64(case.vectors), as64(case.sent), extra)
+    gradients, sums = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(*arguments)
+    return sums, gradients
+
+
+def table_weights(case, chosen, vectors):
+    """Radial weights [chunk, paths, channels]: NumPy's splines, linear around the given vectors."""
+    blocks, rows, paths, width = case.radial.table.shape
+    flat = np.asarray(case.radial.table, np.float64).transpose(1, 2, 0, 3)
+    flat = flat.reshape(rows, paths, blocks * width)[:, :, : case.program.channels]
+    r0 = np.linalg.norm(np.asarray(case.vectors, np.float64)[chosen], axis=1)
+    value, slope = evaluate_spline(flat.reshape(rows, -1), CUTOFF, np.minimum(r0, CUTOFF))
+    squared = jnp.sum(vectors**2, axis=1)
+    r = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
+    linear = value + slope * (r - r0)[:, None]
+    return linear.reshape(-1, paths, case.program.channels)
+
+
+@backends
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rows", [False, True], ids=["spline", "rows"])
+@pytest.mark.parametrize("name", CASES)
+def test_sums_and_gradients_are_those_of_the_model(name, rows, dtype, backend):
+    case = edge_case(*CASES[name], dtype=dtype, rows=rows)
+    sums, (dv, dsent, drows) = expected(case)
+    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
+    forward = jax.jit(partial(edges_forward, case.program, **keywords))
+    found = forward(*case.arguments[1:])
+    assert [a.dtype for a in found] == [dtype] * len(found)
+    for one, other in zip(found, sums, strict=True):
+        close(one, other, TOLERANCE[dtype])
+    backward = jax.jit(partial(edges_backward, case.program, **keywords))
+    gradient, sent_adjoint, *rest = backward(
+        *case.arguments[1:], case.adjoints, case.gradient, case.sent_adjoint
+    )
+    close(gradient - case.gradient, dv, TOLERANCE[dtype])
+    close(sent_adjoint - case.sent_adjoint, dsent, TOLERANCE[dtype])
+    assert len(rest) == rows
+    if rows:
+        close(rest[0], drows, TOLERANCE[dtype])

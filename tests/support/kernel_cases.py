@@ -1,0 +1,140 @@
+"""Random neighbourhoods and programs for the tests of the kernels."""
+
+from dataclasses import dataclass
+
+import e3nn_jax as e3nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.kernels import EdgePath, EdgeProgram, Rows, Spline, pack_spline
+from lammps_mace.model.embedding import harmonics
+from lammps_mace.model.interaction import EdgeInputs, convolve, message_paths
+
+CUTOFF = 5.0
+NO_EDGES = (0, 0)
+
+
+def natural(l_max):
+    return e3nn.Irreps.spherical_harmonics(l_max)
+
+
+def edge_program(source, l_max, target, channels):
+    paths = message_paths(source, l_max, target)
+    sources, targets = [ir for _, ir in source], [ir for _, ir in target]
+    return EdgeProgram(
+        tuple(ir.l for ir in sources),
+        tuple(ir.l for ir in targets),
+        tuple(
+            EdgePath(sources.index(p.source), p.degree, targets.index(p.target), p.coefficients)
+            for p in paths
+        ),
+        channels,
+        CUTOFF,
+    )
+
+
+@dataclass
+class EdgeCase:
+    """One chunk: arguments of edges_forward and edges_backward."""
+
+    program: EdgeProgram
+    source: e3nn.Irreps
+    l_max: int
+    target: e3nn.Irreps
+    radial: object
+    vectors: jax.Array
+    starts: jax.Array
+    ends: jax.Array
+    senders: jax.Array
+    sent: jax.Array
+    adjoints: tuple
+    gradient: jax.Array
+    sent_adjoint: jax.Array
+    chunk_edges: int
+
+    @property
+    def arguments(self):
+        names = ("program", "radial", "vectors", "starts", "ends", "senders", "sent")
+        return tuple(getattr(self, name) for name in names)
+
+
+def edge_case(
+    l_source, l_max, channels, counts, dtype=np.float64, rows=False, knots=64, before=7, after=5
+):
+    """Make a chunk with ``counts`` neighbours per atom, -1 for a padding atom.
+
+    Some edges have length zero or lie beyond the cutoff; rows before and after belong to others.
+    """
+    rng = np.random.default_rng(len(counts) + 10 * l_max + channels)
+    source, target = natural(l_source), natural(l_max)
+    program = edge_program(source, l_max, target, channels)
+    edges = sum(max(count, 0) for count in counts)
+    total, chunk = before + edges + after, edges + 3
+    starts, ends = _ranges(counts, before)
+    vectors = _vectors(rng, total)
+    cast = lambda a: jnp.asarray(np.asarray(a, dtype))  # noqa: E731
+    senders = 11
+    dim = source.dim
+    paths = len(program.paths)
+    radial = (
+        Rows(cast(rng.normal(size=(chunk, paths, channels))))
+        if rows
+        else Spline(cast(pack_spline(rng.normal(size=(knots + 3, paths, channels)))))
+    )
+    return EdgeCase(
+        program, source, l_max, target, radial, cast(vectors),
+        jnp.asarray(starts), jnp.asarray(ends),
+        jnp.asarray(rng.integers(0, senders, total), jnp.int32),
+        cast(rng.normal(size=(senders, dim, channels))),
+        tuple(cast(rng.normal(size=shape)) for shape in program.result_shapes(len(counts))),
+        cast(rng.normal(size=(total, 3))),
+        cast(rng.normal(size=(senders, dim, channels))),
+        chunk,
+    )  # fmt: skip
+
+
+def _ranges(counts, before):
+    starts, ends, row = [], [], before
+    for count in counts:
+        starts.append(0 if count < 0 else row)
+        row += max(count, 0)
+        ends.append(0 if count < 0 else row)
+    return np.array(starts, np.int32), np.array(ends, np.int32)
+
+
+def _vectors(rng, total):
+    directions = rng.normal(size=(total, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    vectors = directions * rng.uniform(0.3, 0.99 * CUTOFF, (total, 1))
+    special = rng.uniform(size=total)
+    vectors[special < 0.1] = 0.0
+    vectors[(special > 0.1) & (special < 0.2)] *= 10.0
+    vectors[(special > 0.2) & (special < 0.25)] = [0.0, 0.0, CUTOFF]
+    vectors[(special > 0.25) & (special < 0.3)] = [0.0, 2.0, 0.0]
+    return vectors
+
+
+def plain_sums(case, vectors, sent, weights):
+    """The same sums from the layers of the model; weights [chunk, paths, channels] of each edge."""
+    first = int(case.starts[0])
+    rows = np.arange(first, first + case.chunk_edges)
+    rows = np.minimum(rows, len(case.vectors) - 1)
+    receivers = np.zeros(case.chunk_edges, int)
+    mask = np.zeros(case.chunk_edges, bool)
+    for atom, (start, end) in enumerate(zip(case.starts, case.ends, strict=True)):
+        receivers[int(start) - first : max(int(end) - first, 0)] = atom
+        mask[int(start) - first : max(int(end) - first, 0)] = True
+    lengths = np.linalg.norm(np.asarray(case.vectors, np.float64)[rows], axis=1)
+    mask &= (lengths > 0.0) & (lengths < CUTOFF)
+    safe = jnp.where(mask[:, None], vectors[rows], 1.0)
+    edges = EdgeInputs(None, harmonics(safe, case.l_max), jnp.asarray(receivers), jnp.asarray(mask))
+    h = sent[case.senders[rows]]
+    paths = message_paths(case.source, case.l_max, case.target)
+    blocks = convolve(h, case.source, paths, weights, edges, len(case.starts))
+    return tuple(_path_major(blocks[ir], case.program.channels) for _, ir in case.target)
+
+
+def _path_major(block, channels):
+    n, size, width = block.shape
+    return block.reshape(n, size, channels, -1).swapaxes(2, 3).reshape(n, size, width)
