@@ -117,19 +117,20 @@ def _vectors(rng, total):
 
 def plain_sums(case, vectors, sent, weights):
     """The same sums from the layers of the model; weights [chunk, paths, channels] of each edge."""
-    first = int(case.starts[0])
+    starts, ends = np.asarray(case.starts), np.asarray(case.ends)
+    first = starts[0]
     rows = np.arange(first, first + case.chunk_edges)
     rows = np.minimum(rows, len(case.vectors) - 1)
     receivers = np.zeros(case.chunk_edges, int)
     mask = np.zeros(case.chunk_edges, bool)
-    for atom, (start, end) in enumerate(zip(case.starts, case.ends, strict=True)):
-        receivers[int(start) - first : max(int(end) - first, 0)] = atom
-        mask[int(start) - first : max(int(end) - first, 0)] = True
+    for atom, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        receivers[start - first : max(end - first, 0)] = atom
+        mask[start - first : max(end - first, 0)] = True
     lengths = np.linalg.norm(np.asarray(case.vectors, np.float64)[rows], axis=1)
     mask &= (lengths > 0.0) & (lengths < CUTOFF)
     safe = jnp.where(mask[:, None], vectors[rows], 1.0)
     edges = EdgeInputs(None, harmonics(safe, case.l_max), jnp.asarray(receivers), jnp.asarray(mask))
-    h = sent[case.senders[rows]]
+    h = sent[np.asarray(case.senders)[rows]]
     paths = message_paths(case.source, case.l_max, case.target)
     blocks = convolve(h, case.source, paths, weights, edges, len(case.starts))
     return tuple(_path_major(blocks[ir], case.program.channels) for _, ir in case.target)
