@@ -121,12 +121,13 @@ cdef void *create(const char *path, int comm, const char *units,
         return NULL
 
 
-cdef int describe(void *handle, double *cutoff, int *n_exchanges, int **row_bytes,
-                  lammps_mace_failure *failure) noexcept with gil:
+cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_exchanges,
+                  int **row_bytes, lammps_mace_failure *failure) noexcept with gil:
     try:
         potential = <object> handle
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
+        energy_per_ev[0] = potential.energy_per_ev
         row_bytes[0] = <int *> malloc((len(widths) + 1) * sizeof(int))
         for index, width in enumerate(widths):
             row_bytes[0][index] = width

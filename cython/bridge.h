@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 1
+#define LAMMPS_MACE_BRIDGE_ABI 2
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -45,8 +45,9 @@ typedef struct lammps_mace_bridge {
   int abi;
   /* New lammps_mace.coupling.potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
   void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
-  /* The cutoff and the bytes per row of each forward exchange (malloc'ed: the caller frees it). */
-  int (*describe)(void *potential, double *cutoff_angstrom, int *n_exchanges, int **row_bytes,
+  /* The cutoff, LAMMPS's energy unit per eV, and the bytes per row of each forward exchange (malloc'ed: the caller
+   * frees it). */
+  int (*describe)(void *potential, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges, int **row_bytes,
                   lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species,

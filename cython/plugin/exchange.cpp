@@ -26,7 +26,7 @@ namespace {
 int GhostExchange::widest_in_doubles() const
 {
   const int widest = row_bytes.empty() ? 0 : *std::max_element(row_bytes.begin(), row_bytes.end());
-  return std::max(1, (widest + 7) / 8);    // one at least: fetch_owners
+  return std::max(2, (widest + 7) / 8);    // two at least: the start check; fetch_owners needs one
 }
 
 void GhostExchange::begin_step(int64_t n_local_now, int64_t n_total_now)
@@ -80,6 +80,11 @@ const char *GhostExchange::exchange(bool reverse, char *given_rows, int64_t give
 void GhostExchange::run_forward(char *given_rows, int given_bytes)
 {
   n_forward++;
+  copy_to_ghosts(given_rows, given_bytes);
+}
+
+void GhostExchange::copy_to_ghosts(char *given_rows, int given_bytes)
+{
   rows = given_rows;
   bytes = given_bytes;
   comm->forward_comm(pair, doubles());
@@ -88,11 +93,16 @@ void GhostExchange::run_forward(char *given_rows, int given_bytes)
 void GhostExchange::run_reverse(char *given_rows, int given_bytes, int given_item_bytes)
 {
   n_reverse++;
+  add_to_owners(given_rows, given_bytes, given_item_bytes);
+  if (rows) std::memset(rows + n_local * bytes, 0, (n_total - n_local) * bytes);
+}
+
+void GhostExchange::add_to_owners(char *given_rows, int given_bytes, int given_item_bytes)
+{
   rows = given_rows;
   bytes = given_bytes;
   item_bytes = given_item_bytes;
   comm->reverse_comm(pair, doubles());
-  if (rows) std::memset(rows + n_local * bytes, 0, (n_total - n_local) * bytes);
 }
 
 void GhostExchange::join_rest()
@@ -105,9 +115,7 @@ void GhostExchange::fetch_owners(std::vector<int32_t> &owners, int64_t n_local_n
 {
   owners.resize(n_total_now);
   for (int64_t i = 0; i < n_local_now; i++) owners[i] = int32_t(i);
-  rows = reinterpret_cast<char *>(owners.data());
-  bytes = sizeof(int32_t);
-  comm->forward_comm(pair, doubles());
+  copy_to_ghosts(reinterpret_cast<char *>(owners.data()), sizeof(int32_t));
 }
 
 void GhostExchange::transfer(double *buffer, int i, const char *row) const

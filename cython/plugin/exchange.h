@@ -18,7 +18,8 @@ namespace lammps_mace {
 // rounded up to whole doubles (LAMMPS's unit): two float32 in one.
 class GhostExchange {
  public:
-  GhostExchange(LAMMPS_NS::Comm *comm, LAMMPS_NS::Pair *pair) : comm(comm), pair(pair) {}
+  // A reference: `comm_style` puts another Comm in its place.
+  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair) : comm(comm), pair(pair) {}
 
   void set_widths(const std::vector<int> &row_bytes_of_each) { row_bytes = row_bytes_of_each; }
   int widest_in_doubles() const;
@@ -32,6 +33,9 @@ class GhostExchange {
   int stage() const { return n_forward + n_reverse; }
   std::exception_ptr lammps_error;    // thrown by Comm; Python could not carry it
 
+  // Outside the steps' protocol. Rows of ghosts are overwritten, or added into their owners' rows (doubles).
+  void copy_to_ghosts(char *rows, int bytes);
+  void add_to_owners(char *rows, int bytes, int item_bytes = sizeof(double));
   // Fills owners[n_local..n_total) with the local row each ghost is an image of; one rank only.
   void fetch_owners(std::vector<int32_t> &owners, int64_t n_local, int64_t n_total);
 
@@ -49,7 +53,7 @@ class GhostExchange {
   int count() const { return int(row_bytes.size()); }
   int doubles() const { return (bytes + 7) / 8; }
 
-  LAMMPS_NS::Comm *comm;
+  LAMMPS_NS::Comm *&comm;
   LAMMPS_NS::Pair *pair;
   std::vector<int> row_bytes;
   int n_forward = 0, n_reverse = 0;    // exchanges done in this step

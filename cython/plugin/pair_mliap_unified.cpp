@@ -2,6 +2,7 @@
 #include "pair_mliap_unified.h"
 
 #include "agreement.h"
+#include "start_check.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -25,8 +26,6 @@ PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this
   one_coeff = manybody_flag = 1;
   single_enable = restartinfo = 0;
   no_virial_fdotr_compute = 1;
-  // A message-passing energy has no unique heat current of this form: refuse rather than be wrong.
-  centroidstressflag = CENTROID_NOTAVAIL;
 }
 
 PairMLIAPUnified::~PairMLIAPUnified()
@@ -40,6 +39,7 @@ PairMLIAPUnified::~PairMLIAPUnified()
 void PairMLIAPUnified::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
+  if (start_check && comm->nprocs > 1) prove_exchange();
   exchange.begin_step(atom->nlocal, atom->nlocal + atom->nghost);
   const bool good = run_step();
   const int stage = exchange.stage();
@@ -47,6 +47,15 @@ void PairMLIAPUnified::compute(int eflag, int vflag)
   if (comm->nprocs > 1) exchange.join_rest();
   agree(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
   add_results();
+}
+
+// At the first step, and again when the way atoms are divided among ranks is another.
+void PairMLIAPUnified::prove_exchange()
+{
+  if (checked_style == comm->style && checked_layout == comm->layout) return;
+  check_exchange(lmp, exchange);
+  checked_style = comm->style;
+  checked_layout = comm->layout;
 }
 
 bool PairMLIAPUnified::run_step()
@@ -104,17 +113,25 @@ bool PairMLIAPUnified::results_are_finite()
 
 void PairMLIAPUnified::add_results()
 {
-  if (eflag_global) eng_vdwl += step.energy;
+  const double unit = potential->energy_per_ev;
+  if (eflag_global) eng_vdwl += unit * step.energy;
   for (int i = 0; i < atom->nlocal; i++) {
     if (rows.species[i] < 0) continue;
-    if (eflag_atom) eatom[i] += node_energies[i];
-    for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++)
-      add_pair(i, rows.senders[p], &rows.vectors[3 * p], &pair_gradient[3 * p]);
+    if (eflag_atom) eatom[i] += unit * node_energies[i];
+    for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++) {
+      double *const g = &pair_gradient[3 * p];
+      for (int c = 0; c < 3; c++) g[c] *= unit;
+      add_pair(i, rows.senders[p], &rows.vectors[3 * p], g);
+    }
   }
 }
 
 // With r = x_j - x_i and g = +dE/dr: f_i += g, f_j -= g, and the pair's virial is (x_i - x_j) f_i = -r g,
 // in LAMMPS's order xx, yy, zz, xy, xz, yz, half of it to each atom.
+//
+// The heat current of site energies U_i is sum_i U_i v_i + sum_j W_j v_j with W_j = -sum_i (x_j - x_i) dU_i/dx_j (Fan et al.,
+// Phys. Rev. B 92, 094301, 2015; LAMMPS's compute centroid/stress/atom: yx, zx, zy follow the six). Where U_i depends on
+// the pairs of centre i only, g is dU_i/dx_j and all of -r g belongs to j. See settings for other models.
 void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
 {
   double *const *const f = atom->f;
@@ -123,13 +140,15 @@ void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
     f[j][c] -= g[c];
   }
   if (!vflag_either) return;
-  const double v[6] = {-r[0] * g[0], -r[1] * g[1], -r[2] * g[2], -r[0] * g[1], -r[0] * g[2], -r[1] * g[2]};
+  const double v[9] = {-r[0] * g[0], -r[1] * g[1], -r[2] * g[2], -r[0] * g[1], -r[0] * g[2], -r[1] * g[2],
+                       -r[1] * g[0], -r[2] * g[0], -r[2] * g[1]};
   for (int c = 0; c < 6; c++) {
     if (vflag_global) virial[c] += v[c];
     if (!vflag_atom) continue;
     vatom[i][c] += 0.5 * v[c];
     vatom[j][c] += 0.5 * v[c];
   }
+  for (int c = 0; cvflag_atom && c < 9; c++) cvatom[j][c] += v[c];
 }
 
 void PairMLIAPUnified::finish()

@@ -31,9 +31,12 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
  private:
   void allocate();
   std::string check_settings(int narg, char **arg) const;
+  std::string check_options(int narg, char **arg);
   std::string check_coeff(int narg, char **arg) const;
   void set_flags();
 
+  void refuse_heat_flux();
+  void prove_exchange();
   bool run_step();
   void update_owners();
   bool evaluate();
@@ -43,6 +46,8 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
 
   std::unique_ptr<PythonPotential> potential;
   std::vector<int> species_of_type;
+  bool start_check = true;
+  int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
   PairRows rows;
   std::vector<int32_t> owners;
   std::vector<double> node_energies, pair_gradient;

@@ -7,6 +7,7 @@
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neighbor.h"
 #include "update.h"
 #include "utils.h"
@@ -22,14 +23,18 @@ namespace lammps_mace {
 
 void PairMLIAPUnified::settings(int narg, char **arg)
 {
-  const std::string refusal = check_settings(narg, arg);
+  std::string refusal = check_settings(narg, arg);
+  if (refusal.empty()) refusal = check_options(narg, arg);
   if (!refusal.empty()) error->all(FLERR, refusal);
 
+  checked_style = checked_layout = -1;
   potential.reset();
   species_of_type.clear();
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
   agree(lmp, !potential, 0, failure, "");
   exchange.set_widths(potential->row_bytes);
+  // Energies of atoms that reach beyond their own pairs have no dU_i/dx_j among the results.
+  centroidstressflag = potential->row_bytes.empty() ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
   comm_forward = comm_reverse = exchange.widest_in_doubles();    // pair hybrid reads these now, Comm at the next run
 }
 
@@ -41,13 +46,24 @@ std::string PairMLIAPUnified::check_settings(int narg, char **arg) const
     return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") + "' belongs to LAMMPS's own mliap, which "
         "cannot take the place of `mliap unified` or share a hybrid line with it: write `pair_style none` before it";
   if (narg < 2) return "pair_style mliap unified: no model file given: " + form;
-  if (narg > 3) return "pair_style mliap unified: " + std::to_string(narg) + " arguments, at most 3 are known: " + form + " 0";
-  if (narg == 3 && std::strcmp(arg[2], "0") != 0)
+  if (narg > 2 && std::strcmp(arg[2], "start_check") != 0 && std::strcmp(arg[2], "0") != 0)
     return "pair_style mliap unified: ghostneigh must be 0, got '" + std::string(arg[2]) +
         "': ranks exchange the features of ghost atoms, neighbours of ghosts are not needed: " + form + " 0";
-  if (std::strcmp(update->unit_style, "metal") != 0)
-    return "pair_style mliap unified: needs `units metal` (eV, Angstrom), got `units " + std::string(update->unit_style) +
-        "`: write `units metal` at the top of the input and convert its numbers";
+  return "";
+}
+
+// What follows the model file and ghostneigh: `start_check yes` or `start_check no`.
+std::string PairMLIAPUnified::check_options(int narg, char **arg)
+{
+  start_check = true;
+  int at = narg > 2 && std::strcmp(arg[2], "0") == 0 ? 3 : 2;
+  if (at == narg) return "";
+  const std::string form = "write `pair_style mliap unified FILE.model 0 start_check no`, or nothing after the 0";
+  if (narg != at + 2 || std::strcmp(arg[at], "start_check") != 0)
+    return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
+  start_check = std::strcmp(arg[at + 1], "no") != 0;
+  if (start_check && std::strcmp(arg[at + 1], "yes") != 0)
+    return "pair_style mliap unified: start_check must be yes or no, got '" + std::string(arg[at + 1]) + "': " + form;
   return "";
 }
 
@@ -105,8 +121,21 @@ void PairMLIAPUnified::init_style()
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
         error->all(FLERR, "pair_style mliap unified: special_bonds drops pairs of bonded atoms, which the model needs: "
                           "add `special_bonds lj/coul 1.0 1.0 1.0`");
+  refuse_heat_flux();
   owners.clear();
   neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+// LAMMPS does not ask a pair style whether its stress is fit for a heat current.
+void PairMLIAPUnified::refuse_heat_flux()
+{
+  if (modify->get_compute_by_style("^heat/flux$").empty()) return;
+  if (!potential->row_bytes.empty())
+    error->all(FLERR, "compute heat/flux: in a model with several layers (or charges) the energy of an atom depends on atoms "
+                      "beyond its neighbours, and its heat current is not available: use a model with one layer");
+  if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
+    error->all(FLERR, "compute heat/flux: compute stress/atom is not the stress of a many-body heat current: give it a "
+                      "`compute ID group centroid/stress/atom NULL virial`");
 }
 
 double PairMLIAPUnified::init_one(int, int)

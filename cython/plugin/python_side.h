@@ -27,6 +27,7 @@ class PythonPotential {
   bool report(std::string &text, Failure &failure) const;
 
   double cutoff_angstrom = 0.0;
+  double energy_per_ev = 1.0;    // in LAMMPS's units
   std::vector<int> row_bytes;    // of each forward exchange
 
  private:

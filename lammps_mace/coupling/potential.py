@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lammps_mace.coupling.neighbors import Neighbors
+from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.modelfile import Model, load_model
 from lammps_mace.runtime import find_rank, start_jax
 
 if TYPE_CHECKING:
     from lammps_mace._bridge import Step
-
-UNITS = ("metal",)
 
 
 class Potential:
@@ -25,13 +24,15 @@ class Potential:
         comm: Fortran handle of LAMMPS's communicator; None without MPI.
         units: LAMMPS's unit style.
 
+    Attributes:
+        energy_per_ev: what the plugin multiplies all results by.
+
     Raises:
         ValueError: the model file or the units cannot be used.
     """
 
     def __init__(self, path: str, comm: int | None, units: str) -> None:
-        if units not in UNITS:
-            raise ValueError(f"units {units!r} are not supported; use 'units metal'")
+        self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
         if reason := refusal(self.model):
             raise ValueError(reason)

@@ -13,6 +13,12 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 STYLE = "pair_style mliap unified lj.model 0\n"
 COEFF = "pair_coeff * * Ar\n"
 RUN = "run 0\n"
+HEAT_FLUX = """
+compute k all ke/atom
+compute e all pe/atom
+compute w all centroid/stress/atom NULL virial
+compute j all heat/flux k e w
+"""
 
 
 def replaced(old, new):
@@ -23,9 +29,9 @@ def replaced(old, new):
 MISTAKES = {
     "no file": (replaced("unified lj.model 0", "unified"), ["no model file", "FILE.model"]),
     "ghostneigh": (replaced("lj.model 0", "lj.model 1"), ["ghostneigh must be 0, got '1'"]),
-    "too many": (replaced("lj.model 0", "lj.model 0 7"), ["4 arguments, at most 3", "FILE.model"]),
+    "option": (replaced("lj.model 0", "lj.model 0 7"), ["unknown option '7'", "start_check no"]),
     "missing file": (replaced("lj.model", "nothing.model"), ["FileNotFoundError", "nothing.model"]),
-    "units": (replaced("units metal", "units real"), ["`units metal`", "got `units real`"]),
+    "units": (replaced("units metal", "units lj"), ["`units metal`", "`units real`", "`units lj`"]),
     "newton": (replaced("units metal", "units metal\nnewton off"), ["needs `newton on`", "add"]),
     "no IDs": (replaced("boundary", "atom_modify id no\nboundary"), ["needs atom IDs"]),
     "unknown element": (replaced(COEFF, "pair_coeff * * Xx\n"), ["element Xx", "Ar, Ne"]),
@@ -40,6 +46,11 @@ MISTAKES = {
     "special bonds": (
         lambda script: script.replace("boundary", "atom_style full\nboundary"),
         ["special_bonds lj/coul 1.0 1.0 1.0"],
+    ),
+    "start_check": (replaced("lj.model 0", "lj.model start_check maybe"), ["must be yes or no"]),
+    "heat flux of stress/atom": (
+        replaced(RUN, HEAT_FLUX.replace("centroid/", "") + RUN),
+        ["not the stress of a many-body heat current", "centroid/stress/atom NULL virial"],
     ),
     "built-in in between": (
         lambda script: script.replace(RUN, "pair_style mliap model linear x.mliap\n"),
@@ -58,6 +69,13 @@ def test_mistake_is_named_with_its_remedy(run_lammps, classical, argon, name, ra
     for word in words:
         assert word in line
     assert line in run.log
+
+
+def test_no_heat_flux_of_several_layers(run_lammps, classical, argon):
+    script = argon + STYLE + COEFF + HEAT_FLUX + RUN
+    run = run_lammps(script, 2, classical(cutoff=5.0, hops=2), timeout=30)
+    assert run.returncode != 0
+    assert "its heat current is not available: use a model with one layer" in run.log
 
 
 def test_the_unchanged_script_runs(run_lammps, classical, argon):

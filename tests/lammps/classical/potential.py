@@ -29,7 +29,10 @@ class Potential:
                 "fault": {},
                 **json.load(file),
             }
+        from lammps_mace.coupling.units import energy_per_ev
+
         self.comm = MPI.Comm.f2py(comm)
+        self.energy_per_ev = energy_per_ev(units)
         self.cutoff_angstrom = self.parameters["cutoff"]
         self.dtype = np.dtype(self.parameters["dtype"])
         self.width = 1 + self.parameters["pad"]

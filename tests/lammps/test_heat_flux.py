@@ -1,0 +1,124 @@
+"""Heat current and centroid stress: against lj/cut, and against derivatives of site energies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from results import RELATIVE
+from small import CUTOFF, make_model, write_model
+
+from lammps_mace import Graph, Mace
+from lammps_mace.graph import Edges, Nodes
+
+BAR = 1.6021765e6  # bar per eV/Å^3 in LAMMPS
+OUTPUT = """
+velocity all create 400 4711 loop all
+compute k all ke/atom
+compute e all pe/atom
+compute w all centroid/stress/atom NULL virial
+compute h all stress/atom NULL virial
+compute j all heat/flux k e w
+dump d all custom 1 dump.txt id vx vy vz c_e c_w[*] c_h[*]
+dump_modify d format float %.17g
+thermo_style custom step pe c_j[*]
+thermo_modify format float %.17g norm no
+run 0
+"""
+CENTROID = [f"c_w[{k}]" for k in range(1, 10)]
+FLUX = [f"c_j[{k}]" for k in range(1, 7)]
+LJ = "pair_style lj/cut 8.5\npair_modify shift yes\npair_coeff * * 0.0104 3.4\n"
+OURS = "pair_style mliap unified lj.model 0\npair_coeff * * Ar\n"
+
+
+def columns(run, names):
+    assert run.returncode == 0, run.out
+    return np.array([[atom[name] for name in names] for atom in run.dump()])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_lennard_jones_equals_lj_cut(run_lammps, prepare, classical, argon, ranks):
+    start = prepare(argon)
+    truth = run_lammps(start + LJ + OUTPUT)
+    stress, (row,) = columns(truth, CENTROID), truth.thermo()
+    ours = run_lammps(start + OURS + OUTPUT, ranks, classical(cutoff=8.5))
+    scale = np.abs(stress).max()
+    np.testing.assert_allclose(columns(ours, CENTROID), stress, rtol=0, atol=RELATIVE * scale)
+    (mine,) = ours.thermo()
+    flux = [row[name] for name in FLUX]
+    got = [mine[name] for name in FLUX]
+    np.testing.assert_allclose(got, flux, rtol=0, atol=1e-10 * np.abs(flux).max())
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Return positions and species of 24 atoms in a box, written as start.data."""
+    rng = np.random.default_rng(5)
+    grid = np.stack(np.meshgrid([0, 1, 2], [0, 1, 2, 3], [0, 1], indexing="ij"), -1)
+    positions = grid.reshape(-1, 3) * 2.2 + rng.normal(scale=0.15, size=(24, 3)) + 3.0
+    species = rng.integers(0, 2, 24)
+    lines = ["cluster", "", "24 atoms", "2 atom types", ""]
+    lines += [f"0 15 {x}lo {x}hi" for x in "xyz"] + ["", "Masses", "", "1 16", "2 28", ""]
+    lines += ["Atoms # atomic", ""]
+    for i, (s, x) in enumerate(zip(species, positions, strict=True)):
+        lines.append(f"{i + 1} {s + 1} " + " ".join(f"{c:.17g}" for c in x))
+    (tmp_path / "start.data").write_text("\n".join(lines) + "\n")
+    return positions, species
+
+
+def site_energy_gradient(model, positions, species):
+    """Return dU_i/dx_j, [i, j, 3], eV/Å, of the network itself."""
+    distances = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    senders, receivers = np.nonzero((distances < CUTOFF) & (distances > 0))
+    network, params = (
+        Mace(model.config, model.dataset_info),
+        jax.tree.map(jnp.asarray, model.params),
+    )
+
+    def energies(x):
+        graph = Graph(
+            Nodes(jnp.asarray(species, jnp.int32)), Edges(vectors=x[receivers] - x[senders]),
+            jnp.asarray(senders, jnp.int32), jnp.asarray(receivers, jnp.int32),
+            jnp.asarray([len(x)], jnp.int32),
+        )  # fmt: skip
+        return network.apply({"params": params}, graph).nodes.features["energy"]
+
+    return np.asarray(jax.jacrev(energies)(jnp.asarray(positions)))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_one_layer_is_the_many_body_heat_current(run_lammps, cluster, tmp_path, ranks):
+    """W_j = -sum_i (x_j - x_i) dU_i/dx_j, and J = sum_j (e_j + W_j) v_j."""
+    positions, species = cluster
+    model = make_model(num_layers=1)
+    write_model(tmp_path / "x.model", model)
+    script = "units metal\nboundary f f f\nread_data start.data\n"
+    script += "pair_style mliap unified x.model 0\npair_coeff * * O Si\n" + OUTPUT
+    run = run_lammps(script, ranks)
+    gradient = site_energy_gradient(model, positions, species)
+    apart = positions - positions[:, None]  # [i, j]: x_j - x_i
+    virial = -np.einsum("ija,ijb->jab", apart, gradient)
+    order = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
+    expected = -BAR * np.stack([virial[:, a, b] for a, b in order], axis=1)
+    stress, scale = columns(run, CENTROID), np.abs(expected).max()
+    np.testing.assert_allclose(stress, expected, rtol=0, atol=1e-10 * scale)
+    (row,) = run.thermo()
+    velocity = columns(run, ["vx", "vy", "vz"])
+    flux = np.einsum("jab,jb->a", virial, velocity)
+    got = [row[f"c_j[{k}]"] - row[f"c_j[{k + 3}]"] for k in (1, 2, 3)]
+    np.testing.assert_allclose(got, flux, rtol=0, atol=1e-9 * np.abs(flux).max())
+    # Control: half of each pair to each atom, which is stress/atom, is something else.
+    half = columns(run, [f"c_h[{k}]" for k in range(1, 7)])
+    assert np.abs(half - stress[:, :6]).max() > 1e-2 * scale
+
+
+def test_real_units(run_lammps, prepare, classical, argon):
+    """kcal/mol: the same numbers as lj/cut with its well depth in kcal/mol."""
+    start = prepare(argon.replace("units metal", "units real"))
+    truth = run_lammps(start + LJ.replace("0.0104", f"{0.0104 * 23.060549:.17g}") + OUTPUT)
+    ours = run_lammps(start + OURS + OUTPUT, 2, classical(cutoff=8.5))
+    for names in (CENTROID, ["c_e"], [f"c_h[{k}]" for k in range(1, 7)]):
+        expected = columns(truth, names)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(columns(ours, names), expected, rtol=0, atol=RELATIVE * scale)
+    (one,), (other,) = truth.thermo(), ours.thermo()
+    assert other["PotEng"] == pytest.approx(one["PotEng"], rel=RELATIVE)
