@@ -16,7 +16,7 @@ def energy_per_ev(units: str) -> float:
     if units not in ENERGY_PER_EV:
         raise ValueError(
             "pair_style mliap unified: needs `units metal` (eV, Angstrom) or `units real` "
-            f"(kcal/mol, Angstrom), got `units {units}`: write `units metal` at the top of the input and convert its "
-            "numbers"
+            f"(kcal/mol, Angstrom), got `units {units}`: write `units metal` at the top "
+            "of the input and convert its numbers"
         )
     return ENERGY_PER_EV[units]
