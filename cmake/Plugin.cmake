@@ -10,3 +10,5 @@ target_compile_options(plugin PRIVATE -Wall -Wextra
 # LAMMPS and MPI are in the process that loads us. Never unloaded: Python's threads run on when LAMMPS is done.
 target_link_libraries(plugin PRIVATE ${CMAKE_DL_LIBS})
 target_link_options(plugin PRIVATE -Wl,-z,nodelete)
+# Loops over neighbours that the compiler may reorder (#pragma omp simd) and whose square roots need not set errno.
+set_source_files_properties(cython/plugin/coulomb.cpp PROPERTIES COMPILE_OPTIONS "-O3;-fopenmp-simd;-fno-math-errno")

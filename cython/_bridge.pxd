@@ -10,8 +10,20 @@ cdef extern from "bridge.h":
         char reason[8192]
         char traceback[32768]
 
+    ctypedef struct lammps_mace_charges:
+        int predicted
+        int write
+        int total
+        double cutoff
+        double constant
+        double damping
+
     ctypedef const char *(*lammps_mace_exchange)(
         void *exchanger, int reverse, void *rows, int64_t width, int item_bytes
+    ) noexcept nogil
+    ctypedef const char *(*lammps_mace_sum)(void *exchanger, double *values, int count) noexcept nogil
+    ctypedef const char *(*lammps_mace_charge)(
+        void *exchanger, const double *charges, double *potentials
     ) noexcept nogil
 
     ctypedef struct lammps_mace_step:
@@ -29,11 +41,15 @@ cdef extern from "bridge.h":
         double energy
         void *exchanger
         lammps_mace_exchange exchange
+        lammps_mace_sum sum
+        lammps_mace_charge charge
 
     ctypedef struct lammps_mace_bridge:
         int abi
         void *(*create)(const char *, int, const char *, lammps_mace_failure *) noexcept
-        int (*describe)(void *, double *, double *, int *, int **, lammps_mace_failure *) noexcept
+        int (*describe)(
+            void *, double *, double *, int *, int **, lammps_mace_charges *, lammps_mace_failure *
+        ) noexcept
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
         int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept
         int (*report)(void *, char **, lammps_mace_failure *) noexcept

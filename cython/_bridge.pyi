@@ -41,3 +41,10 @@ class Step:
         """Fill rows n_local.. of float32 or float64 [n_total, width] from their owners."""
     def reverse_exchange(self, rows: NDArray[Any]) -> None:
         """Add ghost rows into their owners and zero them, in place."""
+    def sum(self, values: Any) -> NDArray[np.float64]:
+        """Return float64 [n] summed over all ranks; every rank calls it, or none."""
+    def charge(self, charges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Hand over the charges of own atoms [n_local], e; return their potentials [n_local], V.
+
+        The potential is dE/dq of the Coulomb sum, whose energy and forces the plugin adds itself.
+        """

@@ -89,6 +89,38 @@ cdef class Step:
             PyBuffer_Release(&view)
 
 
+    def sum(self, values):
+        """Return float64 [n] summed over all ranks; collective."""
+        cdef lammps_mace_step *raw = self.live()
+        cdef double[::1] view = np.array(values, np.float64)
+        cdef int count = view.shape[0]
+        cdef double *start = &view[0] if count else <double *> &nothing
+        cdef const char *message
+        with nogil:
+            message = raw.sum(raw.exchanger, start, count)
+        if message != NULL:
+            raise RuntimeError(message.decode())
+        return np.asarray(view)
+
+    def charge(self, charges):
+        """Give the plugin the charges of own atoms, return their potentials; collective."""
+        cdef lammps_mace_step *raw = self.live()
+        cdef const double[::1] given = np.ascontiguousarray(charges, np.float64)
+        cdef double[::1] found = np.zeros(raw.n_local)
+        cdef const double *source = <const double *> &nothing
+        cdef double *target = <double *> &nothing
+        cdef const char *message
+        if given.shape[0] != raw.n_local:
+            raise ValueError(f"charges must be [n_local={raw.n_local}], got {given.shape[0]}")
+        if raw.n_local:
+            source, target = &given[0], &found[0]
+        with nogil:
+            message = raw.charge(raw.exchanger, source, target)
+        if message != NULL:
+            raise RuntimeError(message.decode())
+        return np.asarray(found)
+
+
 cdef void put(char *target, size_t capacity, str text) noexcept:
     """Copy text as C string, cut where it would not fit."""
     cdef bytes data = text.encode("utf-8", "replace")[: capacity - 1]
@@ -121,8 +153,18 @@ cdef void *create(const char *path, int comm, const char *units,
         return NULL
 
 
+cdef describe_charges(use, lammps_mace_charges *charges):
+    charges.predicted = use is not None
+    if use is None:
+        return
+    charges.write, charges.total = use.write, use.total
+    charges.cutoff = use.cutoff_angstrom
+    charges.constant, charges.damping = use.constant, use.damping_angstrom
+
+
 cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_exchanges,
-                  int **row_bytes, lammps_mace_failure *failure) noexcept with gil:
+                  int **row_bytes, lammps_mace_charges *charges,
+                  lammps_mace_failure *failure) noexcept with gil:
     try:
         potential = <object> handle
         widths = [int(width) for width in potential.exchange_row_bytes]
@@ -132,6 +174,7 @@ cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_ex
         for index, width in enumerate(widths):
             row_bytes[0][index] = width
         n_exchanges[0] = len(widths)
+        describe_charges(getattr(potential, "charge_use", None), charges)
         return 0
     except BaseException as error:
         fail(failure, error)

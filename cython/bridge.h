@@ -22,6 +22,16 @@ typedef struct lammps_mace_failure {
   char traceback[32768];
 } lammps_mace_failure;
 
+/* What a model does with the charges it predicts. All zero: it has none, or nobody needs them. */
+typedef struct lammps_mace_charges {
+  int predicted;   /* steps call sum, then charge; then sum once more if the energy has a Coulomb sum */
+  int write;       /* into atom->q of own and ghost atoms */
+  int total;       /* sum of the charges of all atoms of the model, e */
+  double cutoff;   /* of the Coulomb sum, Angstrom; 0 = the energy has none */
+  double constant; /* eV Angstrom / e^2 */
+  double damping;  /* beyond it the Coulomb law is exact, Angstrom */
+} lammps_mace_charges;
+
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are owned, the rest are ghosts. */
 typedef struct lammps_mace_step {
   int64_t n_local, n_total, n_pairs;
@@ -38,6 +48,11 @@ typedef struct lammps_mace_step {
   /* Collective. Rows are [n_total][width] of float32 or float64 (item_bytes 4 or 8); forward fills the ghost rows,
    * reverse adds them into their owners and zeroes them. NULL on success, else a message (nothing was sent). */
   const char *(*exchange)(void *exchanger, int reverse, void *rows, int64_t width, int item_bytes);
+  /* Collective: sums over all ranks, in place. After the last forward exchange, as all calls for charges. */
+  const char *(*sum)(void *exchanger, double *values, int count);
+  /* Collective: takes the charges of own atoms [n_local], e; adds the Coulomb sum's forces, energies and virials to the
+   * results; gives its dE/dq [n_local], V (zeros if the energy has no Coulomb sum). */
+  const char *(*charge)(void *exchanger, const double *charges, double *potentials);
 } lammps_mace_step;
 
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
@@ -45,10 +60,10 @@ typedef struct lammps_mace_bridge {
   int abi;
   /* New lammps_mace.coupling.potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
   void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
-  /* The cutoff, LAMMPS's energy unit per eV, and the bytes per row of each forward exchange (malloc'ed: the caller
-   * frees it). */
+  /* The cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller frees it),
+   * and the use of charges. */
   int (*describe)(void *potential, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges, int **row_bytes,
-                  lammps_mace_failure *failure);
+                  lammps_mace_charges *charges, lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species,
                       lammps_mace_failure *failure);

@@ -42,6 +42,7 @@ class Sidecar(StrictModel):
         dtype: precision of the evaluation.
         head: readout head of the simulation.
         total_charge: total charge of the simulated system, e; None for models without charges.
+        write_charges: let LAMMPS's atoms have the predicted charges.
         weights_sha256: of X.safetensors.
         origin: what the weights came from.
     """
@@ -54,6 +55,7 @@ class Sidecar(StrictModel):
     dtype: Dtype
     head: int
     total_charge: int | None
+    write_charges: bool = False
     weights_sha256: str
     origin: str
 
@@ -68,6 +70,7 @@ class Model:
         dtype: precision of the evaluation, "float32" or "float64".
         head: readout head and its set of E0, 0 <= head < :func:`head_count`.
         total_charge: total charge of the simulated system, e; None without charges.
+        write_charges: let LAMMPS's atoms have the predicted charges.
         origin: what the weights came from.
     """
 
@@ -77,6 +80,7 @@ class Model:
     dtype: Dtype = "float32"
     head: int = 0
     total_charge: int | None = None
+    write_charges: bool = False
     origin: str = ""
 
     @property
@@ -115,6 +119,7 @@ def save_model(
     dtype: Dtype = "float32",
     head: int = 0,
     total_charge: int | None = None,
+    write_charges: bool = False,
     origin: str = "",
     record_folder: bool = True,
 ) -> Path:
@@ -123,6 +128,8 @@ def save_model(
     Args:
         path: X.model.
         params: parameters of :class:`lammps_mace.Mace`, with or without the outer "params".
+        total_charge: needed for models with charges.
+        write_charges: let LAMMPS's atoms have the predicted charges; their style must have them.
         record_folder: let X.model remember this folder, where a LAMMPS that does not know the
             path of the model looks last.
 
@@ -137,6 +144,7 @@ def save_model(
         raise ValueError(f"path={str(path)!r} must end in '.model'")
     flat = flatten(params.get("params", params))
     _check_arguments(config, dataset_info, flat, head)
+    _check_charges(config, dataset_info, total_charge, write_charges)
     weights = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in flat.items()})
     sidecar = Sidecar(
         format_version=FORMAT_VERSION,
@@ -147,6 +155,7 @@ def save_model(
         dtype=dtype,
         head=head,
         total_charge=total_charge,
+        write_charges=write_charges,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         origin=origin,
     )
@@ -180,6 +189,18 @@ def _check_arguments(
     for name, array in flat.items():
         if not np.isfinite(array).all():
             raise ValueError(f"params: {name!r} has values that are not finite")
+
+
+def _check_charges(
+    config: MaceConfig, info: DatasetInfo, total_charge: int | None, write_charges: bool
+) -> None:
+    if write_charges and not config.predict_partial_charges:
+        raise ValueError("write_charges: the network predicts none (predict_partial_charges)")
+    known = info.total_charges
+    if total_charge is not None and known and total_charge not in known:
+        raise ValueError(
+            f"total_charge={total_charge}: the model was trained for total charges {list(known)}"
+        )
 
 
 def _write_all(contents: Mapping[Path, bytes]) -> None:
@@ -260,6 +281,7 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Mod
         dtype=sidecar.dtype,
         head=sidecar.head,
         total_charge=sidecar.total_charge,
+        write_charges=sidecar.write_charges,
         origin=sidecar.origin,
     )
 

@@ -1,4 +1,4 @@
-// Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm.
+// Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm, and sums over the ranks.
 #include "exchange.h"
 
 #include "comm.h"
@@ -23,53 +23,87 @@ namespace {
 
 }    // namespace
 
+void GhostExchange::plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges)
+{
+  constexpr int number = sizeof(double);
+  const bool alone = comm->nprocs == 1;
+  operations.clear();
+  for (auto bytes = row_bytes.begin(); !alone && bytes != row_bytes.end(); bytes++)
+    operations.push_back({Kind::forward, *bytes});
+  if (charges.predicted) operations.insert(operations.end(), {{Kind::sum, 2 * number}, {Kind::charge, number}});
+  if (charges.predicted && charges.cutoff > 0.0) operations.push_back({Kind::sum, number});
+  for (auto bytes = row_bytes.rbegin(); !alone && bytes != row_bytes.rend(); bytes++)
+    operations.push_back({Kind::reverse, *bytes});
+}
+
 int GhostExchange::widest_in_doubles() const
 {
-  const int widest = row_bytes.empty() ? 0 : *std::max_element(row_bytes.begin(), row_bytes.end());
-  return std::max(2, (widest + 7) / 8);    // two at least: the start check; fetch_owners needs one
+  int widest = 16;    // two doubles at least: the start check; fetch_owners needs one
+  for (const auto &operation : operations)
+    if (operation.kind != Kind::sum) widest = std::max(widest, operation.bytes);
+  return (widest + 7) / 8;
 }
 
 void GhostExchange::begin_step(int64_t n_local_now, int64_t n_total_now)
 {
   n_local = n_local_now;
   n_total = n_total_now;
-  n_forward = n_reverse = 0;
+  done = 0;
   lammps_error = nullptr;
 }
 
-const char *GhostExchange::call(void *self, int reverse, void *rows, int64_t width, int item_bytes)
+const char *GhostExchange::exchange(bool reverse, void *given_rows, int64_t given_bytes, int given_item_bytes)
 {
-  return static_cast<GhostExchange *>(self)->exchange(reverse != 0, static_cast<char *>(rows), width * item_bytes,
-                                                      item_bytes);
+  return run(reverse ? Kind::reverse : Kind::forward, given_rows, given_bytes, given_item_bytes);
 }
 
-// Every check comes before anything is sent, so that the failing rank can still join the same exchange.
-const char *GhostExchange::refusal(bool reverse, int64_t given)
+const char *GhostExchange::sum(double *values, int count)
 {
-  const int done = reverse ? n_reverse : n_forward;
-  if (done >= count())
-    message = "more exchanges in a step than exchange_row_bytes declares (" + std::to_string(count()) + ")";
-  else if (reverse && n_forward < count())
-    message = "reverse exchange before forward exchange " + std::to_string(n_forward + 1) + " of " + std::to_string(count());
-  else if (!reverse && n_reverse > 0)
-    message = "forward exchange after a reverse exchange";
-  else {
-    const int expected = reverse ? row_bytes[count() - 1 - done] : row_bytes[done];
-    if (given == expected) return nullptr;
-    message = std::string(reverse ? "reverse" : "forward") + " exchange " + std::to_string(done + 1) + " has rows of " +
-        std::to_string(given) + " bytes, declared were " + std::to_string(expected);
-  }
+  return run(Kind::sum, values, count * int64_t(sizeof(double)), sizeof(double));
+}
+
+const char *GhostExchange::forward_charges(double *charges)
+{
+  return run(Kind::charge, charges, sizeof(double), sizeof(double));
+}
+
+// Operation `index` for messages, such as "forward exchange 2".
+std::string GhostExchange::named(int index) const
+{
+  static const char *names[] = {"forward exchange", "sum", "exchange of charges", "reverse exchange"};
+  const Kind kind = operations[index].kind;
+  const auto same = [kind](const Operation &other) { return other.kind == kind; };
+  return std::string(names[int(kind)]) + " " +
+      std::to_string(std::count_if(operations.begin(), operations.begin() + index + 1, same));
+}
+
+// Every check comes before anything is sent, so that the failing rank can still join the same operation.
+const char *GhostExchange::refusal(Kind kind, int64_t given)
+{
+  const std::string declared = std::to_string(operations.size());
+  if (complete())
+    message = "more exchanges in a step than the potential has declared (" + declared + ")";
+  else if (operations[done].kind != kind)
+    message = "exchange " + std::to_string(done + 1) + " of a step is " + named(done) + ", not what was asked for";
+  else if (operations[done].bytes != given)
+    message = named(done) + " has rows of " + std::to_string(given) + " bytes, declared were " +
+        std::to_string(operations[done].bytes);
+  else
+    return nullptr;
   return message.c_str();
 }
 
-const char *GhostExchange::exchange(bool reverse, char *given_rows, int64_t given_bytes, int given_item_bytes)
+const char *GhostExchange::run(Kind kind, void *given_rows, int64_t given_bytes, int given_item_bytes)
 {
-  if (const char *reason = refusal(reverse, given_bytes)) return reason;
+  if (const char *reason = refusal(kind, given_bytes)) return reason;
+  done++;
   try {
-    if (reverse)
-      run_reverse(given_rows, int(given_bytes), given_item_bytes);
+    if (kind == Kind::sum)
+      run_sum(static_cast<double *>(given_rows), int(given_bytes / sizeof(double)));
+    else if (kind == Kind::reverse)
+      run_reverse(static_cast<char *>(given_rows), int(given_bytes), given_item_bytes);
     else
-      run_forward(given_rows, int(given_bytes));
+      run_forward(static_cast<char *>(given_rows), int(given_bytes));
   } catch (...) {
     lammps_error = std::current_exception();
     return "LAMMPS failed to exchange data between ranks";
@@ -79,7 +113,6 @@ const char *GhostExchange::exchange(bool reverse, char *given_rows, int64_t give
 
 void GhostExchange::run_forward(char *given_rows, int given_bytes)
 {
-  n_forward++;
   copy_to_ghosts(given_rows, given_bytes);
 }
 
@@ -92,7 +125,6 @@ void GhostExchange::copy_to_ghosts(char *given_rows, int given_bytes)
 
 void GhostExchange::run_reverse(char *given_rows, int given_bytes, int given_item_bytes)
 {
-  n_reverse++;
   add_to_owners(given_rows, given_bytes, given_item_bytes);
   if (rows) std::memset(rows + n_local * bytes, 0, (n_total - n_local) * bytes);
 }
@@ -105,10 +137,17 @@ void GhostExchange::add_to_owners(char *given_rows, int given_bytes, int given_i
   comm->reverse_comm(pair, doubles());
 }
 
+void GhostExchange::run_sum(double *values, int count)
+{
+  std::vector<double> mine(count, 0.0), all(count);
+  if (values) mine.assign(values, values + count);
+  MPI_Allreduce(mine.data(), all.data(), count, MPI_DOUBLE, MPI_SUM, world);
+  if (values) std::copy(all.begin(), all.end(), values);
+}
+
 void GhostExchange::join_rest()
 {
-  while (n_forward < count()) run_forward(nullptr, row_bytes[n_forward]);
-  while (n_reverse < count()) run_reverse(nullptr, row_bytes[count() - 1 - n_reverse], 0);
+  while (!complete()) run(operations[done].kind, nullptr, operations[done].bytes, 0);
 }
 
 void GhostExchange::fetch_owners(std::vector<int32_t> &owners, int64_t n_local_now, int64_t n_total_now)

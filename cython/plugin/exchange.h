@@ -1,6 +1,10 @@
-// Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm.
+// Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm, and sums over the ranks.
 #ifndef LAMMPS_MACE_EXCHANGE_H
 #define LAMMPS_MACE_EXCHANGE_H
+
+#include "../bridge.h"
+
+#include <mpi.h>
 
 #include <cstdint>
 #include <exception>
@@ -14,23 +18,26 @@ class Pair;
 
 namespace lammps_mace {
 
-// A step does all forward exchanges in order, then the same widths backwards in reverse order. Rows travel as bytes,
-// rounded up to whole doubles (LAMMPS's unit): two float32 in one.
+// A step does all forward exchanges in order, then what charges need (sum, charge, sum), then the same widths backwards in
+// reverse order. On one rank there is nobody to exchange rows with: only what charges need remains.
+// Rows travel as bytes, rounded up to whole doubles (LAMMPS's unit): two float32 in one.
 class GhostExchange {
  public:
   // A reference: `comm_style` puts another Comm in its place.
-  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair) : comm(comm), pair(pair) {}
+  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world) : comm(comm), pair(pair), world(world) {}
 
-  void set_widths(const std::vector<int> &row_bytes_of_each) { row_bytes = row_bytes_of_each; }
+  void plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges);
   int widest_in_doubles() const;
 
   void begin_step(int64_t n_local, int64_t n_total);
-  // Message of lammps_mace_step.exchange; `self` is a GhostExchange.
-  static const char *call(void *self, int reverse, void *rows, int64_t width, int item_bytes);
+  // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do.
+  const char *exchange(bool reverse, void *rows, int64_t bytes, int item_bytes);
+  const char *sum(double *values, int count);
+  const char *forward_charges(double *charges);    // [n_total]
   // A rank that failed sends zeros in every exchange it has not reached, so that no other rank waits.
   void join_rest();
-  bool complete() const { return n_forward == count() && n_reverse == count(); }
-  int stage() const { return n_forward + n_reverse; }
+  bool complete() const { return done == int(operations.size()); }
+  int stage() const { return done; }
   std::exception_ptr lammps_error;    // thrown by Comm; Python could not carry it
 
   // Outside the steps' protocol. Rows of ghosts are overwritten, or added into their owners' rows (doubles).
@@ -45,18 +52,26 @@ class GhostExchange {
   void unpack_reverse(int n, const int *list, const double *buffer);
 
  private:
-  const char *exchange(bool reverse, char *rows, int64_t bytes, int item_bytes);
-  const char *refusal(bool reverse, int64_t bytes);
+  enum class Kind { forward, sum, charge, reverse };
+  struct Operation {
+    Kind kind;
+    int bytes;    // of a row, or of the sum
+  };
+
+  const char *refusal(Kind kind, int64_t bytes);
+  std::string named(int index) const;
+  const char *run(Kind kind, void *rows, int64_t bytes, int item_bytes);
   void run_forward(char *rows, int bytes);
   void run_reverse(char *rows, int bytes, int item_bytes);
+  void run_sum(double *values, int count);
   void transfer(double *buffer, int i, const char *row) const;
-  int count() const { return int(row_bytes.size()); }
   int doubles() const { return (bytes + 7) / 8; }
 
   LAMMPS_NS::Comm *&comm;
   LAMMPS_NS::Pair *pair;
-  std::vector<int> row_bytes;
-  int n_forward = 0, n_reverse = 0;    // exchanges done in this step
+  MPI_Comm world;
+  std::vector<Operation> operations;    // of a step
+  int done = 0;                         // of them, in this step
   int64_t n_local = 0, n_total = 0;
   char *rows = nullptr;    // being exchanged; nullptr: send zeros, drop what arrives
   int bytes = 0, item_bytes = 0;

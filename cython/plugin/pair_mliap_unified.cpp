@@ -1,4 +1,5 @@
-// LAMMPS pair style `mliap unified`: one time step. Input commands are in pair_mliap_unified_input.cpp.
+// LAMMPS pair style `mliap unified`: one time step. Input commands are in pair_mliap_unified_input.cpp, charges in
+// pair_mliap_unified_charges.cpp.
 #include "pair_mliap_unified.h"
 
 #include "agreement.h"
@@ -21,7 +22,7 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this)
+PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this, world)
 {
   one_coeff = manybody_flag = 1;
   single_enable = restartinfo = 0;
@@ -40,11 +41,12 @@ void PairMLIAPUnified::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   if (start_check && comm->nprocs > 1) prove_exchange();
+  warn_of_net_charge();
   exchange.begin_step(atom->nlocal, atom->nlocal + atom->nghost);
   const bool good = run_step();
   const int stage = exchange.stage();
   if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
-  if (comm->nprocs > 1) exchange.join_rest();
+  exchange.join_rest();
   agree(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
   add_results();
 }
@@ -85,9 +87,9 @@ bool PairMLIAPUnified::evaluate()
   step = {atom->nlocal, atom->nlocal + atom->nghost, int64_t(rows.senders.size()),
           rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
           comm->nprocs == 1 ? owners.data() : nullptr, node_energies.data(), pair_gradient.data(), 0.0,
-          &exchange, &GhostExchange::call};
+          this, &exchange_rows, &sum_over_ranks, &take_charges};
   if (!potential->compute(step, failure)) return false;
-  if (comm->nprocs == 1 || exchange.complete()) return true;
+  if (exchange.complete()) return true;
   set_reason(failure, "the potential returned before it had done every exchange of the step");
   return false;
 }
@@ -98,6 +100,8 @@ bool PairMLIAPUnified::results_are_finite()
   for (int i = 0; i < atom->nlocal; i++) {
     if (rows.species[i] < 0) continue;
     const std::string id = std::to_string(rows.tags[i]);
+    if (coulomb.active() && !std::isfinite(coulomb.energy(i)))
+      return set_reason(failure, "non-finite Coulomb energy of atom ID " + id), false;
     if (!std::isfinite(node_energies[i])) return set_reason(failure, "non-finite energy of atom ID " + id), false;
     for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++) {
       const double *g = &pair_gradient[3 * p];
@@ -124,6 +128,8 @@ void PairMLIAPUnified::add_results()
       add_pair(i, rows.senders[p], &rows.vectors[3 * p], g);
     }
   }
+  if (coulomb.active()) add_coulomb();
+  if (coulomb.settings.write) write_charges();
 }
 
 // With r = x_j - x_i and g = +dE/dr: f_i += g, f_j -= g, and the pair's virial is (x_i - x_j) f_i = -r g,
@@ -163,7 +169,7 @@ void PairMLIAPUnified::finish()
 double PairMLIAPUnified::memory_usage()
 {
   const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
-  return Pair::memory_usage() + rows.bytes() + results + owners.capacity() * sizeof(int32_t);
+  return Pair::memory_usage() + rows.bytes() + coulomb.bytes() + results + owners.capacity() * sizeof(int32_t);
 }
 
 }    // namespace lammps_mace

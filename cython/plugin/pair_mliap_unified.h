@@ -2,6 +2,7 @@
 #ifndef LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
 #define LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
 
+#include "coulomb.h"
 #include "exchange.h"
 #include "pair_rows.h"
 #include "python_side.h"
@@ -35,14 +36,25 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   std::string check_coeff(int narg, char **arg) const;
   void set_flags();
 
+  bool beyond_neighbours() const;
   void refuse_heat_flux();
   void prove_exchange();
+  void check_charges() const;
+  void warn_of_net_charge();
+
+  // The calls of lammps_mace_step; `self` is a PairMLIAPUnified.
+  static const char *exchange_rows(void *self, int reverse, void *rows, int64_t width, int item_bytes);
+  static const char *sum_over_ranks(void *self, double *values, int count);
+  static const char *take_charges(void *self, const double *charges, double *potentials);
+
   bool run_step();
   void update_owners();
   bool evaluate();
   bool results_are_finite();
   void add_results();
   void add_pair(int i, int j, const double *r, const double *gradient);
+  void add_coulomb();
+  void write_charges();
 
   std::unique_ptr<PythonPotential> potential;
   std::vector<int> species_of_type;
@@ -53,6 +65,8 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   std::vector<double> node_energies, pair_gradient;
   lammps_mace_step step = {};
   GhostExchange exchange;
+  Coulomb coulomb;
+  double known_atoms = -1.0;    // in the whole system, at the last step
   Failure failure = {};
 };
 

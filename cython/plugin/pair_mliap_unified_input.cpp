@@ -32,9 +32,11 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   species_of_type.clear();
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
   agree(lmp, !potential, 0, failure, "");
-  exchange.set_widths(potential->row_bytes);
+  coulomb = {};
+  coulomb.settings = potential->charges;
+  exchange.plan(potential->row_bytes, potential->charges);
   // Energies of atoms that reach beyond their own pairs have no dU_i/dx_j among the results.
-  centroidstressflag = potential->row_bytes.empty() ? CENTROID_AVAIL : CENTROID_NOTAVAIL;
+  centroidstressflag = beyond_neighbours() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
   comm_forward = comm_reverse = exchange.widest_in_doubles();    // pair hybrid reads these now, Comm at the next run
 }
 
@@ -122,15 +124,22 @@ void PairMLIAPUnified::init_style()
         error->all(FLERR, "pair_style mliap unified: special_bonds drops pairs of bonded atoms, which the model needs: "
                           "add `special_bonds lj/coul 1.0 1.0 1.0`");
   refuse_heat_flux();
+  check_charges();
   owners.clear();
   neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+// Whether the energy of an atom depends on more than its own pairs.
+bool PairMLIAPUnified::beyond_neighbours() const
+{
+  return !potential->row_bytes.empty() || coulomb.active();
 }
 
 // LAMMPS does not ask a pair style whether its stress is fit for a heat current.
 void PairMLIAPUnified::refuse_heat_flux()
 {
   if (modify->get_compute_by_style("^heat/flux$").empty()) return;
-  if (!potential->row_bytes.empty())
+  if (beyond_neighbours())
     error->all(FLERR, "compute heat/flux: in a model with several layers (or charges) the energy of an atom depends on atoms "
                       "beyond its neighbours, and its heat current is not available: use a model with one layer");
   if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
@@ -140,7 +149,7 @@ void PairMLIAPUnified::refuse_heat_flux()
 
 double PairMLIAPUnified::init_one(int, int)
 {
-  return potential->cutoff_angstrom;
+  return std::max(potential->cutoff_angstrom, coulomb.settings.cutoff);
 }
 
 }    // namespace lammps_mace

@@ -99,7 +99,7 @@ PythonPotential::~PythonPotential()
 bool PythonPotential::describe(Failure &failure)
 {
   int count = 0, *bytes = nullptr;
-  if (bridge->describe(handle, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &failure)) return false;
+  if (bridge->describe(handle, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &charges, &failure)) return false;
   row_bytes.assign(bytes, bytes + count);
   std::free(bytes);
   if (cutoff_angstrom > 0.0) return true;

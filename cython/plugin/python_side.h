@@ -29,6 +29,7 @@ class PythonPotential {
   double cutoff_angstrom = 0.0;
   double energy_per_ev = 1.0;    // in LAMMPS's units
   std::vector<int> row_bytes;    // of each forward exchange
+  lammps_mace_charges charges = {};
 
  private:
   PythonPotential(const lammps_mace_bridge *bridge, void *handle) : bridge(bridge), handle(handle) {}

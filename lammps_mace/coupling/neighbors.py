@@ -56,19 +56,23 @@ class Prediction:
         node_energies: float64 [n_local], eV; exactly 0 for atoms that are not counted or
             not part of the model.
         pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å.
+        charges: float64 [n_local], e; None where nobody needs them. The Coulomb sum over them is
+            not in the energies, nor is its direct part in the gradient: whoever has the pairs of
+            the long cutoff adds it.
     """
 
     node_energies: np.ndarray
     pair_gradient: np.ndarray
+    charges: np.ndarray | None = None
 
     @property
     def energy(self) -> float:
-        """Energy of this rank's atoms, eV."""
+        """Energy of this rank's atoms without the Coulomb sum, eV."""
         return float(self.node_energies.sum())
 
 
 class Exchange(Protocol):
-    """Copies rows between the owners of atoms and the ranks that see them as ghosts."""
+    """What ranks do together; in a step all of them call the same methods in the same order."""
 
     def forward_exchange(self, rows: np.ndarray) -> None:
         """Fill the ghost rows of [n_total, width] from their owners, in place."""
@@ -76,12 +80,30 @@ class Exchange(Protocol):
     def reverse_exchange(self, rows: np.ndarray) -> None:
         """Add the ghost rows of [n_total, width] into their owners and zero them, in place."""
 
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return float64 [n] summed over the ranks."""
+
+    def charge(self, charges: np.ndarray) -> np.ndarray:
+        """Take the charges [n_local] (e) of own atoms for the Coulomb sum.
+
+        Returns:
+            [n_local], V, dE/dq of the Coulomb sum at fixed positions; 0 if the energy has none.
+        """
+
 
 class NoExchange:
-    """One domain: there is nobody to exchange with."""
+    """One domain, no Coulomb sum: there is nobody to exchange with."""
 
     def forward_exchange(self, rows: np.ndarray) -> None:
         """Do nothing."""
 
     def reverse_exchange(self, rows: np.ndarray) -> None:
         """Do nothing."""
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the values."""
+        return values
+
+    def charge(self, charges: np.ndarray) -> np.ndarray:
+        """Return no potentials."""
+        return np.zeros(len(charges))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lammps_mace.coupling.neighbors import Neighbors
+from lammps_mace.coupling.charges import NonFiniteChargeError, charge_use
+from lammps_mace.coupling.neighbors import Neighbors, Prediction
 from lammps_mace.coupling.units import energy_per_ev
-from lammps_mace.modelfile import Model, load_model
+from lammps_mace.modelfile import load_model
 from lammps_mace.runtime import find_rank, start_jax
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class Potential:
     def __init__(self, path: str, comm: int | None, units: str) -> None:
         self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
-        if reason := refusal(self.model):
-            raise ValueError(reason)
+        self.charge_use = charge_use(self.model)
         self._rank, self._comm = find_rank(comm)
         self._device = start_jax(self._rank)
         # Not at the top: the engine imports JAX, which must be configured first.
@@ -78,14 +78,23 @@ class Potential:
         return [-1 if name is None else info.elements.index(name) for name in names]
 
     def compute(self, step: Step) -> float:
-        """Evaluate one step into ``step``; return the energy of this rank's atoms, eV."""
-        import jax
+        """Evaluate one step into ``step``; return the energy of this rank's atoms, eV.
 
-        with jax.default_device(self._device):
-            prediction = self.engine.evaluate(_neighbors(step), step)
+        A Coulomb sum is not in it: the plugin adds it.
+        """
+        prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
         step.pair_gradient[:] = prediction.pair_gradient
         return prediction.energy
+
+    def _predict(self, step: Step) -> Prediction:
+        import jax
+
+        try:
+            with jax.default_device(self._device):
+                return self.engine.evaluate(_neighbors(step), step)
+        except NonFiniteChargeError as error:
+            raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
 
     def report(self) -> str:
         """Return the text for the end of the log; every rank calls this together."""
@@ -106,13 +115,3 @@ def _neighbors(step: Step) -> Neighbors:
         vectors=np.asarray(step.vectors),
         one_domain=alone,
     )
-
-
-def refusal(model: Model) -> str | None:
-    """Return why LAMMPS cannot run a model, or None when it can."""
-    if model.config.use_coulomb_term:
-        return (
-            "use_coulomb_term: the Coulomb sum reaches farther than the pairs that LAMMPS gives, "
-            "on any number of ranks; evaluate the model in one process with lammps_mace.evaluate"
-        )
-    return None

@@ -12,7 +12,7 @@ from lammps_mace.model.embedding import safe_norm
 
 EPSILON_0 = 5.5263494e-3  # e^2 / (eV Å)
 COULOMB_CONSTANT = 1.0 / (4.0 * math.pi * EPSILON_0)  # eV Å / e^2
-_DAMPING_CUTOFF = 5.0  # Å; beyond it the Coulomb law is exact
+DAMPING_CUTOFF = 5.0  # Å; beyond it the Coulomb law is exact
 
 
 def neutralized(charges: jax.Array, graph: Graph) -> jax.Array:
@@ -52,7 +52,7 @@ def damped_inverse(distances: jax.Array) -> jax.Array:
 
     Eq. (13) of Unke and Meuwly, J. Chem. Theory Comput. 15, 3678 (2019).
     """
-    x = jnp.minimum(distances / _DAMPING_CUTOFF, 1.0)
+    x = jnp.minimum(distances / DAMPING_CUTOFF, 1.0)
     near = 1.0 - 6.0 * x**5 + 15.0 * x**4 - 10.0 * x**3
     apart = distances > 0.0
     inverse = jnp.where(apart, 1.0 / jnp.where(apart, distances, 1.0), 0.0)

@@ -1,0 +1,92 @@
+// LAMMPS pair style `mliap unified`: predicted charges in a step, and what is checked because of them.
+#include "pair_mliap_unified.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+
+#include <algorithm>
+#include <exception>
+
+using namespace LAMMPS_NS;
+
+namespace lammps_mace {
+
+// Charges in atom->q and the model's energy, which holds the Coulomb interaction already, must not meet a KSpace style.
+void PairMLIAPUnified::check_charges() const
+{
+  const bool write = coulomb.settings.write;
+  if (write && !atom->q_flag)
+    error->all(FLERR, "pair_style mliap unified: the model was converted with --write-charges, but the atoms have no charges "
+                      "in this atom style: write `atom_style charge`, or convert the model without --write-charges");
+  if (!force->kspace) return;
+  if (write)
+    error->all(FLERR, "pair_style mliap unified: the model writes its charges into the atoms (--write-charges), and kspace_style "
+                      "would count their Coulomb energy a second time: remove kspace_style, or convert the model without "
+                      "--write-charges");
+  if (coulomb.active() && comm->me == 0)
+    error->warning(FLERR, "pair_style mliap unified: the model's energy holds the Coulomb energy of its atoms: kspace_style must "
+                          "find no charges on them, or it is counted twice");
+}
+
+// The model was told one total charge for the whole system; only for 0 is it plain what more or fewer atoms mean.
+void PairMLIAPUnified::warn_of_net_charge()
+{
+  const double now = double(atom->natoms), before = known_atoms;
+  known_atoms = now;
+  if (!coulomb.settings.predicted || coulomb.settings.total == 0 || before < 0.0 || now == before) return;
+  if (comm->me == 0)
+    error->warning(FLERR, "pair_style mliap unified: the number of atoms changed, the total charge of the model's atoms remains " +
+                              std::to_string(coulomb.settings.total) + " e: convert the model with another --total-charge "
+                              "if that is not meant");
+}
+
+const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, void *rows, int64_t width, int item_bytes)
+{
+  return static_cast<PairMLIAPUnified *>(self)->exchange.exchange(reverse != 0, rows, width * item_bytes, item_bytes);
+}
+
+const char *PairMLIAPUnified::sum_over_ranks(void *self, double *values, int count)
+{
+  return static_cast<PairMLIAPUnified *>(self)->exchange.sum(values, count);
+}
+
+const char *PairMLIAPUnified::take_charges(void *self, const double *charges, double *potentials)
+{
+  auto &pair = *static_cast<PairMLIAPUnified *>(self);
+  Coulomb &coulomb = pair.coulomb;
+  try {
+    coulomb.start(pair.atom->nlocal, pair.atom->nlocal + pair.atom->nghost, charges);
+    if (const char *reason = pair.exchange.forward_charges(coulomb.charges.data())) return reason;
+    if (!coulomb.active()) return nullptr;
+    coulomb.compute(*pair.atom, *pair.list, pair.vflag_either);
+  } catch (const std::exception &) {
+    return "no memory for the charges";
+  }
+  std::copy(coulomb.potentials.begin(), coulomb.potentials.end(), potentials);
+  return nullptr;
+}
+
+void PairMLIAPUnified::add_coulomb()
+{
+  const double unit = potential->energy_per_ev;
+  for (int i = 0; i < atom->nlocal; i++) {
+    if (rows.species[i] < 0) continue;
+    if (eflag_global) eng_coul += unit * coulomb.energy(i);
+    if (eflag_atom) eatom[i] += unit * coulomb.energy(i);
+    for (int c = 0; c < 3; c++) atom->f[i][c] += unit * coulomb.force(i)[c];
+    for (int c = 0; vflag_either && c < 6; c++) {
+      if (vflag_global) virial[c] += unit * coulomb.virial(i)[c];
+      if (vflag_atom) vatom[i][c] += unit * coulomb.virial(i)[c];
+    }
+  }
+}
+
+void PairMLIAPUnified::write_charges()
+{
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++)
+    if (rows.species[i] >= 0) atom->q[i] = coulomb.charges[i];
+}
+
+}    // namespace lammps_mace
