@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 2
+#define LAMMPS_MACE_BRIDGE_ABI 3
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {

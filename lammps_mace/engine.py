@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lammps_mace.coupling.charges import charge_use, settle
 from lammps_mace.coupling.neighbors import Exchange, Neighbors, Prediction
 from lammps_mace.inference.chunks import Arrangement, Capacity, Inputs, arrange, cut, padded
 from lammps_mace.inference.ghosts import Ghosts
@@ -32,7 +33,8 @@ class Engine:
 
     The model is cut at the layer boundaries. Inner layers run forward, and backward on the way
     back; the last layer runs forward and backward at once. Every loop streams over chunks of
-    atoms, so memory holds the features at the boundaries and one chunk.
+    atoms, so memory holds the features at the boundaries and one chunk. With a Coulomb sum all
+    charges must be known before any gradient: the last layer is then run like the inner ones.
 
     Args:
         model: what to evaluate.
@@ -50,9 +52,12 @@ class Engine:
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
         self._atomic_energies = np.array(_atomic_energies(model))
-        self._forward = [_jitted(partial(_forward, layer)) for layer in self.layers[:-1]]
-        self._backward = [_jitted(partial(_backward, layer)) for layer in self.layers[:-1]]
-        self._last = _jitted(partial(_forward_and_backward, self.layers[-1]))
+        self._charge_use = charge_use(model)
+        at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
+        inner = self.layers[:-1] if at_once else self.layers
+        self._forward = [_jitted(partial(_forward, layer)) for layer in inner]
+        self._backward = [_jitted(partial(_backward, layer)) for layer in inner]
+        self._last = _jitted(partial(_forward_and_backward, self.layers[-1])) if at_once else None
 
     @property
     def exchange_widths(self) -> tuple[int, ...]:
@@ -64,7 +69,7 @@ class Engine:
         """How often each jitted function was compiled."""
         functions = {f"forward {i + 1}": f for i, f in enumerate(self._forward)}
         functions |= {f"backward {i + 1}": f for i, f in enumerate(self._backward)}
-        functions["last layer"] = self._last
+        functions |= {} if self._last is None else {"last layer": self._last}
         return {name: f._cache_size() for name, f in functions.items()}
 
     def evaluate(self, neighbors: Neighbors, exchange: Exchange) -> Prediction:
@@ -73,39 +78,62 @@ class Engine:
             arrangement = arrange(neighbors, self.capacity)
             self.capacity = arrangement.capacity
             inputs = padded(arrangement, self.dtype, self.cutoff)
-        outputs, gradient = self._run(inputs, Ghosts(arrangement, exchange))
+        outputs, gradient, charges = self._run(inputs, Ghosts(arrangement, exchange))
         with self._timed("forces"):
-            return self._prediction(arrangement, outputs, gradient)
+            return self._prediction(arrangement, outputs, gradient, charges)
 
-    def _run(self, inputs: Inputs, ghosts: Ghosts) -> tuple[jax.Array, jax.Array]:
-        """Return outputs [slots, n_outputs] and dE/d vectors [pairs, 3]."""
+    def _run(
+        self, inputs: Inputs, ghosts: Ghosts
+    ) -> tuple[jax.Array, jax.Array, np.ndarray | None]:
+        """Return outputs [slots, n_outputs], dE/d vectors [pairs, 3], charges [n_local]."""
         size = {"capacity": self.capacity, "memo_bytes": _MEMO_BYTES}
         # The first layer reads its features from a table of species: an empty state.
-        states: list[State | None] = [None]
+        states: list[Any] = [None]
         memos = []
+        charges = None
         outputs = jnp.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         for forward, layer in zip(self._forward, self.layers, strict=False):
             with self._timed("forward") as done:
                 state, outputs, memo = forward(layer.weights, inputs, states[-1], outputs, **size)
                 done.append(outputs)
             with self._timed("exchange"):
-                states.append(State(state.kept, ghosts.fetch(state.sent)))
+                states.append(ghosts.fetch_state(state))
             memos.append(memo)
-        weights = self.layers[-1].weights
         adjoint = self._output_adjoint(inputs)
-        with self._timed("last layer") as done:
-            outputs, sums = self._last(weights, inputs, states.pop(), outputs, adjoint, **size)
-            done.append(outputs)
+        if self._last is None:
+            charges, adjoint = self._settle(ghosts, outputs, adjoint)
+            sums = Sums(jnp.zeros_like(inputs.vectors), states.pop())
+        else:
+            weights = self.layers[-1].weights
+            with self._timed("last layer") as done:
+                outputs, sums = self._last(weights, inputs, states.pop(), outputs, adjoint, **size)
+                done.append(outputs)
+            if self._charge_use is not None:
+                charges, _ = self._settle(ghosts, outputs, adjoint)
         for i in reversed(range(len(self._backward))):
             with self._timed("exchange"):
-                above = State(sums.adjoint.kept, ghosts.give_back(sums.adjoint.sent))
+                above = ghosts.give_back_state(sums.adjoint)
             with self._timed("backward") as done:
                 sums = self._backward[i](
                     self.layers[i].weights, inputs, states.pop(), memos.pop(), above,
                     sums.gradient, adjoint, **size,
                 )  # fmt: skip
                 done.append(sums.gradient)
-        return outputs, sums.gradient
+        return outputs, sums.gradient, charges
+
+    def _settle(
+        self, ghosts: Ghosts, outputs: jax.Array, adjoint: jax.Array
+    ) -> tuple[np.ndarray, jax.Array]:
+        """Return the charges [n_local], and the adjoint of the outputs with theirs."""
+        assert self._charge_use is not None
+        with self._timed("charges"):
+            at = ghosts.arrangement
+            raw = at.from_slots(np.asarray(outputs)[:, 1])
+            species = at.neighbors.species[: len(raw)]
+            charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
+            filled = np.array(adjoint)
+            filled[:, 1] = at.to_slots(gradient)
+            return charges, jnp.asarray(filled)
 
     def _output_adjoint(self, inputs: Inputs) -> jax.Array:
         # The network's energies are multiplied by this before they are eV.
@@ -114,7 +142,11 @@ class Engine:
         return jnp.stack([energy, *others], axis=1).astype(self.dtype)
 
     def _prediction(
-        self, arrangement: Arrangement, outputs: jax.Array, gradient: jax.Array
+        self,
+        arrangement: Arrangement,
+        outputs: jax.Array,
+        gradient: jax.Array,
+        charges: np.ndarray | None,
     ) -> Prediction:
         info, neighbors = self.model.dataset_info, arrangement.neighbors
         species = neighbors.species[: neighbors.n_local]
@@ -123,7 +155,9 @@ class Engine:
         energies += self._atomic_energies[species]
         known = species >= 0 if neighbors.counted is None else (species >= 0) & neighbors.counted
         return Prediction(
-            np.where(known, energies, 0.0), arrangement.pair_gradient(np.asarray(gradient))
+            np.where(known, energies, 0.0),
+            arrangement.pair_gradient(np.asarray(gradient)),
+            charges,
         )
 
     @contextmanager
@@ -143,7 +177,7 @@ def _forward(
     layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
     *, capacity: Capacity, memo_bytes: int,
 ) -> tuple[State, jax.Array, Any]:  # fmt: skip
-    """Run an inner layer; return its state, the outputs so far, and its memo."""
+    """Run a layer forward; return its state, the outputs so far, and its memo."""
 
     def one(k: jax.Array) -> Any:
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
@@ -152,15 +186,13 @@ def _forward(
     def body(k: jax.Array, carry: Any) -> Any:
         made, outputs, memo = carry
         chunk, results, rows = one(k)
-        made = State(
-            chunk.put_atoms(made.kept, results.kept), chunk.put_atoms(made.sent, results.sent)
-        )
+        made = jax.tree.map(chunk.put_atoms, made, State(results.kept, results.sent))
         if memo is not None:
             memo = jax.tree.map(chunk.put_atoms, memo, rows)
         return made, _added(outputs, chunk, results.outputs), memo
 
-    def zeros(n_rows: int, shape: Any) -> jax.Array:
-        return jnp.zeros((n_rows, *shape), outputs.dtype)
+    def zeros(n_rows: int, shape: Any) -> Any:
+        return None if shape is None else jnp.zeros((n_rows, *shape), outputs.dtype)
 
     memo = jax.tree.map(
         lambda x: zeros(capacity.slots, x.shape[1:]), jax.eval_shape(lambda: one(jnp.int32(0))[2])
@@ -192,7 +224,7 @@ def _backward(
     layer: Layer, weights: Any, inputs: Inputs, state: State | None, memo: Any, above: State,
     gradient: jax.Array, output_adjoint: jax.Array, *, capacity: Capacity, memo_bytes: int,
 ) -> Sums:  # fmt: skip
-    """Pull the adjoints of an inner layer's results, ``above``, back to its pairs and state."""
+    """Pull the adjoints of a layer's results, ``above``, back to its pairs and state."""
 
     def body(k: jax.Array, sums: Sums) -> Sums:
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from lammps_mace.coupling.potential import refusal
 from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS
 from lammps_mace.modelfile import Model, load_model
 
@@ -34,7 +33,7 @@ def describe(model: Model, path: Path) -> dict[str, str]:
     """Return the properties of a model as text, in the order of printing."""
     info, config = model.dataset_info, model.config
     weights = path.with_suffix(".safetensors")
-    described = {
+    return {
         "model": str(path),
         "elements": " ".join(info.elements),
         "cutoff": f"{info.graph_cutoff_angstrom:g} Å, {config.num_layers} layers: an atom feels "
@@ -43,14 +42,12 @@ def describe(model: Model, path: Path) -> dict[str, str]:
         "precision": model.dtype,
         "head": _head(model),
         "total charge": "none" if model.total_charge is None else f"{model.total_charge:+d} e",
+        "predicted charges": _charges(model),
         "exchange": _exchange(model),
         "in LAMMPS": _engine(model),
         "weights SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "origin": model.origin or "unknown",
     }
-    if info.long_range_cutoff_angstrom is not None:
-        described["long-range cutoff"] = f"{info.long_range_cutoff_angstrom:g} Å"
-    return described
 
 
 def _head(model: Model) -> str:
@@ -59,10 +56,21 @@ def _head(model: Model) -> str:
     return f"{model.head} of {model.config.num_readout_heads}{name}"
 
 
+def _charges(model: Model) -> str:
+    if not model.config.predict_partial_charges:
+        return "none"
+    cutoff = model.dataset_info.long_range_cutoff_angstrom
+    coulomb = (
+        f"Coulomb sum up to {cutoff:g} Å" if model.config.use_coulomb_term else "no Coulomb sum"
+    )
+    written = "" if model.write_charges else "not "
+    return f"{coulomb}; {written}written to LAMMPS's atoms"
+
+
 def _engine(model: Model) -> str:
-    if reason := refusal(model):
-        return f"refused: {reason}"
     layers = model.config.num_layers
+    if model.config.use_coulomb_term:
+        return f"{layers} layers forward, then backward, in chunks of {MAX_CHUNK_ATOMS} atoms"
     return (
         f"{layers - 1} inner layers forward and backward, the last one at once, in chunks of "
         f"{MAX_CHUNK_ATOMS} atoms"

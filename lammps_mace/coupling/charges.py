@@ -1,4 +1,4 @@
-"""Predicted charges across ranks: their sum is the total charge, and what that does to gradients."""
+"""Charges across ranks: their sum is the total charge, and what that does to gradients."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class State(NamedTuple):
     Attributes:
         kept: [slots, dim, channels], what an atom keeps for itself in the next layer.
         sent: [rows, dim, channels], what atoms send to their neighbours there.
+        After the last layer, which has no next, both are None; nothing reads them.
     """
 
     kept: jax.Array

@@ -109,7 +109,10 @@ def make_model(
 
 def write_model(path: Path, model: Model) -> Path:
     """Write the model's files."""
-    return save_model(path, model.config, model.dataset_info, model.params, dtype=model.dtype)
+    return save_model(
+        path, model.config, model.dataset_info, model.params, dtype=model.dtype,
+        total_charge=model.total_charge, write_charges=model.write_charges,
+    )  # fmt: skip
 
 
 def energy_and_gradient(model: Model, structure: Structure):
