@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
+# Two are enough: all runs of LAMMPS are one worker's, the other compiles networks.
+WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
 .PHONY: demo test lint clean
@@ -11,7 +13,7 @@ demo: $(VENV)/installed
 
 # Not python -m pytest: that would import the sources here instead of what is installed.
 test: $(VENV)/installed
-	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .

@@ -105,13 +105,25 @@ def run_lammps(tmp_path: Path):
     return run
 
 
+@pytest.fixture(scope="session")
+def _started():
+    return {}
+
+
 @pytest.fixture
-def prepare(run_lammps):
-    """Return a function that makes atoms on one rank, for a script that keeps their IDs."""
+def prepare(run_lammps, tmp_path, _started):
+    """Return a function that makes atoms on one rank, for a script that keeps their IDs.
+
+    The same script always makes the same atoms: LAMMPS is asked once.
+    """
 
     def make(script):
-        made = run_lammps(script + "write_data start.data\n")
-        assert made.returncode == 0, made.out
+        data = tmp_path / "start.data"
+        if script not in _started:
+            made = run_lammps(script + "write_data start.data\n")
+            assert made.returncode == 0, made.out
+            _started[script] = data.read_text()
+        data.write_text(_started[script])
         return script[: script.index("lattice")] + "read_data start.data\n"
 
     return make
