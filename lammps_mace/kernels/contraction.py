@@ -10,7 +10,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import jax
-import numpy as np
 
 Monomial = tuple[int, ...]  # rows of the features, ascending
 _HIGHEST_ORDER = 4
@@ -45,6 +44,8 @@ class ContractionProgram:
     components: tuple[tuple[Monomial, ...], ...]
 
     def __post_init__(self) -> None:
+        if any(len(set(component)) != len(component) for component in self.components):
+            raise ValueError("a component names a monomial twice: add up their weights")
         for monomial in (m for component in self.components for m in component):
             if not 1 <= len(monomial) <= _HIGHEST_ORDER or list(monomial) != sorted(monomial):
                 raise ValueError(
@@ -63,25 +64,10 @@ class ContractionProgram:
         """Return per component its monomials, common beginnings shared."""
         trees, start = [], 0
         for component in self.components:
-            if len(set(component)) != len(component):
-                raise ValueError("a component names a monomial twice: add up their weights")
             rows = {monomial: start + i for i, monomial in enumerate(component)}
             trees.append(_nodes(rows, sorted(component), 0))
             start += len(component)
         return tuple(trees)
-
-    @cached_property
-    def code(self) -> np.ndarray:
-        """Return the trees as int32 words for the C++ kernels.
-
-        Per component the number of roots; per node in pre-order its row, the row of its weight or
-        -1, and the number of its children.
-        """
-        words: list[int] = []
-        for roots in self.trees:
-            words.append(len(roots))
-            _write(roots, words)
-        return np.array(words, np.int32)
 
 
 def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> tuple[Node, ...]:
@@ -93,12 +79,6 @@ def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> 
         Node(row, rows.get(group[0][: depth + 1]), _nodes(rows, group, depth + 1))
         for row, group in groups.items()
     )
-
-
-def _write(nodes: tuple[Node, ...], words: list[int]) -> None:
-    for node in nodes:
-        words += [node.row, -1 if node.weight is None else node.weight, len(node.children)]
-        _write(node.children, words)
 
 
 def contract(

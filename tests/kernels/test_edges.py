@@ -1,17 +1,16 @@
 """The edge operations against the layers of the model and their derivatives by autodiff."""
 
-from functools import partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_cases import CUTOFF, edge_case, plain_sums
+from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
 from lammps_mace.kernels import Rows, edges_backward, edges_forward, evaluate_spline
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
-BACKENDS = ("xla",)
 RAGGED = (3, 0, 20, -1, 1, 70, 0)
 CASES = {
     "first layer": (0, 3, 16, RAGGED),
@@ -34,10 +33,6 @@ def _float64():
 def close(found, expected, tolerance):
     scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=tolerance * scale)
-
-
-def backends(function):
-    return pytest.mark.parametrize("backend", BACKENDS)(function)
 
 
 def expected(case):
@@ -75,25 +70,37 @@ def table_weights(case, chosen, vectors):
     return linear.reshape(-1, paths, case.program.channels)
 
 
-@backends
+@cache
+def case_and_expected(name, rows, dtype):
+    case = edge_case(*CASES[name], dtype=dtype, rows=rows)
+    return case, expected(case)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("rows", [False, True], ids=["spline", "rows"])
 @pytest.mark.parametrize("name", CASES)
-def test_sums_and_gradients_are_those_of_the_model(name, rows, dtype, backend):
-    case = edge_case(*CASES[name], dtype=dtype, rows=rows)
-    sums, (dv, dsent, drows) = expected(case)
-    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-    forward = jax.jit(partial(edges_forward, case.program, **keywords))
-    found = forward(*case.arguments[1:])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sums_and_gradients_are_those_of_the_model(backend, name, rows, dtype):
+    case, (sums, (dv, dsent, drows)) = case_and_expected(name, rows, dtype)
+    with running(backend) as backend:
+        found, (gradient, sent_adjoint, *rest) = jax.block_until_ready(run(case, backend))
     assert [a.dtype for a in found] == [dtype] * len(found)
     for one, other in zip(found, sums, strict=True):
         close(one, other, TOLERANCE[dtype])
-    backward = jax.jit(partial(edges_backward, case.program, **keywords))
-    gradient, sent_adjoint, *rest = backward(
-        *case.arguments[1:], case.adjoints, case.gradient, case.sent_adjoint
-    )
     close(gradient - case.gradient, dv, TOLERANCE[dtype])
     close(sent_adjoint - case.sent_adjoint, dsent, TOLERANCE[dtype])
     assert len(rest) == rows
     if rows:
         close(rest[0], drows, TOLERANCE[dtype])
+
+
+def run(case, backend):
+    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
+
+    @jax.jit
+    def both(*arguments):
+        found = edges_forward(case.program, *arguments, **keywords)
+        more = (case.adjoints, case.gradient, case.sent_adjoint)
+        return found, edges_backward(case.program, *arguments, *more, **keywords)
+
+    return both(*case.arguments[1:])

@@ -1,5 +1,6 @@
 """Random neighbourhoods and programs for the tests of the kernels."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import e3nn_jax as e3nn
@@ -7,12 +8,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace.kernels import EdgePath, EdgeProgram, Rows, Spline, pack_spline
+from lammps_mace.kernels import EdgePath, EdgeProgram, Rows, Spline, native, pack_spline
 from lammps_mace.model.embedding import harmonics
 from lammps_mace.model.interaction import EdgeInputs, convolve, message_paths
 
 CUTOFF = 5.0
-NO_EDGES = (0, 0)
+
+
+def _instruction_sets():
+    widest = native.instruction_set()
+    names = ("sse2", "avx2", "avx512")
+    return names[: names.index(widest) + 1]
+
+
+BACKENDS = ("xla", *_instruction_sets())  # the C++ kernels by instruction set
+
+
+@contextmanager
+def running(backend):
+    """Choose the kernels' instruction set; yield what the product calls the backend."""
+    if backend == "xla":
+        yield "xla"
+        return
+    before = native.instruction_set()
+    native.use_instruction_set(backend)
+    yield "cpu"
+    native.use_instruction_set(before)
 
 
 def natural(l_max):

@@ -1,0 +1,308 @@
+// The edge operations for one instruction set: see kernels/edges.py for the formula.
+// Forward: per block of channels and atom, the sums over the atom's edges stay in registers.
+// Backward: per edge and path, sums over the channels stay in registers; the Clebsch-Gordan coefficients are applied
+// to those vectors once per edge, and each harmonic's adjoint is summed over the lanes at the very end.
+#include "kernels.h"
+
+#include "batch.h"
+
+namespace {
+
+using namespace lammps_mace;
+
+// Radial weights of one path and edge: a cubic spline from four rows of the table. Explicit weights are a table whose
+// four rows are the same, with pieces 1, 0, 0, 0 and slopes 0.
+template <class T>
+struct Weights {
+  const T *at;
+  std::int64_t row, slab;
+  const T *pieces, *slopes;
+
+  LM_INLINE Weights(const Batch<T> &batch, int path, int edge)
+      : row(batch.row), slab(batch.slab), pieces(batch.pieces + 4 * edge), slopes(batch.slopes + 4 * edge) {
+    at = batch.table + batch.knots[edge] * batch.knot_stride + path * batch.path_stride;
+  }
+  LM_INLINE const T *block(int channel) const { return at + channel / kTableBlock * slab + channel % kTableBlock; }
+
+  template <bool Tail>
+  LM_INLINE Vector<T> value(int channel, int n) const {
+    const T *t = block(channel);
+    return pieces[0] * load_some<Tail>(t, n) + pieces[1] * load_some<Tail>(t + row, n) +
+           pieces[2] * load_some<Tail>(t + 2 * row, n) + pieces[3] * load_some<Tail>(t + 3 * row, n);
+  }
+  template <bool Tail>
+  LM_INLINE void both(int channel, int n, Vector<T> &value, Vector<T> &slope) const {
+    const T *t = block(channel);
+    const Vector<T> c0 = load_some<Tail>(t, n), c1 = load_some<Tail>(t + row, n);
+    const Vector<T> c2 = load_some<Tail>(t + 2 * row, n), c3 = load_some<Tail>(t + 3 * row, n);
+    value = pieces[0] * c0 + pieces[1] * c1 + pieces[2] * c2 + pieces[3] * c3;
+    slope = slopes[0] * c0 + slopes[1] * c1 + slopes[2] * c2 + slopes[3] * c3;
+  }
+};
+
+// Where one path finds its arrays.
+template <class T>
+struct Operands {
+  std::int64_t stride;  // between the components of the result, or of its adjoint
+  std::int64_t result;  // of the path's first component in its array
+  LM_INLINE Operands(const EdgeTask<T> &task, const Path &path, std::int64_t atom)
+      : stride(static_cast<std::int64_t>(task.result_paths[path.result]) * task.channels),
+        result(atom * (2 * path.target + 1) * stride + path.position * task.channels) {}
+};
+
+template <class T>
+LM_INLINE std::int64_t sender_offset(const EdgeTask<T> &task, const Batch<T> &batch, const Path &path, int edge) {
+  return (batch.senders[edge] * task.sent_rows + path.source_row) * task.channels;
+}
+
+// One path, one atom, one block of channels.
+template <class T, int L1, int LO, bool Scalar>
+void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+  constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
+  const Path &path = task.paths[index];
+  const Operands<T> at(task, path, segment.atom);
+  T *out = task.results[path.result] + at.result + channel;
+  Vector<T> sums[M] = {};
+  if (segment.more) LM_EACH(m, M, sums[m] = load(out + m * at.stride);)
+  for (int e = segment.begin; e < segment.end; e++) {
+    const Vector<T> r = Weights<T>(batch, index, e).template value<false>(channel, W);
+    const T *h = task.sent + sender_offset(task, batch, path, e) + channel;
+    const T *matrix = batch.matrices_of(task, e) + path.matrix * W;
+    Vector<T> s[N];
+    LM_EACH(k, N, s[k] = r * load(h + k * task.channels);)
+    if constexpr (Scalar)
+      LM_EACH(m, M, sums[m] += matrix[0] * s[m];)
+    else
+      LM_EACH(m, M, LM_EACH(k, N, sums[m] += matrix[(m * N + k) * W] * s[k];))
+  }
+  LM_EACH(m, M, store(out + m * at.stride, sums[m]);)
+}
+
+// The same for any degrees and for the last, incomplete block of channels.
+template <class T, bool Tail>
+void forward_any(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+  constexpr int W = kWidth<T>;
+  const Path &path = task.paths[index];
+  const int N = 2 * path.source + 1, M = 2 * path.target + 1, n = Tail ? task.channels - channel : W;
+  const Operands<T> at(task, path, segment.atom);
+  T *out = task.results[path.result] + at.result + channel;
+  Vector<T> sums[2 * kMaxDegree + 1] = {};
+  if (segment.more)
+    for (int m = 0; m < M; m++) sums[m] = load_some<Tail>(out + m * at.stride, n);
+  for (int e = segment.begin; e < segment.end; e++) {
+    const Vector<T> r = Weights<T>(batch, index, e).template value<Tail>(channel, n);
+    const T *h = task.sent + sender_offset(task, batch, path, e) + channel;
+    const T *matrix = batch.matrices_of(task, e) + path.matrix * W;
+    for (int k = 0; k < N; k++) {
+      const Vector<T> s = r * load_some<Tail>(h + k * task.channels, n);
+      if (path.scalar)
+        sums[k] += matrix[0] * s;
+      else
+        for (int m = 0; m < M; m++) sums[m] += matrix[(m * N + k) * W] * s;
+    }
+  }
+  for (int m = 0; m < M; m++) store_some<Tail>(out + m * at.stride, sums[m], n);
+}
+
+// Adjoints of one edge and path, as vectors still to be summed over the lanes: of its distance, and of its matrix.
+template <class T>
+struct EdgeSums {
+  Vector<T> radial, matrix[(2 * kMaxDegree + 1) * (2 * kMaxSource + 1)];
+};
+
+// Arrays of one path and edge.
+template <class T>
+struct EdgeOperands {
+  Weights<T> weights;
+  Operands<T> at;
+  const T *matrix, *adjoint, *h;
+  T *dh, *drow;
+
+  LM_INLINE EdgeOperands(const EdgeTask<T> &task, const Batch<T> &batch, std::int64_t atom, int index, int e)
+      : weights(batch, index, e), at(task, task.paths[index], atom) {
+    const Path &path = task.paths[index];
+    const std::int64_t sender = sender_offset(task, batch, path, e);
+    matrix = batch.matrices_of(task, e) + path.matrix * kWidth<T>;
+    adjoint = task.adjoints[path.result] + at.result;
+    h = task.sent + sender;
+    dh = task.sent_adjoint ? task.sent_adjoint + sender : nullptr;
+    drow = task.row_adjoint
+               ? task.row_adjoint + ((batch.rows[e] - task.first_row) * task.n_paths + index) * task.channels
+               : nullptr;
+  }
+};
+
+// One path, one edge, all whole blocks of channels. Adds to the sender's adjoint.
+template <class T, int L1, int LO, bool Scalar>
+void backward_path(const EdgeTask<T> &task, const EdgeOperands<T> &edge, EdgeSums<T> &sums) {
+  constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
+  Vector<T> dmatrix[Scalar ? 1 : M * N] = {}, radial = sums.radial;
+  for (int channel = 0; channel + W <= task.channels; channel += W) {
+    Vector<T> r, slope, s[N], source[N], q[N] = {}, share = {};
+    edge.weights.template both<false>(channel, W, r, slope);
+    LM_EACH(k, N, source[k] = load(edge.h + k * task.channels + channel); s[k] = r * source[k];)
+    LM_EACH(m, M, {
+      const Vector<T> adjoint = load(edge.adjoint + m * edge.at.stride + channel);
+      if constexpr (Scalar)
+        q[m] = edge.matrix[0] * adjoint;
+      else
+        LM_EACH(k, N, q[k] += edge.matrix[(m * N + k) * W] * adjoint; dmatrix[m * N + k] += adjoint * s[k];)
+    })
+    LM_EACH(k, N, share += q[k] * source[k];)
+    if (edge.dh) LM_EACH(k, N, T *p = edge.dh + k * task.channels + channel; store(p, load(p) + r * q[k]);)
+    if (edge.drow) store(edge.drow + channel, share);
+    radial += slope * share;
+  }
+  sums.radial = radial;
+  if constexpr (!Scalar) LM_EACH(k, M * N, sums.matrix[k] = dmatrix[k];)
+}
+
+// The same for any degrees and for one block of channels, also the last, incomplete one; adds to all sums.
+template <class T, bool Tail>
+void backward_any(const EdgeTask<T> &task, const Path &path, const EdgeOperands<T> &edge, int channel,
+                  EdgeSums<T> &sums) {
+  constexpr int W = kWidth<T>;
+  const int N = 2 * path.source + 1, M = 2 * path.target + 1, n = Tail ? task.channels - channel : W;
+  Vector<T> r, slope, share = {};
+  edge.weights.template both<Tail>(channel, n, r, slope);
+  for (int k = 0; k < N; k++) {
+    const Vector<T> source = load_some<Tail>(edge.h + k * task.channels + channel, n), s = r * source;
+    Vector<T> q = {};
+    for (int m = path.scalar ? k : 0; m < (path.scalar ? k + 1 : M); m++) {
+      const Vector<T> adjoint = load_some<Tail>(edge.adjoint + m * edge.at.stride + channel, n);
+      q += edge.matrix[path.scalar ? 0 : (m * N + k) * W] * adjoint;
+      if (!path.scalar) sums.matrix[m * N + k] += adjoint * s;
+    }
+    share += q * source;
+    if (!edge.dh) continue;
+    T *p = edge.dh + k * task.channels + channel;
+    store_some<Tail>(p, load_some<Tail>(p, n) + r * q, n);
+  }
+  if (edge.drow) store_some<Tail>(edge.drow + channel, share, n);
+  sums.radial += slope * share;
+}
+
+// Kernels by (source degree, target degree), and those of scalar paths; null where only the general ones exist.
+template <class T>
+struct Table {
+  using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
+  using Backward = void (*)(const EdgeTask<T> &, const EdgeOperands<T> &, EdgeSums<T> &);
+
+  template <int L1, int LO, bool Scalar>
+  struct Pair {
+    static constexpr Forward forward = forward_path<T, L1, LO, Scalar>;
+    static constexpr Backward backward = backward_path<T, L1, LO, Scalar>;
+  };
+  static Forward forward(const Path &path) {
+    return select(path, [](auto pair) LM_FLAT -> Forward { return decltype(pair)::forward; });
+  }
+  static Backward backward(const Path &path) {
+    return select(path, [](auto pair) LM_FLAT -> Backward { return decltype(pair)::backward; });
+  }
+
+ private:
+  template <class F>
+  static auto select(const Path &path, F &&f) -> decltype(f(Pair<0, 0, true>{})) {
+    switch (path.source) {
+      case 0: return by_target<0>(path, f);
+      case 1: return by_target<1>(path, f);
+      case 2: return by_target<2>(path, f);
+      default: return nullptr;
+    }
+  }
+  template <int L1, class F>
+  static auto by_target(const Path &path, F &&f) -> decltype(f(Pair<0, 0, true>{})) {
+    if (path.scalar) return f(Pair<L1, L1, true>{});
+    switch (path.target) {
+      case 0: return f(Pair<L1, 0, false>{});
+      case 1: return f(Pair<L1, 1, false>{});
+      case 2: return f(Pair<L1, 2, false>{});
+      case 3: return f(Pair<L1, 3, false>{});
+      default: return f(Pair<L1, 4, false>{});
+    }
+  }
+};
+
+template <class T>
+void forward(const EdgeTask<T> &task) {
+  constexpr int W = kWidth<T>;
+  Batch<T> batch(task);
+  for (Cursor cursor; next_batch(task, batch, cursor, false);)
+    for (int channel = 0; channel < task.channels; channel += W)
+      for (int p = 0; p < task.n_paths; p++) {
+        auto kernel = Table<T>::forward(task.paths[p]);
+        if (!kernel) kernel = forward_any<T, false>;
+        if (channel + W > task.channels) kernel = forward_any<T, true>;
+        for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, channel);
+      }
+}
+
+template <class T>
+LM_INLINE void backward_one(const EdgeTask<T> &task, const Path &path, const EdgeOperands<T> &edge, EdgeSums<T> &sums) {
+  constexpr int W = kWidth<T>;
+  const auto kernel = Table<T>::backward(path);
+  if (kernel) {
+    kernel(task, edge, sums);
+  } else {
+    for (int k = 0; k < (2 * path.source + 1) * (2 * path.target + 1); k++) sums.matrix[k] = Vector<T>{};
+    for (int channel = 0; channel + W <= task.channels; channel += W)
+      backward_any<T, false>(task, path, edge, channel, sums);
+  }
+  if (task.channels % W) backward_any<T, true>(task, path, edge, task.channels / W * W, sums);
+}
+
+// The adjoints of the harmonics and of the distance of one edge.
+template <class T>
+void backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, std::int64_t atom, int e) {
+  Vector<T> harmonics[kHarmonics] = {};
+  EdgeSums<T> sums;
+  sums.radial = Vector<T>{};
+  const auto &m = task.matrices;
+  for (int p = 0; p < task.n_paths; p++) {
+    const Path &path = task.paths[p];
+    backward_one(task, path, EdgeOperands<T>(task, batch, atom, p, e), sums);
+    if (path.scalar) continue;
+    const int rows = (2 * path.source + 1) * (2 * path.target + 1);
+    for (int row = 0; row < rows; row++)
+      for (int k = m.first[path.matrix + row]; k < m.first[path.matrix + row + 1]; k++)
+        harmonics[m.harmonics[k]] += batch.values[k] * sums.matrix[row];
+  }
+  batch.radial[e] = sum<T>(sums.radial);
+  T *out = batch.harmonics_of(e);
+  for (int k = 1; k < (task.degree + 1) * (task.degree + 1); k++) out[k * kWidth<T>] = sum<T>(harmonics[k]);
+}
+
+// With u = D / r: dE/dD = (g - u (u g)) / r + u dE/dr, g the gradient of the harmonics' polynomials.
+template <class T>
+void add_gradient(const EdgeTask<T> &task, const Batch<T> &batch, int begin) {
+  constexpr int W = kWidth<T>;
+  const Vector<T> x = load(batch.x + begin), y = load(batch.y + begin), z = load(batch.z + begin);
+  const Vector<T> inverse = load(batch.inverse + begin);
+  Vector<T> g[3];
+  harmonics_gradient<T>(task.degree, task.norms, x, y, z,
+                        batch.harmonics + static_cast<std::size_t>(begin / W) * kHarmonics, g);
+  const Vector<T> along = load(batch.radial + begin) - (x * g[0] + y * g[1] + z * g[2]) * inverse;
+  const Vector<T> total[3] = {g[0] * inverse + x * along, g[1] * inverse + y * along, g[2] * inverse + z * along};
+  for (int i = 0; i < std::min(W, batch.size - begin); i++)
+    for (int k = 0; k < 3; k++) task.gradient[3 * batch.rows[begin + i] + k] += total[k][i];
+}
+
+template <class T>
+void backward(const EdgeTask<T> &task) {
+  Batch<T> batch(task);
+  for (Cursor cursor; next_batch(task, batch, cursor, true);) {
+    for (int s = 0; s < batch.n_segments; s++)
+      for (int e = batch.segments[s].begin; e < batch.segments[s].end; e++)
+        backward_edge(task, batch, batch.segments[s].atom, e);
+    for (int begin = 0; begin < batch.size; begin += kWidth<T>) add_gradient(task, batch, begin);
+  }
+}
+
+}  // namespace
+
+namespace LM_ISA {
+void edges_forward_f32(const EdgeTask<float> &task) { forward(task); }
+void edges_forward_f64(const EdgeTask<double> &task) { forward(task); }
+void edges_backward_f32(const EdgeTask<float> &task) { backward(task); }
+void edges_backward_f64(const EdgeTask<double> &task) { backward(task); }
+}  // namespace LM_ISA

@@ -1,0 +1,304 @@
+// XLA's view of the kernels: custom calls that check their operands and fill a task.
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "isa.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+using lammps_mace::ContractionTask;
+using lammps_mace::EdgeTask;
+using lammps_mace::Path;
+
+namespace {
+
+struct Free {
+  void operator()(void *p) const { std::free(p); }
+};
+
+// One growing buffer per thread.
+void *scratch(std::size_t bytes) {
+  thread_local std::unique_ptr<void, Free> memory;
+  thread_local std::size_t size = 0;
+  if (bytes > size) {
+    memory.reset();
+    size = 0;
+    const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
+    void *p = std::aligned_alloc(4096, rounded);
+    if (!p) throw std::bad_alloc();
+    memory.reset(p);
+    size = rounded;
+  }
+  return memory.get();
+}
+
+ffi::Error invalid(const std::string &what) { return ffi::Error::InvalidArgument("lammps-mace kernels: " + what); }
+
+using Integers = ffi::Span<const std::int32_t>;
+using Reals = ffi::Span<const double>;
+using IntBuffer = ffi::Buffer<ffi::S32>;
+
+// N_lm of harmonics.h, [degree + 1][degree + 1].
+std::vector<double> harmonic_norms(int degree) {
+  std::vector<double> norms((degree + 1) * (degree + 1), 0.0);
+  for (int l = 0; l <= degree; l++)
+    for (int m = 0; m <= l; m++) {
+      double square = (2 * l + 1) * (m ? 2.0 : 1.0);
+      for (int k = l - m + 1; k <= l + m; k++) square /= k;
+      norms[l * (degree + 1) + m] = std::sqrt(square);
+    }
+  return norms;
+}
+
+// What the edge operations have in common: operands and attributes of the program.
+struct EdgeCall {
+  ffi::AnyBuffer radial, vectors;
+  IntBuffer starts, ends, senders;
+  ffi::AnyBuffer sent;
+  Integers paths, result_paths, matrix_first, matrix_harmonics;
+  Reals matrix_values;
+  double cutoff;
+};
+
+// The task with all that does not depend on the direction. norms lives as long as the call.
+template <class T>
+EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
+  EdgeTask<T> task{};
+  task.paths = reinterpret_cast<const Path *>(call.paths.begin());
+  task.n_paths = static_cast<int>(call.paths.size() * sizeof(std::int32_t) / sizeof(Path));
+  task.matrices = {call.matrix_first.begin(), call.matrix_harmonics.begin(), call.matrix_values.begin(),
+                   static_cast<int>(call.matrix_first.size()) - 1};
+  task.degree = 0;
+  for (int p = 0; p < task.n_paths; p++)
+    if (task.paths[p].degree > task.degree) task.degree = task.paths[p].degree;
+  norms = harmonic_norms(task.degree);
+  task.norms = norms.data();
+  task.channels = static_cast<int>(call.sent.dimensions()[2]);
+  task.cutoff = call.cutoff;
+  const auto shape = call.radial.dimensions();
+  task.table = shape.size() == 4 ? call.radial.typed_data<T>() : nullptr;
+  task.rows = shape.size() == 4 ? nullptr : call.radial.typed_data<T>();
+  task.knots = shape.size() == 4 ? shape[1] - 3 : 0;
+  task.vectors = call.vectors.typed_data<T>();
+  task.starts = call.starts.typed_data(), task.ends = call.ends.typed_data(), task.senders = call.senders.typed_data();
+  task.atoms = call.starts.element_count();
+  task.first_row = task.atoms ? task.starts[0] : 0;
+  task.sent = call.sent.typed_data<T>();
+  task.sent_rows = call.sent.dimensions()[1];
+  task.result_paths = call.result_paths.begin();
+  task.scratch = scratch;
+  return task;
+}
+
+ffi::Error check(const EdgeCall &call) {
+  const auto type = call.vectors.element_type();
+  if (type != ffi::F32 && type != ffi::F64) return invalid("vectors must be float32 or float64");
+  if (call.sent.element_type() != type || call.radial.element_type() != type)
+    return invalid("vectors, radial weights and sent features must have one type");
+  const auto shape = call.radial.dimensions();
+  const std::int64_t n_paths = call.paths.size() * sizeof(std::int32_t) / sizeof(Path);
+  const std::int64_t channels = call.sent.dimensions()[2];
+  const bool table = shape.size() == 4 && shape[2] == n_paths && shape[3] == lammps_mace::kTableBlock &&
+                     shape[0] * shape[3] >= channels && shape[1] > 3;
+  const bool rows = shape.size() == 3 && shape[1] == n_paths && shape[2] == channels;
+  if (!table && !rows) return invalid("the radial weights do not fit the paths and channels");
+  return ffi::Error::Success();
+}
+
+template <class T>
+void forward(const EdgeCall &call, ffi::RemainingRets &results) {
+  std::vector<double> norms;
+  std::vector<T *> out;
+  for (std::size_t i = 0; i < results.size(); i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
+  EdgeTask<T> task = edge_task<T>(call, norms);
+  task.results = out.data();
+  if constexpr (sizeof(T) == 4)
+    lammps_mace::kernels().edges_forward_f32(task);
+  else
+    lammps_mace::kernels().edges_forward_f64(task);
+}
+
+ffi::Error edges_forward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
+                         IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
+                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff) {
+  const EdgeCall call{radial, vectors, starts, ends, senders, sent, paths, result_paths, first, harmonics, values, cutoff};
+  if (auto error = check(call); error.failure()) return error;
+  vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
+  return ffi::Error::Success();
+}
+
+// XLA updates operands in place where it can, and else hands over a copy's place to fill.
+template <class T>
+T *updated(const ffi::AnyBuffer &from, ffi::AnyBuffer &to) {
+  if (from.untyped_data() != to.untyped_data())
+    std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
+  return to.typed_data<T>();
+}
+
+// Results: gradient; with `to_senders` also the senders' adjoint; with explicit weights also theirs.
+template <class T>
+void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets &results, bool to_senders) {
+  std::vector<double> norms;
+  std::vector<const T *> adjoints;
+  const std::size_t targets = call.result_paths.size();
+  for (std::size_t i = 0; i < targets; i++) adjoints.push_back(more.get<ffi::AnyBuffer>(i)->typed_data<T>());
+  EdgeTask<T> task = edge_task<T>(call, norms);
+  task.adjoints = adjoints.data();
+  std::size_t next = 0;
+  const auto in_place = [&] {
+    ffi::AnyBuffer to = **results.get<ffi::AnyBuffer>(next);
+    return updated<T>(*more.get<ffi::AnyBuffer>(targets + next++), to);
+  };
+  task.gradient = in_place();
+  if (to_senders) task.sent_adjoint = in_place();
+  if (task.rows) {
+    ffi::AnyBuffer to = **results.get<ffi::AnyBuffer>(next);
+    std::memset(to.untyped_data(), 0, to.size_bytes());
+    task.row_adjoint = to.typed_data<T>();
+  }
+  if constexpr (sizeof(T) == 4)
+    lammps_mace::kernels().edges_backward_f32(task);
+  else
+    lammps_mace::kernels().edges_backward_f64(task);
+}
+
+ffi::Error edges_backward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
+                          IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
+                          Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
+                          double cutoff, bool to_senders) {
+  const EdgeCall call{radial, vectors, starts, ends, senders, sent, paths, result_paths, first, harmonics, values, cutoff};
+  if (auto error = check(call); error.failure()) return error;
+  if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
+  vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
+                                     : backward<double>(call, more, results, to_senders);
+  return ffi::Error::Success();
+}
+
+// What both directions of the contraction share; dims and blocks live as long as the call.
+template <class T>
+struct ContractionCall {
+  std::vector<std::int64_t> dims;
+  std::vector<const T *> blocks;
+  ContractionTask<T> task{};
+
+  ContractionCall(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args, std::size_t n_blocks,
+                  Integers code, Integers order, int n_components) {
+    for (std::size_t i = 0; i < n_blocks; i++) {
+      const auto block = *args.get<ffi::AnyBuffer>(i);
+      dims.push_back(block.dimensions()[1]);
+      blocks.push_back(block.typed_data<T>());
+      task.n_rows += static_cast<int>(dims.back());
+      task.atoms = block.dimensions()[0];
+    }
+    task.code = code.begin(), task.order = order.begin();
+    task.n_terms = static_cast<int>(order.size()), task.n_components = n_components;
+    task.n_blocks = static_cast<int>(n_blocks), task.dims = dims.data(), task.blocks = blocks.data();
+    task.channels = static_cast<int>(weights.dimensions()[2]);
+    task.weights = weights.typed_data<T>() + species * weights.dimensions()[1] * weights.dimensions()[2];
+    task.scratch = scratch;
+  }
+};
+
+ffi::Error check(const ffi::AnyBuffer &weights, const IntBuffer &species, Integers order) {
+  const auto shape = weights.dimensions();
+  if (shape.size() != 3 || shape[1] != static_cast<std::int64_t>(order.size()))
+    return invalid("the weights do not fit the monomials");
+  if (weights.element_type() != ffi::F32 && weights.element_type() != ffi::F64)
+    return invalid("weights must be float32 or float64");
+  const std::int32_t chosen = species.typed_data()[0];
+  if (chosen < 0 || chosen >= shape[0]) return invalid("species " + std::to_string(chosen) + " has no weights");
+  return ffi::Error::Success();
+}
+
+template <class T>
+void contract(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &blocks, ffi::AnyBuffer &result,
+              Integers code, Integers order) {
+  ContractionCall<T> call(weights, species, blocks, blocks.size(), code, order,
+                          static_cast<int>(result.dimensions()[1]));
+  call.task.result = result.typed_data<T>();
+  if constexpr (sizeof(T) == 4)
+    lammps_mace::kernels().contraction_forward_f32(call.task);
+  else
+    lammps_mace::kernels().contraction_forward_f64(call.task);
+}
+
+ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks,
+                               ffi::Result<ffi::AnyBuffer> result, Integers code, Integers order) {
+  if (auto error = check(weights, species, order); error.failure()) return error;
+  const std::int32_t chosen = species.typed_data()[0];
+  weights.element_type() == ffi::F32 ? contract<float>(weights, chosen, blocks, *result, code, order)
+                                     : contract<double>(weights, chosen, blocks, *result, code, order);
+  return ffi::Error::Success();
+}
+
+template <class T>
+void pull_back(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args, ffi::RemainingRets &results,
+               Integers code, Integers order) {
+  const std::size_t n_blocks = args.size() - 1;
+  const auto adjoint = *args.get<ffi::AnyBuffer>(n_blocks);
+  ContractionCall<T> call(weights, species, args, n_blocks, code, order, static_cast<int>(adjoint.dimensions()[1]));
+  std::vector<T *> out;
+  for (std::size_t i = 0; i < n_blocks; i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
+  call.task.adjoint = adjoint.typed_data<T>();
+  call.task.block_adjoints = out.data();
+  if constexpr (sizeof(T) == 4)
+    lammps_mace::kernels().contraction_backward_f32(call.task);
+  else
+    lammps_mace::kernels().contraction_backward_f64(call.task);
+}
+
+ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks_and_adjoint,
+                                ffi::RemainingRets results, Integers code, Integers order) {
+  if (auto error = check(weights, species, order); error.failure()) return error;
+  const std::int32_t chosen = species.typed_data()[0];
+  weights.element_type() == ffi::F32 ? pull_back<float>(weights, chosen, blocks_and_adjoint, results, code, order)
+                                     : pull_back<double>(weights, chosen, blocks_and_adjoint, results, code, order);
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+#define LM_EDGE_OPERANDS        \
+  ffi::Ffi::Bind()              \
+      .Arg<ffi::AnyBuffer>()    \
+      .Arg<ffi::AnyBuffer>()    \
+      .Arg<IntBuffer>()         \
+      .Arg<IntBuffer>()         \
+      .Arg<IntBuffer>()         \
+      .Arg<ffi::AnyBuffer>()
+#define LM_EDGE_ATTRIBUTES(binding)      \
+  binding.Attr<Integers>("paths")        \
+      .Attr<Integers>("result_paths")    \
+      .Attr<Integers>("matrix_first")    \
+      .Attr<Integers>("matrix_harmonics") \
+      .Attr<Reals>("matrix_values")      \
+      .Attr<double>("cutoff")
+
+#pragma GCC visibility push(default)
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, edges_forward,
+                              LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingRets()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_backward, edges_backward,
+                              LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingArgs().RemainingRets())
+                                  .Attr<bool>("to_senders"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, contraction_forward,
+                              ffi::Ffi::Bind()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<IntBuffer>()
+                                  .RemainingArgs()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Attr<Integers>("code")
+                                  .Attr<Integers>("order"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_backward,
+                              ffi::Ffi::Bind()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<IntBuffer>()
+                                  .RemainingArgs()
+                                  .RemainingRets()
+                                  .Attr<Integers>("code")
+                                  .Attr<Integers>("order"));
+#pragma GCC visibility pop

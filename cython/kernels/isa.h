@@ -1,0 +1,19 @@
+// Which kernels run on this machine.
+#pragma once
+
+#include "tasks.h"
+
+namespace lammps_mace {
+
+const Kernels &kernels();
+
+}  // namespace lammps_mace
+
+#pragma GCC visibility push(default)
+extern "C" {
+// Name of the instruction set in use: sse2, avx2 or avx512.
+const char *lammps_mace_kernels_isa();
+// Uses that instruction set from now on; 0, or 1 for an unknown name, 2 where this machine lacks it.
+int lammps_mace_kernels_use(const char *isa);
+}
+#pragma GCC visibility pop

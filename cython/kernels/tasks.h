@@ -1,0 +1,77 @@
+// What the kernels are asked to do: plain data, filled by ffi.cpp, the same for every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lammps_mace {
+
+constexpr int kTableBlock = 16;  // channels that lie together in a packed spline table
+constexpr int kMaxDegree = 4;    // of harmonics and targets
+constexpr int kMaxSource = 3;
+constexpr int kHarmonics = (kMaxDegree + 1) * (kMaxDegree + 1);
+
+// One Clebsch-Gordan product. For each edge it is a matrix [2 target + 1][2 source + 1], stored at row `matrix` of
+// the edge's matrices; with `scalar` it is a multiple of the unit matrix and only that one number is stored.
+struct Path {
+  std::int32_t source, source_row, degree, target, result, position, matrix, scalar;
+};
+
+// Entry of a matrix: sum over k in [first[m], first[m + 1]) of values[k] * Y[harmonics[k]].
+struct Matrices {
+  const std::int32_t *first, *harmonics;
+  const double *values;
+  int rows;
+};
+
+template <class T>
+struct EdgeTask {
+  const Path *paths;
+  Matrices matrices;
+  int n_paths, channels, degree;
+  double cutoff;
+  const double *norms;             // [degree + 1][degree + 1], see harmonics.h
+  const T *table;                  // [blocks][knots + 3][n_paths][kTableBlock], or null
+  std::int64_t knots;
+  const T *rows;                   // [chunk_edges][n_paths][channels] where there is no table
+  std::int64_t first_row;          // edge of rows[0]
+  const T *vectors;                // [n_edges][3]
+  const std::int32_t *starts, *ends, *senders;
+  std::int64_t atoms;
+  const T *sent;                   // [n_senders][sent_rows][channels]
+  std::int64_t sent_rows;
+  const std::int32_t *result_paths;  // paths to each result
+  T *const *results;               // forward: [atoms][2l + 1][paths * channels] each
+  const T *const *adjoints;        // backward: likewise
+  T *gradient, *sent_adjoint, *row_adjoint;  // backward; the latter two may be null
+  void *(*scratch)(std::size_t bytes);       // 64-byte aligned, valid until the next call on this thread
+};
+
+template <class T>
+struct ContractionTask {
+  const std::int32_t *code;   // see contraction.cpp
+  const std::int32_t *order;  // [n_terms] rows of the weights as the code meets them
+  int n_terms, n_components, n_blocks, n_rows, channels;
+  const std::int64_t *dims;
+  std::int64_t atoms;
+  const T *weights;           // [n_terms][channels], of the one species
+  const T *const *blocks;     // [atoms][dims[b]][channels] each
+  T *result;                  // forward: [atoms][n_components][channels]
+  const T *adjoint;           // backward: likewise
+  T *const *block_adjoints;   // backward: like blocks
+  void *(*scratch)(std::size_t bytes);
+};
+
+// One set per instruction set.
+struct Kernels {
+  void (*edges_forward_f32)(const EdgeTask<float> &);
+  void (*edges_forward_f64)(const EdgeTask<double> &);
+  void (*edges_backward_f32)(const EdgeTask<float> &);
+  void (*edges_backward_f64)(const EdgeTask<double> &);
+  void (*contraction_forward_f32)(const ContractionTask<float> &);
+  void (*contraction_forward_f64)(const ContractionTask<double> &);
+  void (*contraction_backward_f32)(const ContractionTask<float> &);
+  void (*contraction_backward_f64)(const ContractionTask<double> &);
+};
+
+}  // namespace lammps_mace

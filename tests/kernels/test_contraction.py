@@ -1,0 +1,96 @@
+"""The contraction against the polynomials of the model and their derivatives by autodiff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from kernel_cases import BACKENDS, running
+
+from lammps_mace.kernels import ContractionProgram, contract
+from lammps_mace.model.polynomial import from_tensors
+
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
+CASES = {  # dims, components, monomials per component and order, atoms, channels
+    "one atom": ((1, 3), 2, (2, 4, 5, 0), 1, 16),
+    "three orders": ((1, 3, 5), 4, (3, 10, 40, 0), 7, 33),
+    "four orders": ((1, 3), 3, (4, 8, 12, 20), 9, 20),
+    "only the highest": ((3,), 1, (0, 0, 0, 6), 4, 3),
+    "linear": ((1,), 1, (1, 0, 0, 0), 5, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def draw(rng, dim, counts):
+    """Distinct sorted monomials of each order, in random order."""
+    found = {
+        tuple(sorted(int(i) for i in rng.integers(0, dim, order)))
+        for order, count in enumerate(counts, 1)
+        for _ in range(count)
+    }
+    ordered = sorted(found)
+    return tuple(ordered[i] for i in rng.permutation(len(ordered)))
+
+
+def as_polynomial(program, weights):
+    """The same map from dense tensors with one weight per monomial."""
+    dim, start, tensors, named = sum(program.dims), 0, [], {}
+    for c, component in enumerate(program.components):
+        tensors.append({})
+        for t, monomial in enumerate(component):
+            key = f"{c} {t}"
+            tensor = np.zeros([dim] * len(monomial) + [1])
+            tensor[monomial] = 1.0
+            tensors[-1][key] = tensor
+            named[key] = weights[:, start + t, None]
+        start += len(component)
+    return from_tensors(dim, tensors), named
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
+    dims, n_components, counts, atoms, channels = CASES[case]
+    rng = np.random.default_rng(3)
+    program = ContractionProgram(
+        dims, tuple(draw(rng, sum(dims), counts) for _ in range(n_components))
+    )
+    features = rng.normal(size=(atoms, sum(dims), channels))
+    weights = rng.normal(size=(3, program.n_terms, channels))
+    adjoint = rng.normal(size=(atoms, n_components, channels))
+
+    def loss(blocks):
+        y = contract(program, blocks, jnp.asarray(weights, dtype), jnp.int32(1), backend=name)
+        return jnp.sum(y * adjoint.astype(dtype)), y
+
+    def plain(x):
+        polynomial, named = as_polynomial(program, jnp.asarray(weights))
+        y = polynomial(x, named, jnp.ones(atoms, jnp.int32))
+        return jnp.sum(y * adjoint), y
+
+    cuts = np.cumsum(dims)[:-1]
+    blocks = tuple(jnp.asarray(b, dtype) for b in np.split(features, cuts, axis=1))
+    with running(backend) as name:
+        gradient, y = jax.block_until_ready(jax.jit(jax.grad(loss, has_aux=True))(blocks))
+    expected_gradient, expected = jax.jit(jax.grad(plain, has_aux=True))(jnp.asarray(features))
+    assert y.dtype == dtype
+    scale = float(np.abs(expected).max())
+    np.testing.assert_allclose(y, expected, rtol=0.0, atol=TOLERANCE[dtype] * scale)
+    scale = float(np.abs(expected_gradient).max())
+    np.testing.assert_allclose(
+        np.concatenate(gradient, axis=1), expected_gradient, rtol=0.0, atol=TOLERANCE[dtype] * scale
+    )
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"monomial \(1, 0\): give 1 to 4 rows in ascending order"):
+        ContractionProgram((2,), (((1, 0),),))
+    with pytest.raises(ValueError, match=r"monomial \(0, 2\): there are 2 rows"):
+        ContractionProgram((2,), (((0, 2),),))
+    with pytest.raises(ValueError, match="names a monomial twice"):
+        ContractionProgram((2,), (((0, 1), (0, 1)),))
