@@ -53,6 +53,7 @@ cdef extern from "bridge.h":
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
         int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept
         int (*report)(void *, char **, lammps_mace_failure *) noexcept
+        int (*places)(void *, char **, lammps_mace_failure *) noexcept
         void (*destroy)(void *) noexcept
 
 

@@ -210,12 +210,24 @@ cdef int compute(void *handle, lammps_mace_step *raw, lammps_mace_failure *failu
             step.raw = NULL
 
 
+cdef give(str text, char **target):
+    cdef bytes data = text.encode()
+    target[0] = <char *> malloc(len(data) + 1)
+    memcpy(target[0], <const char *> data, len(data) + 1)
+
+
 cdef int report(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
-    cdef bytes data
     try:
-        data = (<object> handle).report().encode()
-        text[0] = <char *> malloc(len(data) + 1)
-        memcpy(text[0], <const char *> data, len(data) + 1)
+        give((<object> handle).report(), text)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
+cdef int places(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
+    try:
+        give((<object> handle).places(), text)
         return 0
     except BaseException as error:
         fail(failure, error)
@@ -233,5 +245,6 @@ table.describe = describe
 table.set_elements = set_elements
 table.compute = compute
 table.report = report
+table.places = places
 table.destroy = destroy
 _table = PyCapsule_New(&table, "lammps_mace._bridge._table", NULL)

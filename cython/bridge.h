@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 3
+#define LAMMPS_MACE_BRIDGE_ABI 4
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -70,6 +70,8 @@ typedef struct lammps_mace_bridge {
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);
   /* Text for the log at the end of a run (malloc'ed: the caller frees it). */
   int (*report)(void *potential, char **text, lammps_mace_failure *failure);
+  /* Collective. Which rank runs on which device, text for the log at pair_style (as report). */
+  int (*places)(void *potential, char **text, lammps_mace_failure *failure);
   void (*destroy)(void *potential);
 } lammps_mace_bridge;
 

@@ -120,8 +120,18 @@ bool PythonPotential::compute(lammps_mace_step &step, Failure &failure) const
 
 bool PythonPotential::report(std::string &text, Failure &failure) const
 {
+  return take_text(bridge->report, text, failure);
+}
+
+bool PythonPotential::places(std::string &text, Failure &failure) const
+{
+  return take_text(bridge->places, text, failure);
+}
+
+bool PythonPotential::take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const
+{
   char *raw = nullptr;
-  if (bridge->report(handle, &raw, &failure)) return false;
+  if (give(handle, &raw, &failure)) return false;
   text = raw;
   std::free(raw);
   return true;

@@ -25,6 +25,7 @@ class PythonPotential {
   bool set_elements(const std::vector<const char *> &elements, std::vector<int> &species, Failure &failure) const;
   bool compute(lammps_mace_step &step, Failure &failure) const;
   bool report(std::string &text, Failure &failure) const;
+  bool places(std::string &text, Failure &failure) const;
 
   double cutoff_angstrom = 0.0;
   double energy_per_ev = 1.0;    // in LAMMPS's units
@@ -34,6 +35,7 @@ class PythonPotential {
  private:
   PythonPotential(const lammps_mace_bridge *bridge, void *handle) : bridge(bridge), handle(handle) {}
   bool describe(Failure &failure);
+  bool take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const;
 
   const lammps_mace_bridge *bridge;
   void *handle;

@@ -11,7 +11,8 @@ from lammps_mace.coupling.charges import NonFiniteChargeError, charge_use
 from lammps_mace.coupling.neighbors import Neighbors, Prediction
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.modelfile import load_model
-from lammps_mace.runtime import find_rank, start_jax
+from lammps_mace.placement import Place, find_rank, place_table
+from lammps_mace.runtime import start_jax
 
 if TYPE_CHECKING:
     from lammps_mace._bridge import Step
@@ -33,10 +34,11 @@ class Potential:
     """
 
     def __init__(self, path: str, comm: int | None, units: str) -> None:
+        # First: it is collective, and everything below may fail on one rank alone.
+        self._rank, self._comm = find_rank(comm)
         self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)
-        self._rank, self._comm = find_rank(comm)
         self._device = start_jax(self._rank)
         # Not at the top: the engine imports JAX, which must be configured first.
         import jax
@@ -95,6 +97,11 @@ class Potential:
                 return self.engine.evaluate(_neighbors(step), step)
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
+
+    def places(self) -> str:
+        """Return which rank runs where, for the log; every rank calls this together."""
+        place = Place.of(self._rank, self._device)
+        return place_table([place] if self._comm is None else self._comm.allgather(place))
 
     def report(self) -> str:
         """Return the text for the end of the log; every rank calls this together."""

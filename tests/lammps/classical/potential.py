@@ -51,6 +51,9 @@ class Potential:
                 )
         return [-1 if name is None else known.index(name) for name in names]
 
+    def places(self):
+        return ""
+
     def report(self):
         self.fault("report")
         return self.parameters.get("report", "")
