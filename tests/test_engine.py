@@ -155,3 +155,12 @@ def test_chunk_sizes_waste_little():
     assert best_chunk_atoms(np.array([1728])) == MAX_CHUNK_ATOMS
     assert best_chunk_atoms(np.array([8])) == 8
     assert best_chunk_atoms(np.zeros(0, int)) >= 1
+
+
+def test_full_chunks_of_mixed_species_are_not_in_order():
+    """Slots without gaps are still not the local rows: atoms stand by species."""
+    structure = replace(make_structure(2), species=np.tile([0, 1], 32).astype(np.int32))
+    arrangement = arrange(neighbors_of(structure), Capacity())
+    assert np.array_equal(arrangement.slots, np.arange(64))
+    assert not arrangement.in_order
+    assert list(arrangement.from_slots(arrangement.to_slots(np.arange(64)))) == list(range(64))

@@ -191,7 +191,7 @@ class Arrangement:
     def in_order(self) -> bool:
         """Whether slots are local rows, so that nothing has to move."""
         n = self.neighbors.n_local
-        return len(self.order) == n and bool(np.array_equal(self.slots, np.arange(n)))
+        return len(self.order) == n and bool(np.array_equal(self.slots, self.order))
 
     @cached_property
     def pair_order(self) -> np.ndarray:
