@@ -12,6 +12,7 @@ from lammps_mace import __version__
 COMMANDS = {
     "convert": "convert a checkpoint of the mlip library to a model file",
     "check": "compare LAMMPS with a plain evaluation in one process",
+    "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",
     "info": "show what a model file holds",
     "run": "run a LAMMPS input with LAMMPS hosted inside Python",
 }
