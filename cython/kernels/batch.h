@@ -17,6 +17,13 @@ struct Segment {  // edges [begin, end) of the batch belong to this atom; `more`
   bool more;
 };
 
+// Where one edge finds its radial weights of path 0 and block 0, its matrices, and the features of its sender.
+template <class T>
+struct EdgeAt {
+  const T *weights, *matrices;
+  std::int64_t sender;
+};
+
 // Splits a buffer into aligned arrays.
 class Arena {
  public:
@@ -48,32 +55,30 @@ struct Batch {
   Segment *segments;
   T *x, *y, *z, *inverse;
   T *pieces, *slopes;            // [edge][4]
-  std::int32_t *knots, *senders;  // knot, or the edge's row of explicit weights
-  const T *table;                // with its strides: from knot to knot, path, row of the spline, block of channels
+  std::int32_t *senders;
+  EdgeAt<T> *at;
+  // Strides of the radial weights: from knot (or edge) to knot, path, row of the spline, block of channels.
   std::int64_t knot_stride, path_stride, row, slab;
   std::int64_t *rows;
   Vector<T> *matrices;           // [edge / W][row][edge % W]
   Vector<T> *harmonics;          // [edge / W][harmonic][edge % W]; later the adjoints of the harmonics
-  T *radial;                     // [edge], derivative through the distance
   T *values;                     // [matrix entry], the Clebsch-Gordan coefficients
 
   explicit Batch(const EdgeTask<T> &task) {
     const std::size_t per_edge = sizeof(T) * std::max(task.matrices.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     const std::size_t n = capacity, entries = task.matrices.first[task.matrices.rows];
-    Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 13 * Arena::bytes<T>(n) +
-                             2 * Arena::bytes<std::int32_t>(n) + Arena::bytes<std::int64_t>(n) +
+    Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 12 * Arena::bytes<T>(n) +
+                             Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) + Arena::bytes<std::int64_t>(n) +
                              Arena::bytes<T>(n * task.matrices.rows) + Arena::bytes<T>(n * kHarmonics) +
                              Arena::bytes<T>(entries)));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
-    radial = arena.take<T>(n);
     pieces = arena.take<T>(4 * n), slopes = arena.take<T>(4 * n);
-    knots = arena.take<std::int32_t>(n), senders = arena.take<std::int32_t>(n), rows = arena.take<std::int64_t>(n);
+    senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
     matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * task.matrices.rows));
     harmonics = reinterpret_cast<Vector<T> *>(arena.take<T>(n * kHarmonics));
     values = arena.take<T>(entries);
-    table = task.table ? task.table : task.rows;
     path_stride = task.table ? kTableBlock : task.channels;
     knot_stride = path_stride * task.n_paths;
     row = task.table ? knot_stride : 0;
@@ -81,9 +86,11 @@ struct Batch {
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.matrices.values[k]);
   }
 
-  // The matrix entries of one edge are W apart.
-  const T *matrices_of(const EdgeTask<T> &task, int edge) const {
-    return reinterpret_cast<const T *>(matrices + static_cast<std::size_t>(edge / W) * task.matrices.rows) + edge % W;
+  void locate(const EdgeTask<T> &task, int edge, const T *weights) {
+    const std::size_t group = edge / W;  // the matrix entries of one edge are W apart
+    at[edge].weights = weights;
+    at[edge].matrices = reinterpret_cast<const T *>(matrices + group * task.matrices.rows) + edge % W;
+    at[edge].sender = static_cast<std::int64_t>(senders[edge]) * task.sent_rows * task.channels;
   }
   T *harmonics_of(int edge) const {
     return reinterpret_cast<T *>(harmonics + static_cast<std::size_t>(edge / W) * kHarmonics) + edge % W;
@@ -128,7 +135,7 @@ LM_INLINE void spline_pieces(const EdgeTask<T> &task, Batch<T> &batch, int edge,
   const auto knot = static_cast<std::int32_t>(s < task.knots - 1 ? s : task.knots - 1);
   const T t = s - static_cast<T>(knot), q = 1 - t;
   T *b = batch.pieces + 4 * edge, *d = batch.slopes + 4 * edge;
-  batch.knots[edge] = knot;
+  if (edge < batch.size) batch.locate(task, edge, task.table + knot * batch.knot_stride);
   b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
   b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
   if (!with_slopes) return;
@@ -139,7 +146,8 @@ LM_INLINE void spline_pieces(const EdgeTask<T> &task, Batch<T> &batch, int edge,
 template <class T>
 LM_INLINE void explicit_weights(const EdgeTask<T> &task, Batch<T> &batch, int edge) {
   T *b = batch.pieces + 4 * edge, *d = batch.slopes + 4 * edge;
-  batch.knots[edge] = edge < batch.size ? static_cast<std::int32_t>(batch.rows[edge] - task.first_row) : 0;
+  if (edge < batch.size)
+    batch.locate(task, edge, task.rows + (batch.rows[edge] - task.first_row) * batch.knot_stride);
   for (int k = 0; k < 4; k++) b[k] = k == 0, d[k] = 0;
 }
 

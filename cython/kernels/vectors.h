@@ -67,16 +67,38 @@ LM_INLINE void store_some(T *p, Vector<T> v, int n) {
     store(p, v);
 }
 
+template <class T>
+LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer lanes) {
+#if defined(__clang__)
+  Vector<T> out;
+  for (int i = 0; i < kWidth<T>; i++) out[i] = lanes[i] < kWidth<T> ? u[lanes[i]] : v[lanes[i] - kWidth<T>];
+  return out;
+#else
+  return __builtin_shuffle(u, v, lanes);
+#endif
+}
+
 LM_INLINE float root(float x) { return __builtin_sqrtf(x); }
 LM_INLINE double root(double x) { return __builtin_sqrt(x); }
 
-template <class T>
-LM_INLINE T sum(Vector<T> v) {
-  alignas(kVectorBytes) T lanes[kWidth<T>];
-  store(lanes, v);
-  for (int half = kWidth<T> / 2; half >= 1; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
+// For u and v that hold n values each, spread over groups of W / n lanes: the same values, u's before v's, each summed
+// to half as many lanes.
+template <class T, int n>
+LM_INLINE Vector<T> fold(Vector<T> u, Vector<T> v) {
+  constexpr int W = kWidth<T>, half = W / n / 2;
+  typename Simd<T>::integer low = {}, high = {};
+  for (int i = 0; i < W; i++) {
+    const int group = i / half, lane = group % n * 2 * half + i % half + (group < n ? 0 : W);
+    low[i] = lane, high[i] = lane + half;
+  }
+  return shuffle<T>(u, v, low) + shuffle<T>(u, v, high);
+}
+
+// The sums over the lanes of n vectors, n a power of two up to W, each in a group of W / n lanes.
+template <class T, int n>
+LM_INLINE Vector<T> sums(const Vector<T> *v) {
+  if constexpr (n == 1) return v[0];
+  else return fold<T, n / 2>(sums<T, n / 2>(v), sums<T, n / 2>(v + n / 2));
 }
 
 // unrolled<N>([&](auto i) { ... }): i is a compile-time constant, so that arrays of vectors stay in registers.
