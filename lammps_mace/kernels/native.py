@@ -11,7 +11,7 @@ import jax
 
 ISA_VARIABLE = "LAMMPS_MACE_ISA"
 _LIBRARY = "liblammps_mace_kernels.so"
-_TARGETS = ("edges_forward", "edges_backward", "contraction_forward", "contraction_backward")
+TARGETS = ("edges_forward", "edges_backward", "contraction_forward", "contraction_backward")
 
 
 class KernelError(RuntimeError):
@@ -41,7 +41,7 @@ def load() -> ctypes.CDLL:
     library = _open()
     library.lammps_mace_kernels_isa.restype = ctypes.c_char_p
     library.lammps_mace_kernels_use.argtypes = [ctypes.c_char_p]
-    for name in _TARGETS:
+    for name in TARGETS:
         symbol = f"lammps_mace_{name}"
         handler = jax.ffi.pycapsule(getattr(library, symbol))
         try:

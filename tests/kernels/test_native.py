@@ -1,0 +1,80 @@
+"""The choice of the instruction set, and what is exported for other platforms."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from kernel_cases import BACKENDS, edge_case
+
+from lammps_mace.kernels import (
+    ContractionProgram,
+    contract,
+    edges_backward,
+    edges_forward,
+    native,
+)
+
+SHOW = "from lammps_mace.kernels import native; print(native.instruction_set())"
+
+
+def started_with(value):
+    environment = {**os.environ, "LAMMPS_MACE_ISA": value}
+    return subprocess.run(
+        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_variable_chooses_the_instruction_set():
+    assert started_with("sse2").stdout == "sse2\n"
+    assert "LAMMPS_MACE_ISA=neon: unknown; use sse2, avx2 or avx512" in started_with("neon").stderr
+
+
+def test_the_widest_of_this_machine_is_the_default():
+    information = Path("/proc/cpuinfo").read_text()
+    flags = re.search(r"^flags\s*: (.*)$", information, re.MULTILINE)[1].split()
+    wanted = "avx512" if "avx512bw" in flags else "avx2" if "avx2" in flags else "sse2"
+    assert native.instruction_set() == wanted
+    assert BACKENDS[-1] == wanted
+
+
+def test_what_this_machine_lacks_is_refused():
+    for isa in {"sse2", "avx2", "avx512"} - set(BACKENDS):
+        with pytest.raises(native.KernelError, match=f"{isa}: this machine lacks it"):
+            native.use_instruction_set(isa)
+    with pytest.raises(native.KernelError, match="instruction set mmx: unknown"):
+        native.use_instruction_set("mmx")
+
+
+@pytest.mark.parametrize(("backend", "calls"), [("xla", False), ("cpu", True)])
+def test_xla_alone_is_exported_for_gpus(backend, calls):
+    case = edge_case(1, 2, 16, (4, 2), dtype="float32")
+    program = ContractionProgram((1, 3), (((0,), (1, 1), (2, 2, 3)),))
+    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
+    channels = case.program.channels
+
+    def everything(radial, vectors, sent, weights):
+        arguments = (case.program, radial, vectors, case.starts, case.ends, case.senders, sent)
+        sums = edges_forward(*arguments, **keywords)
+
+        def energy(sums):
+            blocks = tuple(block[:, :, :channels] for block in sums[:2])
+            return contract(program, blocks, weights, jnp.int32(0), backend=backend).sum()
+
+        adjoints = jax.grad(energy)(sums)
+        return edges_backward(*arguments, adjoints, case.gradient, case.sent_adjoint, **keywords)
+
+    weights = jnp.ones((1, program.n_terms, channels), jnp.float32)
+    platforms = ["cuda" if backend == "xla" else "cpu"]
+    jitted = jax.jit(everything)
+    checks = [
+        jax.export.DisabledSafetyCheck.custom_call(f"lammps_mace_{n}") for n in native.TARGETS
+    ]
+    exported = jax.export.export(jitted, platforms=platforms, disabled_checks=checks)(
+        case.radial, case.vectors, case.sent, weights
+    )
+    assert ("lammps_mace_" in exported.mlir_module()) == calls
