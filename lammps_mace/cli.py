@@ -13,6 +13,7 @@ COMMANDS = {
     "convert": "convert a checkpoint of the mlip library to a model file",
     "check": "compare LAMMPS with a plain evaluation in one process",
     "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",
+    "estimate": "pairs, exchange volume and memory of a run before it is started",
     "info": "show what a model file holds",
     "run": "run a LAMMPS input with LAMMPS hosted inside Python",
 }
