@@ -64,14 +64,17 @@ struct Batch {
   Vector<T> *harmonics;          // [edge / W][harmonic][edge % W]; later the adjoints of the harmonics
   T *values;                     // [matrix entry], the Clebsch-Gordan coefficients
 
-  explicit Batch(const EdgeTask<T> &task) {
+  void *more;                    // bytes asked for besides
+
+  explicit Batch(const EdgeTask<T> &task, std::size_t bytes = 0) {
     const std::size_t per_edge = sizeof(T) * std::max(task.matrices.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     const std::size_t n = capacity, entries = task.matrices.first[task.matrices.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 12 * Arena::bytes<T>(n) +
-                             Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) + Arena::bytes<std::int64_t>(n) +
+                             Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) +
+                             Arena::bytes<std::int64_t>(n) +
                              Arena::bytes<T>(n * task.matrices.rows) + Arena::bytes<T>(n * kHarmonics) +
-                             Arena::bytes<T>(entries)));
+                             Arena::bytes<T>(entries) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
     pieces = arena.take<T>(4 * n), slopes = arena.take<T>(4 * n);
@@ -79,6 +82,7 @@ struct Batch {
     matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * task.matrices.rows));
     harmonics = reinterpret_cast<Vector<T> *>(arena.take<T>(n * kHarmonics));
     values = arena.take<T>(entries);
+    more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.channels;
     knot_stride = path_stride * task.n_paths;
     row = task.table ? knot_stride : 0;

@@ -84,7 +84,9 @@ void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
     if constexpr (Scalar)
       LM_EACH(m, M * Blocks, sums[m] += matrix[0] * s[m];)
     else
-      LM_EACH(m, M, LM_EACH(k, N, LM_EACH(b, Blocks, sums[m * Blocks + b] += matrix[(m * N + k) * W] * s[k * Blocks + b];)))
+      LM_EACH(m, M, LM_EACH(k, N, LM_EACH(b, Blocks, {
+        sums[m * Blocks + b] += matrix[(m * N + k) * W] * s[k * Blocks + b];
+      })))
   }
   LM_EACH(m, M, LM_EACH(b, Blocks, store(out + m * at.stride + b * W, sums[m * Blocks + b]);))
 }
@@ -114,8 +116,6 @@ void forward_any(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &
   }
   for (int m = 0; m < M; m++) store_some<Tail>(out + m * at.stride, sums[m], n);
 }
-
-constexpr int kMatrix = (2 * kMaxDegree + 1) * (2 * kMaxSource + 1);
 
 // Arrays of one path and edge.
 template <class T>
@@ -209,8 +209,9 @@ LM_INLINE void backward_in_tiles(const EdgeTask<T> &task, const EdgeOperands<T> 
       give_back<T, N>(task, edge, channel, r, slope, source, q, total);
     }
     const T *a = edge.adjoint + start;
-    LM_EACH(t, M / kTile,
-            outer_products<T, N, kTile>(a + t * kTile * edge.at.stride, edge.at.stride, panel, s, matrix + t * kTile * N);)
+    LM_EACH(t, M / kTile, {
+      outer_products<T, N, kTile>(a + t * kTile * edge.at.stride, edge.at.stride, panel, s, matrix + t * kTile * N);
+    })
     if constexpr (kRest > 0)
       outer_products<T, N, kRest>(a + (M - kRest) * edge.at.stride, edge.at.stride, panel, s, matrix + (M - kRest) * N);
   }
@@ -330,31 +331,64 @@ LM_INLINE void backward_one(const EdgeTask<T> &task, const Path &path, const Edg
   if (kernel) {
     kernel(task, edge, radial, matrix);
   } else {
-    for (int k = 0; k < (2 * path.source + 1) * (2 * path.target + 1); k++) matrix[k] = Vector<T>{};
+    const int rows = path.scalar ? 0 : (2 * path.source + 1) * (2 * path.target + 1);
+    for (int k = 0; k < rows; k++) matrix[k] = Vector<T>{};
     for (int channel = 0; channel + W <= task.channels; channel += W)
       backward_any<T, false>(task, path, edge, channel, radial, matrix);
   }
   if (task.channels % W) backward_any<T, true>(task, path, edge, task.channels / W * W, radial, matrix);
 }
 
+// What the backward pass needs besides the batch: the adjoints of all matrices of one edge, as vectors still to be
+// summed over the lanes, and the coefficients sorted by harmonic.
+template <class T>
+struct Transposed {
+  Vector<T> *matrices;
+  std::int32_t *first, *rows;  // entries first[h] ... first[h + 1] of harmonic h, in these rows of the matrices
+  T *values;
+
+  Transposed(const EdgeTask<T> &task, void *memory) {
+    const auto &m = task.matrices;
+    const int entries = m.first[m.rows];
+    Arena arena(memory);
+    matrices = arena.take<Vector<T>>(m.rows);
+    first = arena.take<std::int32_t>(kHarmonics + 1), rows = arena.take<std::int32_t>(entries);
+    values = arena.take<T>(entries);
+    int n = 0;
+    for (int h = 0; h < kHarmonics; h++) {
+      first[h] = n;
+      for (int row = 0; row < m.rows; row++)
+        for (int k = m.first[row]; k < m.first[row + 1]; k++)
+          if (m.harmonics[k] == h) rows[n] = row, values[n++] = static_cast<T>(m.values[k]);
+    }
+    first[kHarmonics] = n;
+  }
+  static std::size_t bytes(const EdgeTask<T> &task) {
+    const std::size_t rows = task.matrices.rows, entries = task.matrices.first[rows];
+    return Arena::bytes<Vector<T>>(rows) + Arena::bytes<std::int32_t>(kHarmonics + 1) +
+           Arena::bytes<std::int32_t>(entries) + Arena::bytes<T>(entries);
+  }
+};
+
 // The adjoints of the harmonics and, in the place of the first, of the distance of one edge.
 template <class T>
-void backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, std::int64_t atom, int e) {
+void backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, const Transposed<T> &transposed,
+                   std::int64_t atom, int e) {
   constexpr int W = kWidth<T>;
-  Vector<T> adjoints[(kHarmonics + W - 1) / W * W] = {}, matrix[kMatrix], radial = {};
-  const auto &m = task.matrices;
+  Vector<T> adjoints[(kHarmonics + W - 1) / W * W] = {}, radial = {};
   for (int p = 0; p < task.n_paths; p++) {
     const Path &path = task.paths[p];
-    backward_one(task, path, EdgeOperands<T>(task, batch, atom, p, e), radial, matrix);
-    if (path.scalar) continue;
-    const int rows = (2 * path.source + 1) * (2 * path.target + 1);
-    for (int row = 0; row < rows; row++)
-      for (int k = m.first[path.matrix + row]; k < m.first[path.matrix + row + 1]; k++)
-        adjoints[m.harmonics[k]] += batch.values[k] * matrix[row];
+    backward_one(task, path, EdgeOperands<T>(task, batch, atom, p, e), radial, transposed.matrices + path.matrix);
   }
   adjoints[0] = radial;
-  T *out = batch.harmonics_of(e);
   const int count = (task.degree + 1) * (task.degree + 1);
+  for (int h = 1; h < count; h++) {
+    Vector<T> adjoint = {};
+    for (int k = transposed.first[h]; k < transposed.first[h + 1]; k++)
+      adjoint += transposed.values[k] * transposed.matrices[transposed.rows[k]];
+    adjoints[h] = adjoint;
+  }
+  T *out = batch.harmonics_of(e);
   for (int first = 0; first < count; first += W) {
     const Vector<T> totals = sums<T, W>(adjoints + first);
     for (int i = 0; i < std::min(W, count - first); i++) out[(first + i) * W] = totals[i];
@@ -378,11 +412,12 @@ void add_gradient(const EdgeTask<T> &task, const Batch<T> &batch, int begin) {
 
 template <class T>
 void backward(const EdgeTask<T> &task) {
-  Batch<T> batch(task);
+  Batch<T> batch(task, Transposed<T>::bytes(task));
+  const Transposed<T> transposed(task, batch.more);
   for (Cursor cursor; next_batch(task, batch, cursor, true);) {
     for (int s = 0; s < batch.n_segments; s++)
       for (int e = batch.segments[s].begin; e < batch.segments[s].end; e++)
-        backward_edge(task, batch, batch.segments[s].atom, e);
+        backward_edge(task, batch, transposed, batch.segments[s].atom, e);
     for (int begin = 0; begin < batch.size; begin += kWidth<T>) add_gradient(task, batch, begin);
   }
 }

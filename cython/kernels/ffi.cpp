@@ -126,7 +126,8 @@ void forward(const EdgeCall &call, ffi::RemainingRets &results) {
 ffi::Error edges_forward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
                          IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
                          Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff) {
-  const EdgeCall call{radial, vectors, starts, ends, senders, sent, paths, result_paths, first, harmonics, values, cutoff};
+  const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
+                      paths,  result_paths, first,  harmonics, values,  cutoff};
   if (auto error = check(call); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -171,7 +172,8 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuff
                           IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
                           Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
                           double cutoff, bool to_senders) {
-  const EdgeCall call{radial, vectors, starts, ends, senders, sent, paths, result_paths, first, harmonics, values, cutoff};
+  const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
+                      paths,  result_paths, first,  harmonics, values,  cutoff};
   if (auto error = check(call); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
