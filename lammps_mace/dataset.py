@@ -89,3 +89,8 @@ class DatasetInfo(StrictModel):
         """Atomic number -> isolated-atom energy in eV of data set ``head``."""
         maps = self.atomic_energies_map
         return maps[head] if isinstance(maps, tuple) else maps
+
+    def known_elements(self, head: int = 0) -> tuple[str, ...]:
+        """Return the chemical symbols, in species order, that data set ``head`` has energies of."""
+        energies = self.atomic_energies(head)
+        return tuple(SYMBOLS[number - 1] for number in self.atomic_numbers if number in energies)

@@ -65,12 +65,7 @@ class Potential:
             ValueError: an element that the model (or its head) does not know.
         """
         info = self.model.dataset_info
-        energies = info.atomic_energies(self.model.head)
-        known = [
-            symbol
-            for symbol, number in zip(info.elements, info.atomic_numbers, strict=True)
-            if number in energies
-        ]
+        known = info.known_elements(self.model.head)
         for name in names:
             if name is not None and name not in known:
                 raise ValueError(
