@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lammps_mace.coupling.charges import charge_use
 from lammps_mace.coupling.library import Lammps, find_lammps
 from lammps_mace.coupling.neighbors import Exchange, NoExchange
 from lammps_mace.coupling.pairs import (
@@ -26,7 +27,7 @@ from lammps_mace.coupling.pairs import (
     own_images,
     with_ghost_centres,
 )
-from lammps_mace.coupling.potential import UNITS, refusal
+from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.modelfile import Model, read_parts
 from lammps_mace.runtime import find_rank, start_jax
 from lammps_mace.stub import UnifiedModel
@@ -64,6 +65,7 @@ class Unified:
         self._rank, self._comm = find_rank(_communicator(self.lammps))
         self._last_step: int | None = None
         self._engine: Any = None
+        self._energy_per_ev = 1.0
         self.model = self._together(lambda: self._load(stub))
         info = self.model.dataset_info
         self.element_types = list(info.known_elements(self.model.head))
@@ -92,14 +94,14 @@ class Unified:
     def _load(self, stub: UnifiedModel) -> Model:
         if self.lammps is None and self._rank.index == 0:
             print(_UNRECOGNISED, file=sys.stderr, flush=True)
-        if self.lammps is not None and self.lammps.units not in UNITS:
-            raise UnifiedError(
-                f"needs `units metal`, got `units {self.lammps.units}`: write `units metal` at the "
-                "top of the input and convert its numbers"
-            )
+        if self.lammps is not None:
+            self._energy_per_ev = energy_per_ev(self.lammps.units)
         model = read_parts(stub, None, None)
-        if reason := refusal(model):
-            raise UnifiedError(reason)
+        if charge_use(model) is not None:
+            raise UnifiedError(
+                "ML-IAP has no room for the charges of a model (use_coulomb_term, write_charges): "
+                "compile the plugin of lammps-mace for this LAMMPS"
+            )
         return model
 
     def _is_new_run(self) -> bool:
@@ -182,7 +184,8 @@ class Unified:
         gradient = arranged.gradient(prediction)
         if not (np.isfinite(prediction.energy) and np.isfinite(gradient).all()):
             raise UnifiedError("non-finite energy or force")
-        write_results(data, prediction.node_energies[: pairs.n_local], gradient)
+        energies = prediction.node_energies[: pairs.n_local]
+        write_results(data, self._energy_per_ev * energies, self._energy_per_ev * gradient)
 
     def _together(self, action: Callable[[], Result]) -> Result:
         """Return what ``action`` returns; where it fails on one rank, fail on every rank alike."""
@@ -195,7 +198,8 @@ class Unified:
         reasons = [reason] if self._comm is None else self._comm.allgather(reason)
         if not any(reasons):
             return result  # type: ignore[return-value]
-        text = f"pair_style mliap unified: {next(filter(None, reasons))}"
+        style, reason = "pair_style mliap unified: ", next(filter(None, reasons))
+        text = style + reason.removeprefix(style)
         if self.lammps is not None and self._rank.index == 0:
             self.lammps.warn(text)  # so that it is in the log file too
         # What is said in words needs no traceback; the unexpected does.
@@ -316,7 +320,7 @@ def _like(model: Any, array: np.ndarray) -> Any:
         return cupy.asarray(array)
 
 
-class KokkosExchange:
+class KokkosExchange(NoExchange):
     """Exchanges rows through a data object of the KOKKOS package."""
 
     def __init__(self, data: Any) -> None:

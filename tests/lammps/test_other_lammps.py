@@ -1,0 +1,201 @@
+"""The same model file in LAMMPS 4 Jul 2026: its own ML-IAP (route B), and the plugin built for it.
+
+The truth is the stock LAMMPS with its plugin on one rank, another program of another version.
+"""
+
+import os
+
+import numpy as np
+import other_lammps
+import pytest
+from results import OUTPUT, assert_same, results
+from small import make_model, write_model
+
+EXACT = 1e-9  # relative, float64: the same sums in another order, in another program
+CRYSTAL = """
+units metal
+boundary p p p
+lattice diamond 5.43
+region box block 0 3 0 2 0 2
+create_box 2 box
+create_atoms 2 box
+set type 2 type/fraction 1 0.4 1234
+mass 1 16
+mass 2 28
+displace_atoms all random 0.2 0.2 0.2 17
+"""
+# Atoms at one end only: of 4 ranks along x, at least two own nothing.
+SLAB = (
+    CRYSTAL.replace("boundary p p p", "boundary p p p\nprocessors * 1 1")
+    .replace("block 0 3 0 2 0 2", "block 0 8 0 1 0 1")
+    .replace("create_atoms 2 box", "region end block 0 2 0 1 0 1\ncreate_atoms 2 region end")
+)
+STYLE = "pair_style mliap unified x.model {ghosts}\npair_coeff * * O Si\n"
+# Changes in every process that LAMMPS starts, for controls and faults.
+PATCH = "import lammps_mace.coupling.unified as module\n{code}\n"
+
+
+@pytest.fixture(scope="session")
+def other():
+    if reason := other_lammps.missing():
+        pytest.skip(reason)
+    return other_lammps.build()
+
+
+@pytest.fixture
+def patched(tmp_path_factory):
+    """Return a function that gives the variables with which ``code`` runs in Python first."""
+
+    def write(code):
+        folder = tmp_path_factory.mktemp("patch")
+        (folder / "sitecustomize.py").write_text(PATCH.format(code=code))
+        return str(folder)
+
+    return write
+
+
+@pytest.fixture
+def run_other(run_lammps, other):
+    """Return a function that runs a script in the other LAMMPS, without our plugin."""
+
+    def run(script, ranks=1, path="", env=None, **options):
+        environment = {**other.environment, **(env or {})}
+        paths = [path, environment["PYTHONPATH"]]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return run_lammps(script, ranks, env=environment, program=other.program, **options)
+
+    return run
+
+
+@pytest.fixture
+def start(prepare, tmp_path):
+    """Return a function that writes x.model and a system, and returns the start of a script."""
+
+    def make(system=CRYSTAL, **config):
+        write_model(tmp_path / "x.model", make_model(**config))
+        return prepare(system)
+
+    return make
+
+
+def script(start, ghosts=0, commands=""):
+    return start + STYLE.format(ghosts=ghosts) + commands + OUTPUT + "run 0\n"
+
+
+def wide(layers=2):
+    return f"comm_modify cutoff {4 * layers + 2}\n"  # cutoff 4, skin 2
+
+
+@pytest.mark.parametrize(("ranks", "layers"), [(1, 2), (2, 2), (4, 2), (2, 3)])
+def test_ghost_neighbours(run_lammps, run_other, start, ranks, layers):
+    begin = start(num_layers=layers)
+    truth = results(run_lammps(script(begin)))
+    got = run_other(script(begin, 1, wide(layers)), ranks)
+    assert_same(results(got), truth, EXACT)
+
+
+def test_ranks_without_atoms(run_lammps, run_other, start):
+    begin = start(SLAB)
+    truth = results(run_lammps(script(begin)))
+    assert_same(results(run_other(script(begin, 1, wide()), 4)), truth, EXACT)
+
+
+def test_one_rank_needs_no_ghost_neighbours(run_lammps, run_other, start):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    assert_same(results(run_other(script(begin))), truth, EXACT)
+
+
+def test_one_layer_needs_no_ghost_neighbours(run_lammps, run_other, start):
+    begin = start(num_layers=1)
+    truth = results(run_lammps(script(begin)))
+    assert_same(results(run_other(script(begin), 2)), truth, EXACT)
+
+
+def test_a_short_communication_cutoff_gives_other_numbers(run_lammps, run_other, start, patched):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    path = patched("module.Unified._check_reach = lambda self: None")
+    got = results(run_other(script(begin, 1), 2, path=path))
+    with pytest.raises(AssertionError):
+        assert_same(got, truth, EXACT)
+
+
+def test_units_real(run_lammps, run_other, start):
+    begin = start().replace("units metal", "units real")
+    truth = results(run_lammps(script(begin)))
+    assert_same(results(run_other(script(begin, 1, wide()), 2)), truth, EXACT)
+
+
+def test_atoms_that_the_model_does_not_see(run_lammps, run_other, start):
+    begin = start()
+    styles = (
+        "pair_style hybrid/overlay mliap unified x.model {ghosts} lj/cut 4.0\n"
+        "pair_coeff * * mliap O NULL\npair_coeff 1*2 2 lj/cut 0.01 2.0\n"
+    )
+    truth = begin + styles.format(ghosts=0) + OUTPUT + "run 0\n"
+    script = begin + styles.format(ghosts=1) + wide() + OUTPUT + "run 0\n"
+    assert_same(results(run_other(script, 2)), results(run_lammps(truth)), EXACT)
+
+
+def test_moving_atoms(run_lammps, run_other, start):
+    begin = start()
+    motion = "velocity all create 600 1 loop geom\nfix 1 all nve\n"
+    truth = results(run_lammps(script(begin, 0, motion).replace("run 0", "run 20")))
+    got = run_other(script(begin, 1, wide() + motion).replace("run 0", "run 20"), 4)
+    assert_same(results(got), truth, 1e-8)
+
+
+MISTAKES = {
+    "no ghosts": (0, "", "write `pair_style mliap unified FILE 1` and `comm_modify cutoff 10`"),
+    "short cutoff": (1, "comm_modify cutoff 9.9\n", "write `comm_modify cutoff 10`"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_all_ranks(run_other, start, name):
+    ghosts, commands, words = MISTAKES[name]
+    run = run_other(script(start(), ghosts, commands), 2)
+    assert run.returncode != 0
+    assert words in run.out
+    assert words in run.log
+
+
+def test_wrong_units_and_missing_weights(run_other, start, tmp_path):
+    begin = start()
+    run = run_other(script(begin.replace("units metal", "units lj"), 1), 2)
+    assert run.returncode != 0
+    assert "got `units lj`" in run.log
+    (tmp_path / "x.safetensors").unlink()
+    run = run_other(script(begin, 1), 2)
+    assert run.returncode != 0
+    assert "x.safetensors' are missing" in run.log
+
+
+FAULT = """
+import os
+original = module.Unified._evaluate
+count = [0]
+def failing(self, data):
+    count[0] += 1
+    if count[0] == 3 and self._rank.index == 1:
+        raise MemoryError("injected")
+    original(self, data)
+module.Unified._evaluate = failing
+"""
+
+
+def test_a_failing_rank_ends_the_others(run_other, start, patched):
+    commands = wide() + "fix 1 all nve\n"
+    text = script(start(), 1, commands).replace("run 0", "run 100")
+    run = run_other(text, 2, path=patched(FAULT), timeout=90)
+    assert run.returncode != 0
+    assert "injected (rank 1 of 2)" in run.out
+
+
+def test_an_atom_alone(run_other, start, tmp_path):
+    begin = start("units metal\nlattice sc 20\nregion box block 0 1 0 1 0 1\ncreate_box 2 box\n"
+                  "create_atoms 2 single 0 0 0\nmass * 1\n")  # fmt: skip
+    atoms, thermo = results(run_other(script(begin, 1, wide())))
+    assert np.all(atoms[:, :3] == 0)
+    assert thermo["PotEng"] == pytest.approx(0.5 + 0.1)  # E0 and scaling_mean of small.py
