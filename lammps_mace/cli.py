@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",
     "estimate": "pairs, exchange volume and memory of a run before it is started",
     "info": "show what a model file holds",
+    "env": "print the shell variables with which any LAMMPS finds the plugin",
     "run": "run a LAMMPS input with LAMMPS hosted inside Python",
 }
 

@@ -6,6 +6,8 @@
 #include "input.h"
 #include "lammps.h"
 
+#include <dlfcn.h>
+
 #include <cstring>
 
 using namespace LAMMPS_NS;
@@ -17,12 +19,24 @@ namespace {
 
   Pair *create(LAMMPS *lmp);
 
-  // True when the pair_style command being executed says `mliap unified`, alone or inside hybrid.
+  // LAMMPS's own `mliap unified` lists the neighbours of ghosts with ghostneigh 1, which we do not need and do not have:
+  // who asks for them wants LAMMPS's own, where it was built with Python.
+  bool wants_ghosts(const Input *input, int unified)
+  {
+    if (unified + 2 >= input->narg || !dlsym(RTLD_DEFAULT, "PyInit_mliap_unified_couple")) return false;
+    const char *given = input->arg[unified + 2];
+    for (const char *word : {"1", "yes", "on", "true"})
+      if (std::strcmp(given, word) == 0) return true;
+    return false;
+  }
+
+  // True when the pair_style command being executed says `mliap unified` and means ours, alone or inside hybrid.
   bool asks_for_unified(const Input *input)
   {
     if (!input->command || std::strcmp(input->command, "pair_style") != 0) return false;
     for (int i = 0; i + 1 < input->narg; i++)
-      if (std::strcmp(input->arg[i], "mliap") == 0 && std::strcmp(input->arg[i + 1], "unified") == 0) return true;
+      if (std::strcmp(input->arg[i], "mliap") == 0 && std::strcmp(input->arg[i + 1], "unified") == 0)
+        return !wants_ghosts(input, i + 1);
     return false;
   }
 

@@ -29,7 +29,8 @@ from lammps_mace.coupling.pairs import (
 )
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.modelfile import Model, read_parts
-from lammps_mace.runtime import find_rank, start_jax
+from lammps_mace.placement import find_rank
+from lammps_mace.runtime import start_jax
 from lammps_mace.stub import UnifiedModel
 
 Result = TypeVar("Result")

@@ -4,6 +4,8 @@ The truth is the stock LAMMPS with its plugin on one rank, another program of an
 """
 
 import os
+import shlex
+import subprocess
 
 import numpy as np
 import other_lammps
@@ -144,6 +146,35 @@ def test_moving_atoms(run_lammps, run_other, start):
     truth = results(run_lammps(script(begin, 0, motion).replace("run 0", "run 20")))
     got = run_other(script(begin, 1, wide() + motion).replace("run 0", "run 20"), 4)
     assert_same(results(got), truth, 1e-8)
+
+
+@pytest.fixture(scope="session")
+def plugin(other, tmp_path_factory):
+    """Return the variables with which the other LAMMPS finds the plugin built for it."""
+    folder = other_lammps.build_plugin(other, tmp_path_factory.mktemp("plugin"))
+    lines = subprocess.run(
+        [other_lammps.SCRIPTS / "lammps-mace", "env"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    pairs = (line.removeprefix("export ").partition("=") for line in lines)
+    environment = {name: shlex.split(value)[0] for name, _, value in pairs}
+    return {**environment, "LAMMPS_PLUGIN_PATH": str(folder)}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_plugin_for_another_lammps(run_lammps, run_other, start, plugin, ranks):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    run = run_other(script(begin), ranks, env=plugin)
+    assert "lammps-mace: compilations" in run.log  # the plugin says this, ML-IAP does not
+    assert_same(results(run), truth, EXACT)
+
+
+def test_ghostneigh_chooses_between_plugin_and_ml_iap(run_lammps, run_other, start, plugin):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    run = run_other(script(begin, 1, wide()), 2, env=plugin)
+    assert "lammps-mace: compilations" not in run.log
+    assert_same(results(run), truth, EXACT)
 
 
 MISTAKES = {

@@ -104,6 +104,19 @@ def build() -> OtherLammps:
     return OtherLammps(prefix)
 
 
+def build_plugin(lammps: OtherLammps, folder: Path) -> Path:
+    """Compile the plugin for an installed LAMMPS and return its folder."""
+    configure = [
+        "-S", str(HERE.parents[1]), "-B", str(folder), "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-DCMAKE_BUILD_TYPE=Debug",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-DLAMMPS_MACE_LAMMPS={lammps.prefix}", f"-DLAMMPS_MACE_MPI={_tool('mpicxx')}",
+    ]  # fmt: skip
+    _run([_tool("cmake"), *configure])
+    _run([_tool("cmake"), "--build", str(folder), "--target", "plugin"])
+    return folder
+
+
 def _build(source: Path, folder: Path, prefix: Path) -> None:
     if source.is_file():
         with tarfile.open(source) as archive:
