@@ -139,6 +139,17 @@ def test_capacity_has_room_and_never_shrinks():
     assert more.pairs > room.pairs
 
 
+def test_a_slice_of_a_chunk_never_runs_over_the_end():
+    """It would be moved back, silently; few pairs have rooms of one size, rounded up."""
+    capacity = Capacity()
+    for n_pairs in (2, 30, 40, 90, 150, 260, 300, 420):
+        offsets = np.array([0, n_pairs // 2, n_pairs])
+        pairs = np.zeros(n_pairs, np.int32), np.ones((n_pairs, 3))
+        neighbors = Neighbors(np.zeros(2, np.int32), offsets, *pairs, one_domain=True)
+        capacity = arrange(neighbors, capacity).capacity
+        assert capacity.pairs >= n_pairs + capacity.chunk_pairs
+
+
 def test_chunks_hold_one_species_each_and_every_atom_once():
     neighbors = neighbors_of(make_structure(3))
     arrangement = arrange(neighbors, Capacity())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lammps_mace.coupling.charges import NonFiniteChargeError, charge_use
 from lammps_mace.coupling.neighbors import Neighbors, Prediction
 from lammps_mace.coupling.units import energy_per_ev
-from lammps_mace.modelfile import load_model
+from lammps_mace.modelfile import Model, load_model, read_stub
 from lammps_mace.placement import Place, find_rank, place_table
 from lammps_mace.runtime import start_jax
 
 if TYPE_CHECKING:
     from lammps_mace._bridge import Step
+    from lammps_mace.engine import Engine
 
 
 class Potential:
@@ -40,13 +44,7 @@ class Potential:
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)
         self._device = start_jax(self._rank)
-        # Not at the top: the engine imports JAX, which must be configured first.
-        import jax
-
-        from lammps_mace.engine import Engine
-
-        with jax.default_device(self._device):
-            self.engine = Engine(self.model)
+        self.engine = _engine(_Source(_digest(path), self.model), self._device)
 
     @property
     def cutoff_angstrom(self) -> float:
@@ -106,6 +104,29 @@ class Potential:
             most = {name: max(one[name] for one in every) for name in most}
         counts = ", ".join(f"{name} {count}" for name, count in most.items())
         return f"lammps-mace: compilations (most of any rank): {counts}"
+
+
+@dataclass(frozen=True)
+class _Source:
+    digest: str
+    model: Model = field(compare=False)
+
+
+def _digest(path: str) -> str:
+    # Names the hash of the sidecar, which names that of the weights: the whole content.
+    return read_stub(Path(path).read_bytes(), path).sidecar_sha256
+
+
+# `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.
+@lru_cache(maxsize=4)
+def _engine(source: _Source, device: Any) -> Engine:
+    # Not at the top: the engine imports JAX, which must be configured first.
+    import jax
+
+    from lammps_mace.engine import Engine
+
+    with jax.default_device(device):
+        return Engine(source.model)
 
 
 def _neighbors(step: Step) -> Neighbors:
