@@ -2,10 +2,35 @@
 
 import json
 import os
+import resource
 import signal
 import time
 
 import numpy as np
+
+
+def _end(error):
+    raise error
+
+
+def _no_memory():
+    """Leave no address space: what the plugin or Python asks for next fails."""
+    resource.setrlimit(resource.RLIMIT_AS, (1, resource.RLIM_INFINITY))
+    bytearray(2**40)
+
+
+# How a process ends, or is told to end, in the middle of a step.
+ENDS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "terminate": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "exit": lambda: os._exit(3),
+    "sys.exit": lambda: _end(SystemExit(0)),
+    "MemoryError": lambda: _end(MemoryError("deliberate")),
+    "device memory": lambda: _end(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")),
+    "no memory": _no_memory,
+}
 
 
 class Potential:
@@ -70,8 +95,8 @@ class Potential:
         self.fault("compute")
         fault = self.parameters["fault"]
         here = fault.get("rank", 0) == self.comm.rank and self.steps >= fault.get("step", 0)
-        if here and fault.get("kind") == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if here and fault.get("kind") in ENDS:
+            ENDS[fault["kind"]]()
         if here and fault.get("kind") == "sleep":
             time.sleep(1000)
         energy = (self.two_hops if self.exchange_row_bytes else self.one_hop)(step)
