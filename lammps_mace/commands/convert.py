@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--head", metavar="NAME_OR_INDEX", help="readout head; default: the first")
     parser.add_argument("--total-charge", type=int, metavar="Q", help="of the system, in e")
+    parser.add_argument(
+        "--write-charges", action="store_true", help="LAMMPS's atoms get the predicted charges"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         head=options.head,
         total_charge=options.total_charge,
+        write_charges=options.write_charges,
     )
     print("\n".join(lines))
     return 0

@@ -39,6 +39,7 @@ def convert(
     dtype: Dtype = "float32",
     head: str | None = None,
     total_charge: int | None = None,
+    write_charges: bool = False,
 ) -> list[str]:
     """Convert a checkpoint of mlip to X.model, X.json and X.safetensors.
 
@@ -48,6 +49,7 @@ def convert(
         dtype: precision of the evaluation.
         head: readout head, by the name of its data set or by index; None means the first.
         total_charge: of the simulated system, e; None chooses the only or the neutral one.
+        write_charges: let LAMMPS's atoms have the predicted charges.
 
     Returns:
         Lines that say what was done.
@@ -62,11 +64,14 @@ def convert(
     config, info = checkpoint.config, checkpoint.dataset_info
     index, head_note = choose_head(config, info, head)
     charge, charge_note = choose_charge(config, info, total_charge)
+    if write_charges and not config.predict_partial_charges:
+        raise ConvertError("--write-charges: the model predicts no charges; leave the option out")
     params = checked_params(checkpoint.params, expected_shapes(config, info))
     if dtype == "float32":
         params = {name: array.astype("float32") for name, array in params.items()}
     save_model(
         output, config, info, unflatten(params), dtype=dtype, head=index, total_charge=charge,
+        write_charges=write_charges,
         origin=f"{Path(path).name} of {checkpoint.written_by}",
     )  # fmt: skip
     notes = [*checkpoint.notes, *filter(None, (head_note, charge_note))]

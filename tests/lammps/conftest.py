@@ -28,6 +28,20 @@ mass 1 39.95
 displace_atoms all random 0.15 0.15 0.15 4711
 """
 
+# Python's start-up file that changes the potential once it is made; for controls.
+PATCH = """
+import lammps_mace.coupling.potential as module
+
+original = module.Potential.__init__
+
+def patched(self, *arguments):
+    original(self, *arguments)
+    import lammps_mace.engine
+{code}
+
+module.Potential.__init__ = patched
+"""
+
 
 @dataclass(frozen=True)
 class LammpsRun:
@@ -146,6 +160,20 @@ def classical(tmp_path: Path):
     def write(name: str = "lj.model", **parameters) -> dict[str, str]:
         (tmp_path / name).write_text(json.dumps(parameters))
         paths = [str(HERE / "classical"), os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+    return write
+
+
+@pytest.fixture
+def patch(tmp_path_factory):
+    """Return a function that gives the environment in which ``code`` changes the engine."""
+
+    def write(code):
+        folder = tmp_path_factory.mktemp("patch")
+        indented = "\n".join("    " + line for line in code.splitlines())
+        (folder / "sitecustomize.py").write_text(PATCH.format(code=indented))
+        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
         return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     return write

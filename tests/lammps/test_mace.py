@@ -1,6 +1,5 @@
 """MACE in real LAMMPS: one rank against many, the network itself, and numerical derivatives."""
 
-import os
 import re
 
 import numpy as np
@@ -37,20 +36,6 @@ SLAB = (
 )
 SYSTEMS = {"crystal": CRYSTAL, "tiny": TINY, "triclinic": TRICLINIC, "slab": SLAB}
 
-# Python's start-up file that changes the potential once it is made; for controls.
-PATCH = """
-import lammps_mace.coupling.potential as module
-
-original = module.Potential.__init__
-
-def patched(self, *arguments):
-    original(self, *arguments)
-    import lammps_mace.engine
-{code}
-
-module.Potential.__init__ = patched
-"""
-
 
 @pytest.fixture
 def model(tmp_path):
@@ -60,20 +45,6 @@ def model(tmp_path):
         made = make_model(dtype, **config)
         write_model(tmp_path / "x.model", made)
         return made
-
-    return write
-
-
-@pytest.fixture
-def patch(tmp_path_factory):
-    """Return a function that gives the environment in which ``code`` changes the engine."""
-
-    def write(code):
-        folder = tmp_path_factory.mktemp("patch")
-        indented = "\n".join("    " + line for line in code.splitlines())
-        (folder / "sitecustomize.py").write_text(PATCH.format(code=indented))
-        paths = [str(folder), os.environ.get("PYTHONPATH", "")]
-        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     return write
 

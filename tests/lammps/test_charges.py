@@ -1,0 +1,256 @@
+"""Models with charges in real LAMMPS: against mlip, on any ranks; derivatives; what is refused."""
+
+import re
+
+import ase
+import numpy as np
+import pytest
+from oracle import Oracle
+from parity import Case
+from results import OUTPUT, assert_same, results
+from small import make_model, write_model
+
+from lammps_mace.convert import ConvertError, convert
+from lammps_mace.coupling import single
+from lammps_mace.coupling.single import run_lammps as run_structure
+from lammps_mace.evaluation import Evaluator
+
+FLOAT64 = 1e-8  # eV per atom, part of the largest force: another order of the same sums
+FLOAT32 = {"energy": 2e-5, "forces": 2e-4}
+NUMERICAL = 1e-6  # central differences of a float64 energy
+CHARGE = 1e-6  # e, the sum of all charges as a dump prints them
+
+LONG_RANGE = {"total_charge_set": [-1, 0, 1], "long_range_cutoff_angstrom": 7.0}
+COULOMB = {"use_coulomb_term": True}
+CASES = {
+    "charges": Case({"predict_partial_charges": True}, LONG_RANGE, charge=-1),
+    "coulomb": Case(COULOMB, LONG_RANGE, "orthogonal", charge=1),
+    "embedding": Case({"use_total_charge_embedding": True}, LONG_RANGE, "slab", charge=-1),
+    "all": Case(
+        {**COULOMB, "use_total_charge_embedding": True, "num_readout_heads": 2}, LONG_RANGE,
+        "rotated", charge=-1, head=1,
+    ),
+}  # fmt: skip
+# Eight atoms, two elements, in a box that the long cutoff spans several times.
+ATOMS = """
+units metal
+atom_style charge
+atom_modify map yes
+newton on
+lattice diamond 5.43
+region box {region}
+create_box 2 box
+create_atoms 2 box
+set type 2 type/fraction 1 0.4 1234
+mass * 20
+displace_atoms all random 0.2 0.2 0.2 17
+"""
+CRYSTAL = ATOMS.format(region="block 0 2 0 1 0 1")
+TRICLINIC = ATOMS.format(region="prism 0 2 0 1 0 1 0.3 -0.2 0.2")
+STYLE = "pair_style mliap unified x.model 0\npair_coeff * * O Si\n"
+INFO = {"long_range_cutoff_angstrom": 6.0, "total_charge_set": [0, 2]}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return a function that writes x.model with a Coulomb sum and a total charge of 2."""
+
+    def write(total_charge=2, write_charges=False, **config):
+        made = make_model(info=INFO, total_charge=total_charge, **{**COULOMB, **config})
+        made = made.__class__(**{**made.__dict__, "write_charges": write_charges})
+        write_model(tmp_path / "x.model", made)
+        return made
+
+    return write
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_lammps_says_what_mlip_says(name, tmp_path, monkeypatch):
+    case, path = CASES[name], tmp_path / "x.model"
+    oracle = Oracle(case.full_config, case.full_info, case.seed)
+    head = None if case.head is None else str(case.head)
+    zipped = oracle.save(tmp_path / "x.zip")
+    truth, atoms = oracle.evaluate(case.atoms, case.charge, case.head), case.atoms
+    largest = np.abs(truth.forces).max()
+
+    def differences(ranks):
+        result = run_structure(path, atoms, ranks, tmp_path)
+        found = {
+            "energy": abs(result.energy - truth.energy) / len(atoms),
+            "forces": np.abs(result.forces - truth.forces).max() / largest,
+        }
+        if all(atoms.pbc):
+            error = -result.virial - truth.stress * atoms.get_volume()
+            found["virial"] = np.abs(error).max() / (largest * len(atoms))
+        return found, result
+
+    convert(zipped, path, dtype="float64", total_charge=case.charge, head=head)
+    halves = Evaluator(path).evaluate(atoms).energies
+    for ranks in (1, 2, 4):
+        found, result = differences(ranks)
+        assert max(found.values()) < FLOAT64, (ranks, found)
+        assert np.abs(result.energies - halves).max() < FLOAT64
+    tiled = single._SCRIPT.replace("pair_style", "comm_style tiled\nbalance 1.0 rcb\npair_style")
+    monkeypatch.setattr(single, "_SCRIPT", tiled)
+    assert max(differences(4)[0].values()) < FLOAT64
+    convert(zipped, path, total_charge=case.charge, head=head)
+    found, _ = differences(2)
+    assert found["energy"] < FLOAT32["energy"]
+    assert found["forces"] < FLOAT32["forces"]
+    assert max(found.values()) > FLOAT64  # the precision is the model's
+
+
+LOCAL_SUM = """
+import lammps_mace.coupling.charges as charges
+settle = charges.settle
+class Local:
+    def __init__(self, exchange):
+        self.charge = exchange.charge
+        self.exchange = exchange
+    def sum(self, values):
+        self.exchange.sum(values)  # what the other ranks have is thrown away
+        return values
+import lammps_mace.engine
+lammps_mace.engine.settle = lambda raw, species, use, exchange: settle(
+    raw, species, use, Local(exchange))
+"""
+
+
+@pytest.mark.parametrize("start", [CRYSTAL, TRICLINIC], ids=["crystal", "triclinic"])
+def test_ranks_agree_and_a_local_sum_does_not(run_lammps, prepare, model, patch, start):
+    model()
+    script = prepare(start) + STYLE + OUTPUT + "run 0\n"
+    one = results(run_lammps(script))
+    assert one[1]["PotEng"] != 0
+    assert_same(results(run_lammps(script, 2)), one, 1e-10)
+    if start is CRYSTAL:
+        wrong = results(run_lammps(script, 2, patch(LOCAL_SUM)))
+        with pytest.raises(AssertionError):
+            assert_same(wrong, one, 1e-3)
+
+
+def test_forces_and_virial_are_derivatives(run_lammps, prepare, model):
+    model(num_channels=2, l_max=1)
+    numerical = """
+    fix f all numdiff 1 1e-4
+    fix v all numdiff/virial 1 1e-6
+    variable ex atom abs(fx-f_f[1])
+    variable fx atom abs(fx)
+    compute e all reduce max v_ex v_fx
+    compute virial all pressure NULL virial
+    variable ev equal abs(f_v[1]-c_virial[1])+abs(f_v[4]-c_virial[6])
+    thermo_style custom step c_e[1] c_e[2] v_ev c_virial[1] ecoul
+    thermo_modify format float %.16g
+    run 0
+    """
+    run = run_lammps(prepare(CRYSTAL) + STYLE + numerical, 2)
+    assert run.returncode == 0, run.out
+    [row] = run.thermo()
+    assert row["E_coul"] != 0
+    assert row["c_e[1]"] < NUMERICAL * row["c_e[2]"]
+    assert row["v_ev"] < 1e-5 * abs(row["c_virial[1]"])
+
+
+@pytest.mark.parametrize("coulomb", [True, False])
+def test_written_charges(run_lammps, model, coulomb):
+    made = model(write_charges=True, use_coulomb_term=coulomb, predict_partial_charges=True)
+    script = CRYSTAL + STYLE + (
+        "compute q all property/atom q\ncompute sum all reduce sum c_q\n"
+        "thermo_style custom step c_sum\nthermo_modify format float %.12g\n"
+        "dump d all custom 1 dump.txt id type x y z q\ndump_modify d format float %.12g\nrun 0\n"
+    )  # fmt: skip
+    run = run_lammps(script, 2)
+    assert run.returncode == 0, run.out
+    assert run.thermo()[-1]["c_sum"] == pytest.approx(2.0, abs=CHARGE)
+    dumped = run.dump()
+    atoms = ase.Atoms(
+        [8 if atom["type"] == 1 else 14 for atom in dumped],
+        [[atom[axis] for axis in "xyz"] for atom in dumped],
+        cell=[10.86, 5.43, 5.43], pbc=True,
+    )  # fmt: skip
+    expected = Evaluator(made).evaluate(atoms).charges
+    np.testing.assert_allclose([atom["q"] for atom in dumped], expected, atol=1e-8)
+
+
+def test_null_types_have_no_part_in_the_charges(run_lammps, model):
+    """Two ghostly argon atoms that another style treats: the model's atoms keep their charges."""
+    model(write_charges=True)
+    style = (
+        "pair_style hybrid mliap unified x.model 0 lj/cut 5.0\n"
+        "pair_coeff * * mliap O Si NULL\npair_coeff * 3 lj/cut 0.01 3.0\n"
+    )
+    script = CRYSTAL.replace("create_box 2", "create_box 3") + "create_atoms 3 single 0.4 0.4 0.4\n"
+    tail = (
+        "mass 3 40\nset type 3 charge 0\ngroup model type 1 2\n{style}"
+        "compute q all property/atom q\ncompute sum model reduce sum c_q\n"
+        "thermo_style custom step c_sum ecoul\nthermo_modify format float %.12g\nrun 0\n"
+    )
+    with_null = run_lammps(script + tail.format(style=style), 2)
+    assert with_null.returncode == 0, with_null.out
+    alone = tail.replace("mass 3 40\nset type 3 charge 0\n", "").format(style=STYLE)
+    plain = run_lammps(CRYSTAL + alone, 2)
+    assert plain.returncode == 0, plain.out
+    row, expected = with_null.thermo()[-1], plain.thermo()[-1]
+    assert row["c_sum"] == pytest.approx(2.0, abs=CHARGE)
+    assert row["E_coul"] == pytest.approx(expected["E_coul"], rel=1e-9)
+
+
+REFUSALS = {
+    "no charges in the style": (
+        lambda script: script.replace("atom_style charge", "atom_style atomic"),
+        "write `atom_style charge`",
+    ),
+    "kspace": (
+        lambda script: script.replace(
+            STYLE, "set type 1 charge 1.0\n"
+            "pair_style hybrid/overlay mliap unified x.model 0 coul/long 6.0\n"
+            "pair_coeff * * mliap O Si\npair_coeff * * coul/long\nkspace_style ewald 1e-3\n"
+            "kspace_modify pressure/scalar no\n",
+        ),
+        "would count their Coulomb energy a second time",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(run_lammps, model, name):
+    model(write_charges=True)
+    change, words = REFUSALS[name]
+    run = run_lammps(change(CRYSTAL + STYLE + "run 0\n"), 2)
+    assert run.returncode != 0
+    assert words in run.log
+
+
+@pytest.mark.parametrize(("charge", "warned"), [(2, True), (0, False)])
+def test_a_changing_number_of_charged_atoms_is_told(run_lammps, model, charge, warned):
+    model(total_charge=charge, num_channels=2, l_max=1)
+    script = CRYSTAL + STYLE + "run 0\ngroup one id 1\ndelete_atoms group one\nrun 0\n"
+    run = run_lammps(script, 2)
+    assert run.returncode == 0, run.out
+    found = re.search("the number of atoms changed, the total charge .* remains 2 e", run.log)
+    assert bool(found) == warned
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_failure_between_the_sums_ends_all_ranks(run_lammps, model, patch, rank):
+    model(num_channels=2, l_max=1)
+    fail = f"""
+import lammps_mace.coupling.charges as charges
+rank = self._rank.index
+settle = charges.settle
+def broken(raw, species, use, exchange):
+    if rank == {rank}:
+        raw = raw * float("nan")
+    return settle(raw, species, use, exchange)
+lammps_mace.engine.settle = broken
+"""
+    run = run_lammps(CRYSTAL + STYLE + "run 0\n", 2, patch(fail), timeout=120)
+    assert run.returncode != 0
+    assert re.search(rf"non-finite charge of atom ID \d+ \(rank {rank} of 2", run.log)
+
+
+def test_write_charges_needs_charges(tmp_path):
+    case = Case()
+    zipped = Oracle(case.full_config, case.full_info, 0).save(tmp_path / "x.zip")
+    with pytest.raises(ConvertError, match="--write-charges: the model predicts no charges"):
+        convert(zipped, tmp_path / "x.model", write_charges=True)
