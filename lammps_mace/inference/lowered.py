@@ -1,0 +1,225 @@
+"""LoweredLayer: a layer as edge operation, matrix products, contraction, and matrix products.
+
+Everything that depends on the species alone is folded into tables, maps that follow each other are
+multiplied together, and what the next layer does to an atom's own features happens here:
+
+    sums   = edge operation(what neighbours sent, radial weights)
+    mixed  = sums @ mix[species]
+    new    = product(contraction(mixed)) + kept
+    kept   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import e3nn_jax as e3nn
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.inference.chunks import Chunk, Inputs
+from lammps_mace.inference.layers import Pull, Results, State, Sums
+from lammps_mace.inference.radial import radial_network
+from lammps_mace.kernels import (
+    ContractionProgram,
+    EdgeProgram,
+    Rows,
+    Spline,
+    contract,
+    edges_backward,
+    edges_forward,
+)
+from lammps_mace.model.embedding import safe_norm
+from lammps_mace.model.layer import bounded
+from lammps_mace.model.linear import split
+from lammps_mace.modelfile import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What a lowered layer computes; the numbers are in its weights.
+
+    Attributes:
+        edges: the edge operation.
+        contraction: of the mixed sums.
+        target: irreps that leave the layer, multiplicity 1 each.
+        next_target: irreps that leave the next layer; None after the last.
+        readout: Flax module of the outputs.
+        head: readout head.
+        bound: soft bound of the features, or None.
+        backend: of the kernels, "cpu" or "xla".
+    """
+
+    edges: EdgeProgram
+    contraction: ContractionProgram
+    target: e3nn.Irreps
+    next_target: e3nn.Irreps | None
+    readout: nn.Module
+    head: int
+    bound: float | None
+    backend: str
+
+
+class LoweredLayer:
+    """See :class:`lammps_mace.inference.layers.Layer`.
+
+    The weights, arrays of the model's precision:
+        spline: packed table, or radial: matrices of the network, with pair_scale
+            [n_species, n_species, paths * channels] or None.
+        first: [n_species, 1, channels], what atoms send before the first layer; only there.
+        first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
+        mix: per target degree of the edges [1 or n_species, paths * channels, channels].
+        terms: [n_species, n_terms, channels].
+        gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
+        product: per target irrep [channels, channels].
+        skip: per irrep of the next target [n_species, channels, channels], or None.
+        send: per target irrep [channels, channels], or None.
+        readout: parameters of the readout.
+    """
+
+    def __init__(self, model: Model, structure: Structure, weights: dict[str, Any]) -> None:
+        self._model = model
+        self._is = structure
+        self.weights = weights
+        channels = model.config.num_channels
+        after = structure.next_target
+        self.kept_shape = None if after is None else (after.dim, channels)
+        self.sent_shape = None if after is None else (structure.target.dim, channels)
+
+    def forward(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+    ) -> tuple[Results, Any]:
+        """See the protocol; the memo is the mixed sums."""
+        mixed = self._mixed(weights, inputs, chunk, state)
+        return self._results(weights, chunk, mixed, self._kept(weights, chunk, state)), mixed
+
+    def linearize(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Any
+    ) -> tuple[Results, Pull]:
+        """See the protocol."""
+        mixed = self._mixed(weights, inputs, chunk, state) if memo is None else memo
+
+        def update(mixed: tuple[jax.Array, ...], kept: jax.Array | None) -> Results:
+            return self._results(weights, chunk, mixed, kept)
+
+        results, pull_update = jax.vjp(update, mixed, self._kept(weights, chunk, state))
+
+        def pull(adjoint: Results, sums: Sums) -> Sums:
+            mixed_adjoint, kept_adjoint = pull_update(adjoint)
+            sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
+            if sums.adjoint is None:
+                return sums
+            if kept_adjoint is None:
+                return sums
+            kept = chunk.put_atoms(sums.adjoint.kept, kept_adjoint)
+            return Sums(sums.gradient, State(kept, sums.adjoint.sent))
+
+        return results, pull
+
+    def _mixed(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+    ) -> tuple[jax.Array, ...]:
+        sums = edges_forward(
+            self._is.edges, self._radial(weights, inputs, chunk, inputs.vectors), inputs.vectors,
+            chunk.starts, chunk.ends, *_senders(weights, inputs, state),
+            chunk_edges=chunk.n_pairs, backend=self._is.backend,
+        )  # fmt: skip
+        matrices = _of_species(weights["mix"], chunk.species)
+        return tuple(a @ matrix for a, matrix in zip(sums, matrices, strict=True))
+
+    def _pull_edges(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
+        mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
+    ) -> Sums:  # fmt: skip
+        matrices = _of_species(weights["mix"], chunk.species)
+        adjoints = tuple(a @ matrix.T for a, matrix in zip(mixed_adjoint, matrices, strict=True))
+        radial, pull_radial = jax.vjp(
+            lambda vectors: self._radial(weights, inputs, chunk, vectors), inputs.vectors
+        )
+        before = None if sums.adjoint is None else sums.adjoint.sent
+        gradient, sent, *rows = edges_backward(
+            self._is.edges, radial, inputs.vectors, chunk.starts, chunk.ends,
+            *_senders(weights, inputs, state), adjoints, sums.gradient, before,
+            chunk_edges=chunk.n_pairs, backend=self._is.backend,
+        )  # fmt: skip
+        if rows:
+            gradient = gradient + pull_radial(Rows(rows[0]))[0]
+        return Sums(gradient, None if sums.adjoint is None else State(sums.adjoint.kept, sent))
+
+    def _kept(self, weights: Any, chunk: Chunk, state: State | None) -> jax.Array | None:
+        if state is not None:
+            return chunk.atoms(state.kept)
+        if weights["first_kept"] is None:
+            return None
+        rows = weights["first_kept"][chunk.species]
+        return jnp.broadcast_to(rows, (chunk.n_atoms, *rows.shape))
+
+    def _radial(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, vectors: jax.Array
+    ) -> Spline | Rows:
+        if "spline" in weights:
+            return Spline(weights["spline"])
+        distances = safe_norm(chunk.pairs(vectors))
+        values = radial_network(self._model, weights["radial"], distances)
+        if weights["pair_scale"] is not None:
+            senders = chunk.pairs(inputs.sender_species)
+            values = values * weights["pair_scale"][senders, chunk.species]
+        mask = chunk.pair_mask() & (distances > 0.0)
+        values = jnp.where(mask[:, None], values, 0.0)
+        return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
+
+    def _results(
+        self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...], kept: jax.Array | None
+    ) -> Results:
+        here = self._is
+        terms = weights["terms"]
+        new = contract(here.contraction, mixed, terms, chunk.species, backend=here.backend)
+        if weights["gates"] is not None:
+            new = new * _gates(*weights["gates"], new[:, 0], chunk.species, here.target)
+        new = _by_irrep(new, here.target, weights["product"])
+        if here.bound is not None:
+            new = bounded(new, here.target, here.bound)
+        if kept is not None:
+            new = new + kept
+        blocks = split(new, here.target)
+        outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
+        if here.next_target is None:
+            return Results(None, None, outputs)
+        skip = _skip(blocks, here.next_target, weights["skip"], chunk.species)
+        return Results(skip, _by_irrep(new, here.target, weights["send"]), outputs)
+
+
+def _senders(
+    weights: Any, inputs: Inputs, state: State | None
+) -> tuple[jax.Array, jax.Array]:
+    """Return rows of the senders and the array that they index."""
+    if state is None:
+        return inputs.sender_species, weights["first"]
+    return inputs.senders, state.sent
+
+
+def _of_species(tables: list[jax.Array], species: jax.Array) -> list[jax.Array]:
+    return [table[0] if len(table) == 1 else table[species] for table in tables]
+
+
+def _by_irrep(x: jax.Array, irreps: e3nn.Irreps, matrices: dict[str, jax.Array]) -> jax.Array:
+    blocks = split(x, irreps)
+    return jnp.concatenate([blocks[ir] @ matrices[str(ir)] for _, ir in irreps], axis=1)
+
+
+def _skip(
+    blocks: dict[e3nn.Irrep, jax.Array], target: e3nn.Irreps, tables: Any, species: jax.Array
+) -> jax.Array:
+    rows = [blocks[ir] @ _of_species([tables[str(ir)]], species)[0] for _, ir in target]
+    return jnp.concatenate(rows, axis=1)
+
+
+def _gates(
+    weight: jax.Array, bias: jax.Array, scalars: jax.Array, species: jax.Array, irreps: e3nn.Irreps
+) -> jax.Array:
+    """Return the gates [n, dim, channels]; see :class:`lammps_mace.model.layer.ProductBasis`."""
+    gates = (scalars @ weight[species] + bias[species]).reshape(len(scalars), len(irreps), -1)
+    return jnp.repeat(gates, np.array([ir.dim for _, ir in irreps]), axis=1)

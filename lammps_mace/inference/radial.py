@@ -1,0 +1,90 @@
+"""Radial weights of a layer: the radial network itself, or splines fitted to it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.config import Activation
+from lammps_mace.kernels import evaluate_spline, fit_spline, spline_points
+from lammps_mace.model.activation import activation, second_moment_norm
+from lammps_mace.model.embedding import radial_embedding
+from lammps_mace.modelfile import Model
+
+# Knots are doubled until values and slopes are this exact, relative to the largest of the layer;
+# slopes converge one order later. More knots than the last would leave the caches.
+_KNOTS = (512, 1024, 2048, 4096)
+_VALUE_ERROR = 1e-6
+_SLOPE_ERROR = 4e-5
+_PROBES_PER_KNOT = 3
+
+
+def layer_kernels(model: Model, index: int) -> list[np.ndarray]:
+    """Return the matrices of a layer's radial network, float64, scaled to be applied as they are.
+
+    The last one includes 1 / avg_num_neighbors.
+    """
+    block = model.params[f"layers_{index}"]["interaction_block"]["radial_mlp"]
+    kernels = [np.asarray(block[f"layers_{i}"]["kernel"], np.float64) for i in range(len(block))]
+    kernels = [kernel / math.sqrt(kernel.shape[0]) for kernel in kernels]
+    kernels[-1] /= model.config.avg_num_neighbors or model.dataset_info.avg_num_neighbors
+    return kernels
+
+
+def radial_network(model: Model, kernels: Any, distances: jax.Array) -> jax.Array:
+    """Return the weights [n, paths * channels] at ``distances`` [n], Å.
+
+    In the precision of the distances, with the normalisation of the model's: see
+    :func:`lammps_mace.model.activation.second_moment_norm`.
+    """
+    act = activation(name := Activation(model.config.radial_mlp_activation))
+    norm = second_moment_norm(name, model.dtype)
+    x = radial_embedding(model.config, model.dataset_info, distances)
+    for i, kernel in enumerate(kernels):
+        x = (act(x) / norm if i else x) @ kernel
+    return x
+
+
+def splines(model: Model, index: int) -> np.ndarray | None:
+    """Return coefficients [knots + 3, paths * channels], float64, of a layer's radial weights.
+
+    None where no number of knots is exact enough.
+    """
+    cutoff = model.dataset_info.graph_cutoff_angstrom
+    for knots in _KNOTS:
+        coefficients = fit_spline(_sample(model, index, spline_points(cutoff, knots))[0], cutoff)
+        value_error, slope_error = _errors(model, index, coefficients, cutoff, knots)
+        if value_error < _VALUE_ERROR and slope_error < _SLOPE_ERROR:
+            return coefficients
+    return None
+
+
+def _errors(
+    model: Model, index: int, coefficients: np.ndarray, cutoff: float, knots: int
+) -> tuple[float, float]:
+    """Return the largest errors of value and slope between the knots, relative."""
+    r = (np.arange(_PROBES_PER_KNOT * knots) + 0.5) * cutoff / (_PROBES_PER_KNOT * knots)
+    exact = _sample(model, index, r)
+    fitted = evaluate_spline(coefficients, cutoff, r)
+    value, slope = (
+        float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-300))
+        for a, b in zip(exact, fitted, strict=True)
+    )
+    return value, slope
+
+
+def _sample(model: Model, index: int, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and slopes [n, paths * channels] at the distances, float64."""
+    kernels = layer_kernels(model, index)
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+
+        def at(r: jax.Array) -> jax.Array:
+            return radial_network(model, [jnp.asarray(k) for k in kernels], r)
+
+        r = jnp.asarray(distances, jnp.float64)
+        value, slope = jax.jit(lambda r: jax.jvp(at, (r,), (jnp.ones_like(r),)))(r)
+        return np.asarray(value), np.asarray(slope)
