@@ -43,6 +43,7 @@ class Sidecar(StrictModel):
         head: readout head of the simulation.
         total_charge: total charge of the simulated system, e; None for models without charges.
         write_charges: let LAMMPS's atoms have the predicted charges.
+        exact_radial: evaluate the radial network itself, never splines fitted to it.
         weights_sha256: of X.safetensors.
         origin: what the weights came from.
     """
@@ -56,6 +57,7 @@ class Sidecar(StrictModel):
     head: int
     total_charge: int | None
     write_charges: bool = False
+    exact_radial: bool = False
     weights_sha256: str
     origin: str
 
@@ -71,6 +73,7 @@ class Model:
         head: readout head and its set of E0, 0 <= head < :func:`head_count`.
         total_charge: total charge of the simulated system, e; None without charges.
         write_charges: let LAMMPS's atoms have the predicted charges.
+        exact_radial: evaluate the radial network itself, never splines fitted to it.
         origin: what the weights came from.
     """
 
@@ -81,6 +84,7 @@ class Model:
     head: int = 0
     total_charge: int | None = None
     write_charges: bool = False
+    exact_radial: bool = False
     origin: str = ""
 
     @property
@@ -120,6 +124,7 @@ def save_model(
     head: int = 0,
     total_charge: int | None = None,
     write_charges: bool = False,
+    exact_radial: bool = False,
     origin: str = "",
     record_folder: bool = True,
 ) -> Path:
@@ -156,6 +161,7 @@ def save_model(
         head=head,
         total_charge=total_charge,
         write_charges=write_charges,
+        exact_radial=exact_radial,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         origin=origin,
     )
@@ -282,6 +288,7 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Mod
         head=sidecar.head,
         total_charge=sidecar.total_charge,
         write_charges=sidecar.write_charges,
+        exact_radial=sidecar.exact_radial,
         origin=sidecar.origin,
     )
 

@@ -89,6 +89,11 @@ class LoweredLayer:
         self.kept_shape = None if after is None else (after.dim, channels)
         self.sent_shape = None if after is None else (structure.target.dim, channels)
 
+    @property
+    def knots(self) -> int | None:
+        """Knots of the radial splines; None with the radial network itself."""
+        return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
+
     def forward(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
     ) -> tuple[Results, Any]:
@@ -110,9 +115,7 @@ class LoweredLayer:
         def pull(adjoint: Results, sums: Sums) -> Sums:
             mixed_adjoint, kept_adjoint = pull_update(adjoint)
             sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
-            if sums.adjoint is None:
-                return sums
-            if kept_adjoint is None:
+            if sums.adjoint is None or kept_adjoint is None:
                 return sums
             kept = chunk.put_atoms(sums.adjoint.kept, kept_adjoint)
             return Sums(sums.gradient, State(kept, sums.adjoint.sent))
@@ -123,8 +126,8 @@ class LoweredLayer:
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
     ) -> tuple[jax.Array, ...]:
         sums = edges_forward(
-            self._is.edges, self._radial(weights, inputs, chunk, inputs.vectors), inputs.vectors,
-            chunk.starts, chunk.ends, *_senders(weights, inputs, state),
+            self._is.edges, self._radial(weights, inputs, chunk, chunk.pairs(inputs.vectors)),
+            inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
         matrices = _of_species(weights["mix"], chunk.species)
@@ -137,7 +140,8 @@ class LoweredLayer:
         matrices = _of_species(weights["mix"], chunk.species)
         adjoints = tuple(a @ matrix.T for a, matrix in zip(mixed_adjoint, matrices, strict=True))
         radial, pull_radial = jax.vjp(
-            lambda vectors: self._radial(weights, inputs, chunk, vectors), inputs.vectors
+            lambda vectors: self._radial(weights, inputs, chunk, vectors),
+            chunk.pairs(inputs.vectors),
         )
         before = None if sums.adjoint is None else sums.adjoint.sent
         gradient, sent, *rows = edges_backward(
@@ -146,7 +150,7 @@ class LoweredLayer:
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
         if rows:
-            gradient = gradient + pull_radial(Rows(rows[0]))[0]
+            gradient = chunk.add_pairs(gradient, pull_radial(Rows(rows[0]))[0])
         return Sums(gradient, None if sums.adjoint is None else State(sums.adjoint.kept, sent))
 
     def _kept(self, weights: Any, chunk: Chunk, state: State | None) -> jax.Array | None:
@@ -162,7 +166,7 @@ class LoweredLayer:
     ) -> Spline | Rows:
         if "spline" in weights:
             return Spline(weights["spline"])
-        distances = safe_norm(chunk.pairs(vectors))
+        distances = safe_norm(vectors)
         values = radial_network(self._model, weights["radial"], distances)
         if weights["pair_scale"] is not None:
             senders = chunk.pairs(inputs.sender_species)
@@ -178,7 +182,7 @@ class LoweredLayer:
         terms = weights["terms"]
         new = contract(here.contraction, mixed, terms, chunk.species, backend=here.backend)
         if weights["gates"] is not None:
-            new = new * _gates(*weights["gates"], new[:, 0], chunk.species, here.target)
+            new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
         new = _by_irrep(new, here.target, weights["product"])
         if here.bound is not None:
             new = bounded(new, here.target, here.bound)
@@ -192,9 +196,7 @@ class LoweredLayer:
         return Results(skip, _by_irrep(new, here.target, weights["send"]), outputs)
 
 
-def _senders(
-    weights: Any, inputs: Inputs, state: State | None
-) -> tuple[jax.Array, jax.Array]:
+def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:
     """Return rows of the senders and the array that they index."""
     if state is None:
         return inputs.sender_species, weights["first"]
@@ -218,8 +220,9 @@ def _skip(
 
 
 def _gates(
-    weight: jax.Array, bias: jax.Array, scalars: jax.Array, species: jax.Array, irreps: e3nn.Irreps
+    affine: tuple[jax.Array, jax.Array], scalars: jax.Array, species: jax.Array, irreps: e3nn.Irreps
 ) -> jax.Array:
     """Return the gates [n, dim, channels]; see :class:`lammps_mace.model.layer.ProductBasis`."""
+    weight, bias = affine
     gates = (scalars @ weight[species] + bias[species]).reshape(len(scalars), len(irreps), -1)
     return jnp.repeat(gates, np.array([ir.dim for _, ir in irreps]), axis=1)

@@ -1,12 +1,23 @@
-"""Lowering: choose how each layer of a model is computed."""
+"""Lowering: turn a model into the layers that the engine runs, the fastest that it allows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import e3nn_jax as e3nn
+import jax
+import numpy as np
+
+from lammps_mace.config import Activation
+from lammps_mace.inference import tables
 from lammps_mace.inference.layers import Layer
-from lammps_mace.inference.plain import PlainLayer
+from lammps_mace.inference.lowered import LoweredLayer, Structure
+from lammps_mace.inference.plain import PlainLayer, first_features
+from lammps_mace.inference.radial import layer_kernels, splines
+from lammps_mace.kernels import pack_spline
+from lammps_mace.model.contraction_e3j import contraction_fits, e3j_basis
+from lammps_mace.model.layer import MaceLayer, readout
 from lammps_mace.modelfile import Model
 
 
@@ -15,14 +26,138 @@ class Lowered(NamedTuple):
 
     Attributes:
         layers: in order.
-        how: one line for people.
+        how: how they are computed, one line for people.
     """
 
     layers: Sequence[Layer]
     how: str
 
 
-def lower(model: Model, plain: bool) -> Lowered:
-    """Return the fastest layers that the model allows."""
-    layers = [PlainLayer(model, i) for i in range(model.config.num_layers)]
-    return Lowered(layers, "as the network is defined")
+def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowered:
+    """Return the layers of a model.
+
+    Args:
+        plain: run the network as it is defined; a reference.
+        backend: of the kernels, "cpu" or "xla"; None chooses for the device in use.
+    """
+    reason = "asked for" if plain else obstacle(model)
+    indices = range(model.config.num_layers)
+    if reason:
+        return Lowered([PlainLayer(model, i) for i in indices], f"plain network ({reason})")
+    backend = backend or ("cpu" if jax.default_backend() == "cpu" else "xla")
+    layers = [_lowered_layer(model, i, backend) for i in indices]
+    knots = [layer.knots or 0 for layer in layers]
+    radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
+    return Lowered(layers, f"{backend} kernels, {radial}")
+
+
+def obstacle(model: Model) -> str | None:
+    """Return the option for which a model cannot be lowered, None if it can."""
+    config, info = model.config, model.dataset_info
+    if config.use_gaunt_tp_message_passing:
+        return "use_gaunt_tp_message_passing"
+    if config.symmetric_contraction_backend == "gaunt_tp":
+        return "symmetric_contraction_backend gaunt_tp"
+    if config.deterministic_scatter_ops and jax.default_backend() != "cpu":
+        return "deterministic_scatter_ops"
+    layers = [MaceLayer(config, info, i) for i in range(config.num_layers)]
+    if config.symmetric_contraction_backend == "e3j" and not all(map(_fits, layers)):
+        return f"l_max {config.l_max} with correlation {config.correlation}"
+    return None
+
+
+def _fits(layer: MaceLayer) -> bool:
+    irreps = e3nn.Irreps(layer.message_irreps), e3nn.Irreps(layer.target_irreps)
+    return contraction_fits(e3j_basis(*irreps, layer.config.correlation))
+
+
+def exact_radial(model: Model) -> bool:
+    """Whether the radial network is evaluated itself instead of splines fitted to it.
+
+    In float64, for then a user wants every digit; and where splines cannot hold the weights: one
+    set per pair of species, or a network that is not zero for zero input.
+    """
+    config = model.config
+    return (
+        model.dtype == "float64"
+        or model.exact_radial
+        or config.species_pair_scaling
+        or config.radial_mlp_activation == Activation.SIGMOID
+    )
+
+
+def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
+    config, info = model.config, model.dataset_info
+    layer = MaceLayer(config, info, index)
+    after = None if layer.last else MaceLayer(config, info, index + 1)
+    params = model.params[f"layers_{index}"]
+    program, terms = tables.contraction(layer, params["expansion_block"])
+    structure = Structure(
+        edges=tables.edge_program(layer, info.graph_cutoff_angstrom),
+        contraction=program,
+        target=e3nn.Irreps(layer.target_irreps),
+        next_target=None if after is None else e3nn.Irreps(after.target_irreps),
+        readout=readout(config, layer.target_irreps, layer.last),
+        # Several sets of E0 may share one readout.
+        head=model.head if config.num_readout_heads > 1 else 0,
+        bound=config.soft_normalization,
+        backend=backend,
+    )
+    weights = {
+        "terms": terms,
+        "mix": tables.mix_tables(layer, params),
+        "product": tables.square(
+            params["expansion_block"]["linear_block"], layer.target_irreps, config.num_channels
+        ),
+        "gates": _gates(model, params["expansion_block"]),
+        "readout": params["readout_block"],
+        **_radial(model, index, len(structure.edges.paths)),
+        **_first(model, layer),
+        **_next(model, layer, after),
+    }
+    return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
+
+
+def _gates(model: Model, params: Any) -> Any:
+    if not model.config.gate_nodes:
+        return None
+    return params["species_wise_gate_weights"], params["species_wise_gate_bias"]
+
+
+def _radial(model: Model, index: int, n_paths: int) -> dict[str, Any]:
+    coefficients = None if exact_radial(model) else splines(model, index)
+    if coefficients is not None:
+        shape = (len(coefficients), n_paths, model.config.num_channels)
+        return {"spline": pack_spline(coefficients.reshape(shape))}
+    block = model.params[f"layers_{index}"]["interaction_block"]
+    scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
+    return {"radial": layer_kernels(model, index), "pair_scale": scale}
+
+
+def _first(model: Model, layer: MaceLayer) -> dict[str, Any]:
+    """Return what the first layer starts from, per species."""
+    if layer.index:
+        return {}
+    latent, sent = (np.asarray(x, np.float64) for x in first_features(model))
+    if not layer.has_residual:
+        return {"first": sent, "first_kept": None}
+    # Only scalars are there to be kept; the residual of the other irreps is zero.
+    scalars = np.einsum("smb,sba->sma", latent, _skip(model, layer)["0e"])
+    others = np.zeros((len(latent), layer.target_irreps.dim - 1, latent.shape[2]))
+    return {"first": sent, "first_kept": np.concatenate([scalars, others], axis=1)}
+
+
+def _skip(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:
+    return tables.skip_matrices(
+        model.params[f"layers_{layer.index}"]["residual_block"],
+        layer.source_irreps, layer.target_irreps, model.config.num_channels,
+    )  # fmt: skip
+
+
+def _next(model: Model, layer: MaceLayer, after: MaceLayer | None) -> dict[str, Any]:
+    """Return what the next layer does to its atoms' own features: its skip and what they send."""
+    if after is None:
+        return {}
+    block = model.params[f"layers_{after.index}"]["interaction_block"]
+    send = tables.square(block["linear_in"], layer.target_irreps, model.config.num_channels)
+    return {"skip": _skip(model, after), "send": send}

@@ -20,7 +20,7 @@ from lammps_mace.modelfile import Model
 _KNOTS = (512, 1024, 2048, 4096)
 _VALUE_ERROR = 1e-6
 _SLOPE_ERROR = 4e-5
-_PROBES_PER_KNOT = 3
+_PROBES = 4099  # prime: never in step with the knots
 
 
 def layer_kernels(model: Model, index: int) -> list[np.ndarray]:
@@ -57,17 +57,16 @@ def splines(model: Model, index: int) -> np.ndarray | None:
     cutoff = model.dataset_info.graph_cutoff_angstrom
     for knots in _KNOTS:
         coefficients = fit_spline(_sample(model, index, spline_points(cutoff, knots))[0], cutoff)
-        value_error, slope_error = _errors(model, index, coefficients, cutoff, knots)
+        value_error, slope_error = _errors(model, index, coefficients)
         if value_error < _VALUE_ERROR and slope_error < _SLOPE_ERROR:
             return coefficients
     return None
 
 
-def _errors(
-    model: Model, index: int, coefficients: np.ndarray, cutoff: float, knots: int
-) -> tuple[float, float]:
-    """Return the largest errors of value and slope between the knots, relative."""
-    r = (np.arange(_PROBES_PER_KNOT * knots) + 0.5) * cutoff / (_PROBES_PER_KNOT * knots)
+def _errors(model: Model, index: int, coefficients: np.ndarray) -> tuple[float, float]:
+    """Return the largest errors of value and slope, relative to the largest of each."""
+    cutoff = model.dataset_info.graph_cutoff_angstrom
+    r = (np.arange(_PROBES) + 0.5) * cutoff / _PROBES
     exact = _sample(model, index, r)
     fitted = evaluate_spline(coefficients, cutoff, r)
     value, slope = (

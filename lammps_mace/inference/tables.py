@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import e3nn_jax as e3nn
@@ -20,9 +20,8 @@ from lammps_mace.model.contraction_e3j import (
 )
 from lammps_mace.model.interaction import Path, message_paths
 from lammps_mace.model.layer import MaceLayer
-from lammps_mace.model.linear import weight_names
+from lammps_mace.model.linear import irrep_order, weight_names
 from lammps_mace.model.polynomial import Polynomial
-from lammps_mace.modelfile import Model
 
 Matrices = dict[str, np.ndarray]
 
@@ -72,9 +71,7 @@ def edge_program(layer: MaceLayer, cutoff: float) -> EdgeProgram:
     by_target = paths_by_target(layer)
     sources = [ir for _, ir in layer.source_irreps]
     targets = list(by_target)
-    numbered = sorted(
-        (i, path) for found in by_target.values() for i, path in found
-    )
+    numbered = sorted((pair for found in by_target.values() for pair in found), key=lambda x: x[0])
     return EdgeProgram(
         source_degrees=tuple(ir.l for ir in sources),
         target_degrees=tuple(ir.l for ir in targets),
@@ -103,16 +100,14 @@ def mix_tables(layer: MaceLayer, params: Mapping[str, Any]) -> list[np.ndarray]:
         table = mixing[str(irrep)].reshape(channels, len(found), channels)
         table = table.swapaxes(0, 1).reshape(1, -1, channels)
         if not layer.has_residual:
-            by_species = square(
-                params["linear_by_species_block"], layer.message_irreps, channels
-            )
+            by_species = square(params["linear_by_species_block"], layer.message_irreps, channels)
             table = table @ by_species[str(irrep)]
         tables.append(table)
     return tables
 
 
 def contraction(
-    layer: MaceLayer, params: Mapping[str, Any], n_species: int
+    layer: MaceLayer, params: Mapping[str, Any]
 ) -> tuple[ContractionProgram, np.ndarray]:
     """Return the contraction of a layer and its weights [n_species, n_terms, channels].
 
@@ -120,7 +115,7 @@ def contraction(
     """
     polynomial, weights = _polynomial(layer, params["symmetric_contraction"])
     rows, dims = _reached_rows(layer)
-    monomials = _monomials(polynomial)
+    monomials = _monomials(polynomial, e3nn.Irreps(layer.message_irreps).dim)
     components, tables = [], []
     for terms in polynomial.components:
         kept: list[tuple[int, ...]] = []
@@ -136,7 +131,8 @@ def contraction(
 
 def _reached_rows(layer: MaceLayer) -> tuple[dict[int, int], tuple[int, ...]]:
     """Return message component -> row of the contraction's features, and its block sizes."""
-    reached, rows, start = paths_by_target(layer), {}, 0
+    reached, start = paths_by_target(layer), 0
+    rows: dict[int, int] = {}
     for _, irrep in layer.message_irreps:
         if irrep in reached:
             rows.update({start + m: len(rows) + m for m in range(irrep.dim)})
@@ -144,9 +140,9 @@ def _reached_rows(layer: MaceLayer) -> tuple[dict[int, int], tuple[int, ...]]:
     return rows, tuple(ir.dim for ir in reached)
 
 
-def _monomials(polynomial: Polynomial) -> list[tuple[int, ...]]:
+def _monomials(polynomial: Polynomial, dim: int) -> list[tuple[int, ...]]:
     """Return the factors of every row of a polynomial's monomial table."""
-    named = [(i,) for i in range(polynomial.dim)]
+    named: list[tuple[int, ...]] = [(i,) for i in range(dim)]
     for prefixes, lasts in zip(polynomial.prefixes, polynomial.lasts, strict=True):
         named += [(*named[p], int(i)) for p, i in zip(prefixes, lasts, strict=True)]
     return named
@@ -164,7 +160,7 @@ def _polynomial(
         return polynomial, {k: np.asarray(v, np.float64) for k, v in params.items()}
     basis = e3j_basis(source, target, config.correlation)
     sizes = {e3nn.Irrep(*paths.irrep): paths.rows.shape[0] for paths in basis.targets}
-    reached = {ir: sizes[ir] for ir in sorted(sizes, key=_order) if sizes[ir]}
+    reached = {ir: sizes[ir] for ir in sorted(sizes, key=irrep_order) if sizes[ir]}
     names = weight_names(reached, dict.fromkeys(sizes, 1))
     weights = {}
     for paths in basis.targets:
@@ -175,12 +171,6 @@ def _polynomial(
         for order, columns in enumerate(columns_by_power(basis, paths), start=1):
             weights[power_key(order, paths.irrep)] = weight.swapaxes(1, 2)[:, columns]
     return e3j_polynomial(source, target, config.correlation), weights
-
-
-def _order(irrep: e3nn.Irrep) -> tuple[int, bool]:
-    from lammps_mace.model.linear import irrep_order
-
-    return irrep_order(irrep)
 
 
 def cast(tree: Any, dtype: str) -> Any:

@@ -158,7 +158,7 @@ def edges_backward(
     *,
     chunk_edges: int,
     backend: str,
-) -> tuple[jax.Array | None, ...]:
+) -> tuple[Any, ...]:
     """Add the gradient of sum(results * adjoints) to ``gradient`` and ``sent_adjoint``.
 
     Both are updated in place where XLA can do so. The other arguments are those of

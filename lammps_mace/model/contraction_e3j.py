@@ -75,6 +75,11 @@ def coefficient_count(basis: PowerBasis) -> int:
     return total
 
 
+def contraction_fits(basis: PowerBasis) -> bool:
+    """Whether the contraction is small enough to be written as a polynomial."""
+    return coefficient_count(basis) <= _MAX_COEFFICIENTS
+
+
 def _component(
     basis: PowerBasis,
     powers: tuple[Expansion, ...],
@@ -197,7 +202,7 @@ class SymmetricContractionE3J(nn.Module):
             n_paths, self.num_species, self.num_channels, name="LinearIndexwise_0"
         )
         weights = parameters(features.dtype)
-        if coefficient_count(basis) > _MAX_COEFFICIENTS:
+        if not contraction_fits(basis):
             return contract_powers(basis, features, weights, species)
         keyed = {
             power_key(order, paths.irrep): weight[:, columns]
