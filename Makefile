@@ -1,4 +1,4 @@
-# make demo | test | lint | clean; everything happens in a virtual environment of its own.
+# make demo | test | lint | bench | clean; everything happens in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
@@ -6,7 +6,7 @@ BIN := $(abspath $(VENV))/bin
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -19,6 +19,15 @@ lint: $(VENV)/linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed $(VENV)-peers/installed
+	cd benchmarks && $(BIN)/python run.py --peers ../$(VENV)-peers $(BENCH_ARGUMENTS)
+
+# PyTorch and what pins an old e3nn stay away from our environment.
+$(VENV)-peers/installed:
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet torch==2.13.0 mace-torch==0.3.16 symmetrix-xl==0.1.1
+	touch $@
 
 $(VENV)/installed: $(SOURCES)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -34,4 +43,4 @@ $(VENV)/linters: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache

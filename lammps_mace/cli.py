@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from lammps_mace import __version__
 
 COMMANDS = {
+    "bench": "time a model in LAMMPS",
     "convert": "convert a checkpoint of the mlip library to a model file",
     "check": "compare LAMMPS with a plain evaluation in one process",
     "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",

@@ -109,18 +109,33 @@ def run_lammps(model: Path, atoms: Atoms, ranks: int, folder: Path) -> LammpsRes
     """
     periodic = np.array(atoms.pbc, dtype=bool)
     box = lammps_box(np.array(atoms.positions), np.array(atoms.cell), periodic)
-    symbols = atoms.get_chemical_symbols()
-    elements = sorted(set(symbols))
-    types = [elements.index(symbol) + 1 for symbol in symbols]
-    (folder / "start.data").write_text(_data_file(box, types, len(elements)))
+    elements = write_data(atoms, box, folder)
     script = _SCRIPT.format(
         model=model.resolve(),
         boundary=" ".join("p" if one else "f" for one in periodic),
         elements=" ".join(elements),
     )
-    (folder / "in.check").write_text(script)
-    _run([*_launcher(ranks), _lmp(), "-in", "in.check"], folder)
+    run_script(script, ranks, folder)
     return _read(folder, box)
+
+
+def write_data(atoms: Atoms, box: Box, folder: Path) -> list[str]:
+    """Write a structure as start.data and return the element of each LAMMPS type."""
+    symbols = atoms.get_chemical_symbols()
+    elements = sorted(set(symbols))
+    types = [elements.index(symbol) + 1 for symbol in symbols]
+    (folder / "start.data").write_text(_data_file(box, types, len(elements)))
+    return elements
+
+
+def run_script(script: str, ranks: int, folder: Path) -> None:
+    """Run a LAMMPS input on some ranks in a folder.
+
+    Raises:
+        LammpsError: LAMMPS ended with an error.
+    """
+    (folder / "in.lammps").write_text(script)
+    _run([*_launcher(ranks), _lmp(), "-in", "in.lammps"], folder)
 
 
 def _data_file(box: Box, types: list[int], n_types: int) -> str:

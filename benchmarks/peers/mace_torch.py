@@ -1,0 +1,52 @@
+"""mace-torch: write the model of a case, or time it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from timing import read_case, time_calculator
+
+
+def build(folder: Path) -> None:
+    """Write case.model with random weights."""
+    from e3nn import o3
+    from mace import modules
+
+    case, _ = read_case(folder)
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    blocks = modules.interaction_classes
+    model = modules.ScaleShiftMACE(
+        r_max=case["cutoff"], num_bessel=8, num_polynomial_cutoff=5, max_ell=case["l_max"],
+        interaction_cls=blocks["RealAgnosticResidualInteractionBlock"],
+        interaction_cls_first=blocks["RealAgnosticInteractionBlock"],
+        num_interactions=2, num_elements=len(case["elements"]),
+        hidden_irreps=o3.Irreps(case["hidden"]), MLP_irreps=o3.Irreps("16x0e"),
+        atomic_energies=np.full(len(case["elements"]), -1.0), avg_num_neighbors=28.0,
+        atomic_numbers=case["elements"], correlation=3, gate=torch.nn.functional.silu,
+        radial_MLP=[64, 64, 64], radial_type="bessel",
+        atomic_inter_scale=1.0, atomic_inter_shift=0.0,
+    )  # fmt: skip
+    torch.save(model, folder / "case.model")
+
+
+def main() -> None:
+    """`build FOLDER` or `FOLDER SECONDS`."""
+    torch.set_num_threads(1)
+    if sys.argv[1] == "build":
+        return build(Path(sys.argv[2]))
+    from mace.calculators import MACECalculator
+
+    folder = Path(sys.argv[1])
+    _, atoms = read_case(folder)
+    atoms.calc = MACECalculator(
+        model_paths=str(folder / "case.model"), device="cpu", default_dtype="float32"
+    )
+    return time_calculator(atoms, float(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""symmetrix-xl: time a case; case.symmetrix.json was extracted from mace-torch's model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from symmetrix import Symmetrix
+from timing import read_case, time_calculator
+
+folder = Path(sys.argv[1])
+_, atoms = read_case(folder)
+atoms.calc = Symmetrix(str(folder / "case.symmetrix.json"))
+time_calculator(atoms, float(sys.argv[2]))

@@ -1,0 +1,65 @@
+"""What is compared: architectures, and structures of silicon (and of four elements)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+
+CUTOFF = 5.0  # Å; 28 neighbours in the crystal
+LATTICE = 5.43  # Å
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A MACE of two layers, correlation 3, 8 Bessel functions, radial MLP 64-64-64.
+
+    Attributes:
+        name: for tables.
+        channels, node_symmetry, l_max: of the network.
+        elements: atomic numbers.
+    """
+
+    name: str
+    channels: int = 128
+    node_symmetry: int = 1
+    l_max: int = 3
+    elements: tuple[int, ...] = (14,)
+
+    @property
+    def hidden(self) -> str:
+        """The hidden irreps in e3nn's notation."""
+        return "+".join(f"{self.channels}x{n}{'eo'[n % 2]}" for n in range(self.node_symmetry + 1))
+
+
+ARCHITECTURES = (
+    Architecture("reference"),
+    Architecture("scalars", node_symmetry=0),
+    Architecture("up to l=2", node_symmetry=2),
+    Architecture("32 channels", channels=32),
+    Architecture("four elements", elements=(6, 14, 22, 32)),
+    Architecture("mlip default", node_symmetry=3),
+)
+
+
+def crystal(architecture: Architecture, cells: int, rattle: float) -> Atoms:
+    """Return a shaken diamond crystal of 8 cells^3 atoms, elements at random."""
+    atoms = bulk("Si", "diamond", a=LATTICE, cubic=True).repeat(cells)
+    atoms.rattle(rattle, seed=1)
+    atoms.numbers = np.random.default_rng(0).choice(architecture.elements, len(atoms))
+    return atoms
+
+
+def write_case(folder: Path, architecture: Architecture, cells: int, rattle: float) -> int:
+    """Write case.json and case.xyz, all that a peer needs; return the number of atoms."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atoms = crystal(architecture, cells, rattle)
+    write(folder / "case.xyz", atoms, format="extxyz")
+    case = {**asdict(architecture), "hidden": architecture.hidden, "cutoff": CUTOFF}
+    (folder / "case.json").write_text(json.dumps(case) + "\n")
+    return len(atoms)
