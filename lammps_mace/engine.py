@@ -46,7 +46,7 @@ class Engine:
         self.cutoff = model.dataset_info.graph_cutoff_angstrom
         self.dtype = np.dtype(model.dtype)
         self.capacity = Capacity()
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.start_counting()
         lowered = lower(model, plain)
         self.layers = lowered.layers
         self.how = lowered.how
@@ -72,8 +72,14 @@ class Engine:
         functions |= {} if self._last is None else {"last layer": self._last}
         return {name: f._cache_size() for name, f in functions.items()}
 
+    def start_counting(self) -> None:
+        """Forget the steps and the seconds of each stage."""
+        self.steps = 0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
     def evaluate(self, neighbors: Neighbors, exchange: Exchange) -> Prediction:
         """Return energies and pair gradients; every rank calls this together."""
+        self.steps += 1
         with self._timed("neighbour data"):
             arrangement = arrange(neighbors, self.capacity)
             self.capacity = arrangement.capacity

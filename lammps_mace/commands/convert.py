@@ -17,6 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write-charges", action="store_true", help="LAMMPS's atoms get the predicted charges"
     )
+    parser.add_argument(
+        "--exact-radial", action="store_true",
+        help="evaluate the radial network itself instead of splines fitted to it (slower)",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         head=options.head,
         total_charge=options.total_charge,
         write_charges=options.write_charges,
+        exact_radial=options.exact_radial,
     )
     print("\n".join(lines))
     return 0

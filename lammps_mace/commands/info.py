@@ -68,13 +68,14 @@ def _charges(model: Model) -> str:
 
 
 def _engine(model: Model) -> str:
+    from lammps_mace.inference.lowering import describe as how
+
     layers = model.config.num_layers
     if model.config.use_coulomb_term:
-        return f"{layers} layers forward, then backward, in chunks of {MAX_CHUNK_ATOMS} atoms"
-    return (
-        f"{layers - 1} inner layers forward and backward, the last one at once, in chunks of "
-        f"{MAX_CHUNK_ATOMS} atoms"
-    )
+        order = f"{layers} layers forward, then backward"
+    else:
+        order = f"{layers - 1} inner layers forward and backward, the last one at once"
+    return f"{how(model)}; {order}, in chunks of up to {MAX_CHUNK_ATOMS} atoms"
 
 
 def _exchange(model: Model) -> str:

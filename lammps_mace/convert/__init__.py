@@ -40,6 +40,7 @@ def convert(
     head: str | None = None,
     total_charge: int | None = None,
     write_charges: bool = False,
+    exact_radial: bool = False,
 ) -> list[str]:
     """Convert a checkpoint of mlip to X.model, X.json and X.safetensors.
 
@@ -50,6 +51,7 @@ def convert(
         head: readout head, by the name of its data set or by index; None means the first.
         total_charge: of the simulated system, e; None chooses the only or the neutral one.
         write_charges: let LAMMPS's atoms have the predicted charges.
+        exact_radial: evaluate the radial network itself, never splines fitted to it.
 
     Returns:
         Lines that say what was done.
@@ -72,7 +74,7 @@ def convert(
     save_model(
         output, config, info, unflatten(params), dtype=dtype, head=index, total_charge=charge,
         write_charges=write_charges,
-        origin=f"{Path(path).name} of {checkpoint.written_by}",
+        exact_radial=exact_radial, origin=f"{Path(path).name} of {checkpoint.written_by}",
     )  # fmt: skip
     notes = [*checkpoint.notes, *filter(None, (head_note, charge_note))]
     return [*_summary(checkpoint, path), *(f"note: {note}" for note in notes), *_use(output, info)]

@@ -45,6 +45,7 @@ class Potential:
         self.charge_use = charge_use(self.model)
         self._device = start_jax(self._rank)
         self.engine = _engine(_Source(_digest(path), self.model), self._device)
+        self._n_local = 0  # of the last step
 
     @property
     def cutoff_angstrom(self) -> float:
@@ -77,6 +78,7 @@ class Potential:
 
         A Coulomb sum is not in it: the plugin adds it.
         """
+        self._n_local = step.n_local
         prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
         step.pair_gradient[:] = prediction.pair_gradient
@@ -98,12 +100,9 @@ class Potential:
 
     def report(self) -> str:
         """Return the text for the end of the log; every rank calls this together."""
-        most = self.engine.compilations
-        if self._comm is not None:
-            every = self._comm.allgather(most)
-            most = {name: max(one[name] for one in every) for name in most}
-        counts = ", ".join(f"{name} {count}" for name, count in most.items())
-        return f"lammps-mace: compilations (most of any rank): {counts}"
+        from lammps_mace.coupling.report import report
+
+        return report(self.engine, self._n_local, self._comm)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,13 @@ def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowe
     return Lowered(layers, f"{backend} kernels, {radial}")
 
 
+def describe(model: Model) -> str:
+    """Return how a model will be computed, without the work of lowering it."""
+    if reason := obstacle(model):
+        return f"plain network, for kernels do not know {reason}"
+    return "kernels, " + ("exact radial network" if exact_radial(model) else "radial splines")
+
+
 def obstacle(model: Model) -> str | None:
     """Return the option for which a model cannot be lowered, None if it can."""
     config, info = model.config, model.dataset_info
