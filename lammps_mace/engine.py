@@ -16,7 +16,16 @@ import numpy as np
 
 from lammps_mace.coupling.charges import charge_use, settle
 from lammps_mace.coupling.neighbors import Exchange, Neighbors, Prediction
-from lammps_mace.inference.chunks import Arrangement, Capacity, Inputs, arrange, cut, padded
+from lammps_mace.inference.chunks import (
+    MAX_CHUNK_ATOMS,
+    MAX_CHUNK_ATOMS_GPU,
+    Arrangement,
+    Capacity,
+    Inputs,
+    arrange,
+    cut,
+    padded,
+)
 from lammps_mace.inference.ghosts import Ghosts
 from lammps_mace.inference.layers import Layer, Results, State, Sums
 from lammps_mace.inference.lowering import lower
@@ -39,15 +48,18 @@ class Engine:
     Args:
         model: what to evaluate.
         plain: run the network as it is defined, without the fast kernels; a reference.
+        backend: of the kernels, "cpu" or "xla"; None chooses for the device in use.
     """
 
-    def __init__(self, model: Model, plain: bool = False) -> None:
+    def __init__(self, model: Model, plain: bool = False, backend: str | None = None) -> None:
         self.model = model
         self.cutoff = model.dataset_info.graph_cutoff_angstrom
         self.dtype = np.dtype(model.dtype)
         self.capacity = Capacity()
         self.start_counting()
-        lowered = lower(model, plain)
+        lowered = lower(model, plain, backend)
+        on_cpu = jax.default_backend() == "cpu"
+        self._chunk_limit = MAX_CHUNK_ATOMS if on_cpu else MAX_CHUNK_ATOMS_GPU
         self.layers = lowered.layers
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
@@ -81,7 +93,7 @@ class Engine:
         """Return energies and pair gradients; every rank calls this together."""
         self.steps += 1
         with self._timed("neighbour data"):
-            arrangement = arrange(neighbors, self.capacity)
+            arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
             self.capacity = arrangement.capacity
             inputs = padded(arrangement, self.dtype, self.cutoff)
         outputs, gradient, charges = self._run(inputs, Ghosts(arrangement, exchange))

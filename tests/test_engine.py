@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import energy_and_gradient, make_model, make_structure
+from small import energy_and_gradient, make_model, make_structure, neighbors_of
 
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
@@ -12,17 +12,6 @@ from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS, Capacity, arrange, bes
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
-
-
-def neighbors_of(structure) -> Neighbors:
-    n = len(structure.species)
-    return Neighbors(
-        species=structure.species,
-        offsets=np.searchsorted(structure.centres, np.arange(n + 1)),
-        senders=structure.neighbours.astype(np.int32),
-        vectors=structure.vectors,
-        one_domain=True,
-    )
 
 
 def relative(a, b):

@@ -8,7 +8,7 @@ import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -138,7 +138,7 @@ def make_structure(model: Model, n_atoms: int) -> Atoms:
 def _read(path: str) -> Atoms:
     from ase.io import read
 
-    return read(path)
+    return cast("Atoms", read(path, index=-1))
 
 
 def _numbers(name: str, text: str) -> list[int]:

@@ -13,8 +13,8 @@ from flax import struct
 
 from lammps_mace.coupling.neighbors import Neighbors
 
-MAX_CHUNK_ATOMS = 64
-_MIN_CHUNK_ATOMS = 32  # of larger systems: a shorter chunk wastes time in small matrix products
+MAX_CHUNK_ATOMS = 64  # on a CPU: what a chunk needs stays in the caches
+MAX_CHUNK_ATOMS_GPU = 1024  # enough work for every core of a GPU, some 100 MB of pair data
 _FIXED_COST = 3  # of a chunk, in atoms
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
 
@@ -170,10 +170,10 @@ def round_up(n: int, multiple: int) -> int:
     return max(-(-n // multiple), 1) * multiple
 
 
-def best_chunk_atoms(counts: np.ndarray) -> int:
+def best_chunk_atoms(counts: np.ndarray, limit: int = MAX_CHUNK_ATOMS) -> int:
     """Return the chunk size that wastes least for so many atoms of each species."""
-    largest = int(min(MAX_CHUNK_ATOMS, round_up(int(counts.max(initial=1)), 4)))
-    sizes = np.arange(min(_MIN_CHUNK_ATOMS, largest), largest + 1)
+    largest = int(min(limit, round_up(int(counts.max(initial=1)), 4)))
+    sizes = np.arange(min(limit // 2, largest), largest + 1)
     chunks = -(-counts[:, None] // sizes).sum(axis=0)
     return int(sizes[np.argmin(chunks * (sizes + _FIXED_COST))])
 
@@ -234,20 +234,23 @@ class Arrangement:
         return out
 
 
-def arrange(neighbors: Neighbors, capacity: Capacity) -> Arrangement:
+def arrange(
+    neighbors: Neighbors, capacity: Capacity, chunk_limit: int = MAX_CHUNK_ATOMS
+) -> Arrangement:
     """Sort the atoms by species into chunks and return where they stand.
 
-    The capacity is ``capacity``, or a larger one where that has no room.
+    The capacity is ``capacity``, or a larger one where that has no room. A chunk size, at most
+    ``chunk_limit``, is chosen when the capacity grows.
     """
     local = neighbors.species[: neighbors.n_local]
     order = np.flatnonzero(local >= 0)
     order = order[np.argsort(local[order], kind="stable")]
     species = local[order]
     kinds, first, counts = np.unique(species, return_index=True, return_counts=True)
-    size = capacity.chunk_atoms or best_chunk_atoms(counts)
+    size = capacity.chunk_atoms or best_chunk_atoms(counts, chunk_limit)
     layout = _layout(neighbors, order, first, counts, size)
     if not capacity.holds(layout.need):
-        if capacity.chunk_atoms != (best := best_chunk_atoms(counts)):
+        if capacity.chunk_atoms != (best := best_chunk_atoms(counts, chunk_limit)):
             layout = _layout(neighbors, order, first, counts, best)
         capacity = capacity.grown_to(layout.need)
     return Arrangement(

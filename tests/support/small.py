@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
+from lammps_mace.coupling.neighbors import Neighbors
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 CUTOFF = 4.0
@@ -66,6 +67,18 @@ def make_structure(n_cells: int = 1, rattle: float = 0.2, seed: int = 0) -> Stru
     cell = np.eye(3) * 5.43 * n_cells
     species = rng.integers(0, len(ELEMENTS), len(positions)).astype(np.int32)
     return Structure(positions, cell, species, *find_pairs(positions, cell, CUTOFF))
+
+
+def neighbors_of(structure) -> Neighbors:
+    """Return the pairs of a structure as the engine takes them, in one domain."""
+    n = len(structure.species)
+    return Neighbors(
+        species=structure.species,
+        offsets=np.searchsorted(structure.centres, np.arange(n + 1)),
+        senders=structure.neighbours.astype(np.int32),
+        vectors=structure.vectors,
+        one_domain=True,
+    )
 
 
 def find_pairs(positions, cell, cutoff):

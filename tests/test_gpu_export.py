@@ -1,0 +1,64 @@
+"""What would run on a GPU: every jitted function lowers for CUDA and calls no CPU kernel.
+
+No GPU is needed to lower; that it runs there, and how fast, is not tested.
+"""
+
+import jax
+import pytest
+from jax import export
+from small import make_model, make_structure, neighbors_of
+
+from lammps_mace.coupling.neighbors import NoExchange
+from lammps_mace.engine import Engine
+
+CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
+CPU_CALLS = [
+    f"{CPU_KERNEL}{operation}_{direction}"
+    for operation in ("edges", "contraction")
+    for direction in ("forward", "backward")
+]
+
+
+class Recorder:
+    """A jitted function that remembers its last call."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *args, **kwargs):
+        self.call = args, kwargs
+        return self.function(*args, **kwargs)
+
+    def program(self, platform: str) -> str:
+        """Return the StableHLO of the last call for a platform."""
+        args, kwargs = self.call
+        # Nothing is compiled, so custom calls of another platform are not looked up.
+        checks = [export.DisabledSafetyCheck.custom_call(name) for name in CPU_CALLS]
+        return export.export(self.function, platforms=[platform], disabled_checks=checks)(
+            *args, **kwargs
+        ).mlir_module()
+
+
+def recorded(engine: Engine) -> list[Recorder]:
+    """Run a step and return every jitted function of it."""
+    engine._forward = [Recorder(f) for f in engine._forward]
+    engine._backward = [Recorder(f) for f in engine._backward]
+    engine._last = Recorder(engine._last)
+    engine.evaluate(neighbors_of(make_structure()), NoExchange())
+    return [*engine._forward, *engine._backward, engine._last]
+
+
+@pytest.mark.parametrize("config", [{}, {"use_gaunt_tp_message_passing": True}])
+def test_no_cpu_kernel_on_a_gpu(config):
+    functions = recorded(Engine(make_model("float32", **config), backend="xla"))
+    assert len(functions) == 3
+    for function in functions:
+        program = function.program("cuda")
+        assert "func.func public @main" in program
+        assert CPU_KERNEL not in program
+
+
+def test_the_cpu_engine_would_be_found_out():
+    assert jax.default_backend() == "cpu"
+    programs = [f.program("cpu") for f in recorded(Engine(make_model("float32")))]
+    assert all(CPU_KERNEL in program for program in programs)
