@@ -8,7 +8,13 @@ from small import energy_and_gradient, make_model, make_structure, neighbors_of
 
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
-from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS, Capacity, arrange, best_chunk_atoms
+from lammps_mace.inference.chunks import (
+    MAX_CHUNK_ATOMS,
+    Capacity,
+    arrange,
+    best_chunk_atoms,
+    padded,
+)
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
@@ -119,7 +125,7 @@ def test_moving_atoms_do_not_compile_again():
 def test_capacity_has_room_and_never_shrinks():
     neighbors = neighbors_of(make_structure(2))
     room = arrange(neighbors, Capacity()).capacity
-    assert room.pairs > neighbors.n_pairs + room.chunk_pairs
+    assert room.pairs > neighbors.n_pairs
     assert arrange(neighbors, room).capacity is room
     small = arrange(neighbors_of(make_structure()), room).capacity
     assert small is room
@@ -148,6 +154,16 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
         assert set(chunk) <= {0, kind + 1}
     assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
     assert np.array_equal(np.sort(arrangement.pair_order), np.arange(neighbors.n_pairs))
+
+
+def test_room_of_the_last_chunk_ends_inside_the_arrays():
+    # XLA moves a slice that would run over the end: silently other pairs.
+    room = Capacity(chunk_atoms=8, chunks=9, ghosts=64, chunk_pairs=640, pairs=704)
+    for neighbors in (neighbors_of(make_structure()), neighbors_of(make_structure(2))):
+        arrangement = arrange(neighbors, room)
+        inputs = padded(arrangement, np.dtype(float), 4.0)
+        last_start = np.asarray(inputs.starts).max()
+        assert last_start + arrangement.capacity.chunk_pairs <= len(inputs.vectors)
 
 
 def test_chunk_sizes_waste_little():

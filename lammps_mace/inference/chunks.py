@@ -27,9 +27,9 @@ class Inputs:
     with empty slots. Ghosts follow the slots.
 
     Attributes:
-        vectors: [pairs, 3], r_receiver - r_sender, Å: the model's convention.
-        senders: int32 [pairs], slots or ghosts.
-        sender_species: int32 [pairs].
+        vectors: [pair rows, 3], r_receiver - r_sender, Å: the model's convention.
+        senders: int32 [pair rows], slots or ghosts.
+        sender_species: int32 [pair rows].
         starts, ends: int32 [slots], pairs of each slot.
         chunk_species: int32 [chunks].
         counted: [slots], 1 for atoms whose energy counts, else 0.
@@ -121,7 +121,7 @@ class Capacity:
         chunks: of all atoms.
         ghosts: rows of atoms that others own.
         chunk_pairs: pairs of one chunk.
-        pairs: all pairs, with one spare chunk so that a slice never runs over the end.
+        pairs: all pairs.
     """
 
     chunk_atoms: int = 0
@@ -139,6 +139,11 @@ class Capacity:
     def rows(self) -> int:
         """Slots and ghosts."""
         return self.slots + self.ghosts
+
+    @property
+    def pair_rows(self) -> int:
+        """Rows of pair arrays: a chunk's room may start at the last pair and must not run over."""
+        return self.pairs + self.chunk_pairs
 
     def holds(self, need: Capacity) -> bool:
         """Whether arrays of these sizes have room for ``need`` (without a spare chunk)."""
@@ -295,7 +300,7 @@ def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
     original = neighbors.senders[pair_order]
     n_pairs = len(original)
 
-    vectors = np.empty((capacity.pairs, 3), dtype)
+    vectors = np.empty((capacity.pair_rows, 3), dtype)
     # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
     np.negative(neighbors.vectors[pair_order], out=vectors[:n_pairs], casting="same_kind")
     vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of the distance
@@ -303,8 +308,8 @@ def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
     counted = np.ones(n_local, dtype) if neighbors.counted is None else neighbors.counted
     return Inputs(
         vectors=jnp.asarray(vectors),
-        senders=_filled(capacity.pairs, rows[original]),
-        sender_species=_filled(capacity.pairs, neighbors.species[original]),
+        senders=_filled(capacity.pair_rows, rows[original]),
+        sender_species=_filled(capacity.pair_rows, neighbors.species[original]),
         starts=jnp.asarray(starts),
         ends=jnp.asarray(ends),
         chunk_species=_filled(capacity.chunks, arrangement.chunk_species),
