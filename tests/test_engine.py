@@ -13,7 +13,6 @@ from lammps_mace.inference.chunks import (
     Capacity,
     arrange,
     best_chunk_atoms,
-    padded,
 )
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
@@ -142,7 +141,7 @@ def test_a_slice_of_a_chunk_never_runs_over_the_end():
         pairs = np.zeros(n_pairs, np.int32), np.ones((n_pairs, 3))
         neighbors = Neighbors(np.zeros(2, np.int32), offsets, *pairs, one_domain=True)
         capacity = arrange(neighbors, capacity).capacity
-        assert capacity.pairs >= n_pairs + capacity.chunk_pairs
+        assert capacity.pair_rows >= n_pairs + capacity.chunk_pairs
 
 
 def test_chunks_hold_one_species_each_and_every_atom_once():
@@ -154,16 +153,6 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
         assert set(chunk) <= {0, kind + 1}
     assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
     assert np.array_equal(np.sort(arrangement.pair_order), np.arange(neighbors.n_pairs))
-
-
-def test_room_of_the_last_chunk_ends_inside_the_arrays():
-    # XLA moves a slice that would run over the end: silently other pairs.
-    room = Capacity(chunk_atoms=8, chunks=9, ghosts=64, chunk_pairs=640, pairs=704)
-    for neighbors in (neighbors_of(make_structure()), neighbors_of(make_structure(2))):
-        arrangement = arrange(neighbors, room)
-        inputs = padded(arrangement, np.dtype(float), 4.0)
-        last_start = np.asarray(inputs.starts).max()
-        assert last_start + arrangement.capacity.chunk_pairs <= len(inputs.vectors)
 
 
 def test_chunk_sizes_waste_little():

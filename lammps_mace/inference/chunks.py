@@ -146,27 +146,18 @@ class Capacity:
         return self.pairs + self.chunk_pairs
 
     def holds(self, need: Capacity) -> bool:
-        """Whether arrays of these sizes have room for ``need`` (without a spare chunk)."""
-        rows = zip(astuple(self)[1:4], astuple(need)[1:4], strict=True)
-        # A slice has the room of a chunk here, which may be more than the need's.
-        return all(a >= b for a, b in rows) and self.pairs >= need.pairs + self.chunk_pairs
+        """Whether arrays of these sizes have room for ``need`` (of the same chunk_atoms)."""
+        return all(a >= b for a, b in zip(astuple(self)[1:], astuple(need)[1:], strict=True))
 
     def grown_to(self, need: Capacity) -> Capacity:
         """Return sizes with a margin over ``need``, at least the present ones.
 
         Everything grows together, so that a crowded rank recompiles once, not once per size.
         """
-
-        def room(size: int) -> int:
-            return round_up(int(size * _MARGIN), 64)
-
-        chunk_pairs = max(self.chunk_pairs, room(need.chunk_pairs))
+        chunks = max(self.chunks, int(need.chunks * _MARGIN) + 1)
+        sizes = zip(astuple(self)[2:], astuple(need)[2:], strict=True)
         return Capacity(
-            chunk_atoms=need.chunk_atoms,
-            chunks=max(self.chunks, int(need.chunks * _MARGIN) + 1),
-            ghosts=max(self.ghosts, room(need.ghosts)),
-            chunk_pairs=chunk_pairs,
-            pairs=max(self.pairs, room(need.pairs) + chunk_pairs),
+            need.chunk_atoms, chunks, *(max(a, round_up(int(b * _MARGIN), 64)) for a, b in sizes)
         )
 
 

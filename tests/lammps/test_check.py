@@ -25,8 +25,7 @@ original = module.Potential.__init__
 def spoiled(self, *arguments):
     original(self, *arguments)
     if self._rank.index == self._rank.size - 1:
-        import jax
-        readout = self.engine._params["layers_1"]["readout_block"]
+        readout = self.engine.layers[1].weights["readout"]
         readout["ReadoutBlock_0"]["Linear_1"]["weight0_0_1"] *= 1.001
 
 module.Potential.__init__ = spoiled
