@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 4
+#define LAMMPS_MACE_BRIDGE_ABI 5
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -75,8 +75,10 @@ typedef struct lammps_mace_bridge {
   void (*destroy)(void *potential);
 } lammps_mace_bridge;
 
-/* Starts Python as `python` would be (unless it runs already) and imports lammps_mace._bridge; NULL on failure. */
-typedef const lammps_mace_bridge *(*lammps_mace_bridge_opener)(const char *python, lammps_mace_failure *failure);
+/* Starts Python as `python` would be (unless it runs already) and imports lammps_mace._bridge; NULL on failure.
+ * hosted: LAMMPS is linked with Python, so it will finalize the interpreter. */
+typedef const lammps_mace_bridge *(*lammps_mace_bridge_opener)(const char *python, int hosted,
+                                                               lammps_mace_failure *failure);
 #define LAMMPS_MACE_BRIDGE_SYMBOL "lammps_mace_bridge_open"
 
 #ifdef __cplusplus

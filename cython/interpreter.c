@@ -9,7 +9,7 @@
 
 /* The embedded Python must find the site-packages of the environment that owns `python`, must not take signals away
  * from LAMMPS (Ctrl-C ends a run), and must not sit on output while LAMMPS writes to the same stream. */
-static int start(const char *python, lammps_mace_failure *failure)
+static int start(const char *python, int hosted, lammps_mace_failure *failure)
 {
   PyConfig config;
   PyConfig_InitPythonConfig(&config);
@@ -24,7 +24,8 @@ static int start(const char *python, lammps_mace_failure *failure)
              status.err_msg ? status.err_msg : "no reason given");
     return -1;
   }
-  PyEval_SaveThread();    /* from here on every call takes the GIL itself */
+  /* From here on every call takes the GIL itself. A LAMMPS with its own Python ends ours too, without taking it. */
+  if (!hosted) PyEval_SaveThread();
   return 0;
 }
 
@@ -70,7 +71,7 @@ static int version_differs(void)
 extern "C"
 #endif
 __attribute__((visibility("default"))) const lammps_mace_bridge *
-lammps_mace_bridge_open(const char *python, lammps_mace_failure *failure)
+lammps_mace_bridge_open(const char *python, int hosted, lammps_mace_failure *failure)
 {
   if (version_differs()) {
     snprintf(failure->reason, sizeof failure->reason,
@@ -78,7 +79,7 @@ lammps_mace_bridge_open(const char *python, lammps_mace_failure *failure)
              PY_MAJOR_VERSION, PY_MINOR_VERSION, Py_GetVersion());
     return NULL;
   }
-  if (!Py_IsInitialized() && start(python, failure)) return NULL;
+  if (!Py_IsInitialized() && start(python, hosted, failure)) return NULL;
   PyGILState_STATE gil = PyGILState_Ensure();
   const lammps_mace_bridge *found = table(python, failure);
   PyGILState_Release(gil);

@@ -63,9 +63,10 @@ namespace {
   {
     static const lammps_mace_bridge *bridge = nullptr;
     if (bridge) return bridge;
-    if (!python_is_in_process() && !load_libpython(failure)) return nullptr;
+    const bool hosted = python_is_in_process();
+    if (!hosted && !load_libpython(failure)) return nullptr;
     const auto open = load_bridge(failure);
-    const lammps_mace_bridge *found = open ? open(environment("LAMMPS_MACE_PYTHON").c_str(), &failure) : nullptr;
+    const lammps_mace_bridge *found = open ? open(environment("LAMMPS_MACE_PYTHON").c_str(), hosted, &failure) : nullptr;
     if (found && found->abi != LAMMPS_MACE_BRIDGE_ABI) {
       set_reason(failure, std::string("lammps_mace._bridge and the plugin come from different builds: ") + start_hint);
       return nullptr;

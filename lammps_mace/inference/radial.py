@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lammps_mace import __version__
 from lammps_mace.config import Activation
 from lammps_mace.kernels import evaluate_spline, fit_spline, spline_points
 from lammps_mace.model.activation import activation, second_moment_norm
 from lammps_mace.model.embedding import radial_embedding
 from lammps_mace.modelfile import Model
+from lammps_mace.runtime import cache_folder
 
 # Knots are doubled until values and slopes are this exact, relative to the largest of the layer;
 # slopes converge one order later. More knots than the last would leave the caches.
 _KNOTS = (512, 1024, 2048, 4096)
 _VALUE_ERROR = 1e-6
 _SLOPE_ERROR = 4e-5
-_PROBES = 4099  # prime: never in step with the knots
+_PROBES = 2053  # prime: never in step with the knots
 
 
 def layer_kernels(model: Model, index: int) -> list[np.ndarray]:
@@ -52,8 +58,37 @@ def radial_network(model: Model, kernels: Any, distances: jax.Array) -> jax.Arra
 def splines(model: Model, index: int) -> np.ndarray | None:
     """Return coefficients [knots + 3, paths * channels], float64, of a layer's radial weights.
 
-    None where no number of knots is exact enough.
+    None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
     """
+    path = cache_folder() / "splines" / f"{_fingerprint(model, index)}.npy"
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):  # not there, or not whole
+        coefficients = _fit(model, index)
+    if coefficients is not None:
+        _keep(path, coefficients)
+    return coefficients
+
+
+def _fingerprint(model: Model, index: int) -> str:
+    """Name everything that the splines of a layer are made from."""
+    settings = model.config.model_dump(mode="json"), model.dataset_info.model_dump(mode="json")
+    digest = hashlib.sha256(repr((__version__, model.dtype, settings)).encode())
+    for kernel in layer_kernels(model, index):
+        digest.update(kernel.tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, coefficients: np.ndarray) -> None:
+    # Under another name first: ranks may write the same file at the same time.
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part.npy")
+    with suppress(OSError):  # a read-only or full disk: fit again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(part, coefficients)
+        part.replace(path)
+
+
+def _fit(model: Model, index: int) -> np.ndarray | None:
     cutoff = model.dataset_info.graph_cutoff_angstrom
     for knots in _KNOTS:
         coefficients = fit_spline(_sample(model, index, spline_points(cutoff, knots))[0], cutoff)

@@ -4,7 +4,10 @@ The truth is the stock LAMMPS with its plugin on one rank, another program of an
 """
 
 import os
+import shlex
+import subprocess
 
+import numpy as np
 import other_lammps
 import pytest
 from results import OUTPUT, assert_same, results
@@ -124,3 +127,106 @@ def test_units_real(run_lammps, run_other, start):
     begin = start().replace("units metal", "units real")
     truth = results(run_lammps(script(begin)))
     assert_same(results(run_other(script(begin, 1, wide()), 2)), truth, EXACT)
+
+
+def test_atoms_that_the_model_does_not_see(run_lammps, run_other, start):
+    begin = start()
+    styles = (
+        "pair_style hybrid/overlay mliap unified x.model {ghosts} lj/cut 4.0\n"
+        "pair_coeff * * mliap O NULL\npair_coeff 1*2 2 lj/cut 0.01 2.0\n"
+    )
+    truth = begin + styles.format(ghosts=0) + OUTPUT + "run 0\n"
+    script = begin + styles.format(ghosts=1) + wide() + OUTPUT + "run 0\n"
+    assert_same(results(run_other(script, 2)), results(run_lammps(truth)), EXACT)
+
+
+def test_moving_atoms(run_lammps, run_other, start):
+    begin = start()
+    motion = "velocity all create 600 1 loop geom\nfix 1 all nve\n"
+    truth = results(run_lammps(script(begin, 0, motion).replace("run 0", "run 20")))
+    got = run_other(script(begin, 1, wide() + motion).replace("run 0", "run 20"), 4)
+    assert_same(results(got), truth, 1e-8)
+
+
+@pytest.fixture(scope="session")
+def plugin(other, tmp_path_factory):
+    """Return the variables with which the other LAMMPS finds the plugin built for it."""
+    folder = other_lammps.build_plugin(other, tmp_path_factory.mktemp("plugin"))
+    lines = subprocess.run(
+        [other_lammps.SCRIPTS / "lammps-mace", "env"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    pairs = (line.removeprefix("export ").partition("=") for line in lines)
+    environment = {name: shlex.split(value)[0] for name, _, value in pairs}
+    return {**environment, "LAMMPS_PLUGIN_PATH": str(folder)}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_plugin_for_another_lammps(run_lammps, run_other, start, plugin, ranks):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    run = run_other(script(begin), ranks, env=plugin)
+    assert "lammps-mace: compilations" in run.log  # the plugin says this, ML-IAP does not
+    assert_same(results(run), truth, EXACT)
+
+
+def test_ghostneigh_chooses_between_plugin_and_ml_iap(run_lammps, run_other, start, plugin):
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    run = run_other(script(begin, 1, wide()), 2, env=plugin)
+    assert "lammps-mace: compilations" not in run.log
+    assert_same(results(run), truth, EXACT)
+
+
+MISTAKES = {
+    "no ghosts": (0, "", "write `pair_style mliap unified FILE 1` and `comm_modify cutoff 10`"),
+    "short cutoff": (1, "comm_modify cutoff 9.9\n", "write `comm_modify cutoff 10`"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_all_ranks(run_other, start, name):
+    ghosts, commands, words = MISTAKES[name]
+    run = run_other(script(start(), ghosts, commands), 2)
+    assert run.returncode != 0
+    assert words in run.out
+    assert words in run.log
+
+
+def test_wrong_units_and_missing_weights(run_other, start, tmp_path):
+    begin = start()
+    run = run_other(script(begin.replace("units metal", "units lj"), 1), 2)
+    assert run.returncode != 0
+    assert "got `units lj`" in run.log
+    (tmp_path / "x.safetensors").unlink()
+    run = run_other(script(begin, 1), 2)
+    assert run.returncode != 0
+    assert "x.safetensors' are missing" in run.log
+
+
+FAULT = """
+import os
+original = module.Unified._evaluate
+count = [0]
+def failing(self, data):
+    count[0] += 1
+    if count[0] == 3 and self._rank.index == 1:
+        raise MemoryError("injected")
+    original(self, data)
+module.Unified._evaluate = failing
+"""
+
+
+def test_a_failing_rank_ends_the_others(run_other, start, patched):
+    commands = wide() + "fix 1 all nve\n"
+    text = script(start(), 1, commands).replace("run 0", "run 100")
+    run = run_other(text, 2, path=patched(FAULT), timeout=90)
+    assert run.returncode != 0
+    assert "injected (rank 1 of 2)" in run.out
+
+
+def test_an_atom_alone(run_other, start, tmp_path):
+    begin = start("units metal\nlattice sc 20\nregion box block 0 1 0 1 0 1\ncreate_box 2 box\n"
+                  "create_atoms 2 single 0 0 0\nmass * 1\n")  # fmt: skip
+    atoms, thermo = results(run_other(script(begin, 1, wide())))
+    assert np.all(atoms[:, :3] == 0)
+    assert thermo["PotEng"] == pytest.approx(0.5 + 0.1)  # E0 and scaling_mean of small.py

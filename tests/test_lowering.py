@@ -1,0 +1,128 @@
+"""Lowered models against the network itself: every option, the splines, and the refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small import energy_and_gradient, make_model, make_structure, neighbors_of
+
+from lammps_mace.coupling.neighbors import NoExchange
+from lammps_mace.engine import Engine
+from lammps_mace.inference import lowering, radial
+
+EXACT = 1e-12  # relative, float64: the same sums in another order
+FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines
+SPLINE = 1e-5  # what splines alone may change
+
+OPTIONS = {
+    "one layer": {"num_layers": 1},
+    "three layers": {"num_layers": 3},
+    "pseudotensors": {"include_pseudotensors": True},
+    "gates": {"gate_nodes": True},
+    "soft normalization": {"soft_normalization": 2.0},
+    "first residual": {"residual_connection_first_layer": True},
+    "e3j, correlation 3": {
+        "symmetric_contraction_backend": "e3j", "correlation": 3, "node_symmetry": 2,
+    },
+    "e3nn": {"symmetric_contraction_backend": "e3nn"},
+    "sigmoid": {"radial_mlp_activation": "sigmoid"},
+    "pairs of species": {"species_pair_scaling": True},
+    "two heads": {"num_readout_heads": 2},
+    "scalars": {"node_symmetry": 0},
+    "one channel": {"num_channels": 1, "correlation": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAMMPS_MACE_CACHE", str(tmp_path))
+
+
+def gradient_error(model, structure, engine):
+    """Return the errors of energy and gradient relative to the network, float64."""
+    prediction = engine.evaluate(neighbors_of(structure), NoExchange())
+    energy, gradient = energy_and_gradient(model, structure)
+    largest = np.abs(gradient).max()
+    return (
+        abs(prediction.energy - energy) / abs(energy),
+        np.abs(prediction.pair_gradient - gradient).max() / largest,
+    )
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_lowered_model_equals_the_network(name):
+    model = make_model(**OPTIONS[name])
+    engine = Engine(model)
+    assert engine.how == "cpu kernels, exact radial network"
+    assert max(gradient_error(model, make_structure(2), engine)) < EXACT
+
+
+def test_splines_in_float32():
+    model, structure = make_model("float32"), make_structure(2)
+    engine = Engine(model)
+    assert engine.how == "cpu kernels, radial splines of 512 knots"
+    assert max(gradient_error(model, structure, engine)) < FLOAT32
+    exact = Engine(replace(model, exact_radial=True))
+    assert exact.how == "cpu kernels, exact radial network"
+    assert max(gradient_error(model, structure, exact)) < FLOAT32
+
+
+@pytest.fixture
+def splined(monkeypatch):
+    """Return a float64 model whose radial weights are splines: only their error is left."""
+    monkeypatch.setattr(lowering, "exact_radial", lambda model: False)
+    return make_model()
+
+
+def test_error_of_the_splines_alone(splined):
+    error = max(gradient_error(splined, make_structure(2), Engine(splined)))
+    assert EXACT < error < SPLINE
+
+
+def test_forces_are_derivatives_through_the_splines(splined):
+    engine, neighbors = Engine(splined), neighbors_of(make_structure())
+    gradient = engine.evaluate(neighbors, NoExchange()).pair_gradient
+    step = 1e-5
+    for pair, axis in [(0, 0), (17, 1), (60, 2)]:
+        energies = []
+        for sign in (1, -1):
+            moved = neighbors.vectors.copy()
+            moved[pair, axis] += sign * step
+            energies.append(engine.evaluate(replace(neighbors, vectors=moved), NoExchange()).energy)
+        slope = (energies[0] - energies[1]) / (2 * step)
+        # Far below the error of the splines: the gradient is that of the splined energy.
+        assert slope == pytest.approx(gradient[pair, axis], rel=1e-7, abs=1e-8)
+
+
+def test_too_few_knots_are_refused(monkeypatch):
+    model = make_model("float32")
+    monkeypatch.setattr(radial, "_KNOTS", (8, 16))
+    assert radial.splines(model, 0) is None
+    assert Engine(model).how == "cpu kernels, exact radial network"
+
+
+def test_splines_are_kept_and_belong_to_their_weights(tmp_path):
+    model, other = make_model("float32"), make_model("float32", seed=1)
+    first = radial.splines(model, 0)
+    assert len(list((tmp_path / "splines").iterdir())) == 1
+    assert np.array_equal(radial.splines(model, 0), first)
+    assert not np.array_equal(radial.splines(other, 0), first)
+    [kept, _] = (tmp_path / "splines").iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])  # a full disk
+    assert radial.splines(model, 0) is not None
+    assert radial.splines(other, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"use_gaunt_tp_message_passing": True}, "use_gaunt_tp_message_passing"),
+        ({"symmetric_contraction_backend": "gaunt_tp"}, "gaunt_tp"),
+    ],
+)
+def test_what_cannot_be_lowered_runs_as_it_is_defined(options, name):
+    model = make_model(**options)
+    engine = Engine(model)
+    assert engine.how.startswith("plain network")
+    assert name in engine.how
+    assert max(gradient_error(model, make_structure(), engine)) < EXACT
