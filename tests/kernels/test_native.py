@@ -25,8 +25,10 @@ SHOW = "from lammps_mace.kernels import native; print(native.instruction_set())"
 def started_with(value):
     environment = {**os.environ, "LAMMPS_MACE_ISA": value}
     return subprocess.run(
-        [sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=False
-    )
+        # -P: the package that is installed, not the sources in the working directory.
+        [sys.executable, "-P", "-c", SHOW],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_the_variable_chooses_the_instruction_set():
