@@ -122,7 +122,10 @@ def _build(source: Path, folder: Path, prefix: Path) -> None:
         with tarfile.open(source) as archive:
             archive.extractall(folder / "source", filter="data")
         source = next((folder / "source").iterdir())
-        (source / "doc" / "lammps.1").touch()  # a part of the source may be without its manual
+        # A part of the source may be without these, which are installed too.
+        (source / "doc" / "lammps.1").touch()
+        for name in ("bench", "potentials"):
+            (source / name).mkdir(exist_ok=True)
     configure = [
         "-S", str(source / "cmake"), "-B", str(folder / "build"),
         f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}",
