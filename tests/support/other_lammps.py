@@ -134,7 +134,9 @@ def _build(source: Path, folder: Path, prefix: Path) -> None:
     ]  # fmt: skip
     _run([_tool("cmake"), *configure, *OPTIONS])
     _run([_tool("cmake"), "--build", str(folder / "build"), "--target", "install"])
-    shutil.copytree(source / "python", prefix / "python")
+    # Its examples have links to tools that a part of the source may be without.
+    leave = shutil.ignore_patterns("examples")
+    shutil.copytree(source / "python", prefix / "python", ignore=leave)
 
 
 def _run(command: list[str]) -> None:
