@@ -203,27 +203,6 @@ def test_wrong_units_and_missing_weights(run_other, start, tmp_path):
     assert "x.safetensors' are missing" in run.log
 
 
-FAULT = """
-import os
-original = module.Unified._evaluate
-count = [0]
-def failing(self, data):
-    count[0] += 1
-    if count[0] == 3 and self._rank.index == 1:
-        raise MemoryError("injected")
-    original(self, data)
-module.Unified._evaluate = failing
-"""
-
-
-def test_a_failing_rank_ends_the_others(run_other, start, patched):
-    commands = wide() + "fix 1 all nve\n"
-    text = script(start(), 1, commands).replace("run 0", "run 100")
-    run = run_other(text, 2, path=patched(FAULT), timeout=90)
-    assert run.returncode != 0
-    assert "injected (rank 1 of 2)" in run.out
-
-
 def test_an_atom_alone(run_other, start, tmp_path):
     begin = start("units metal\nlattice sc 20\nregion box block 0 1 0 1 0 1\ncreate_box 2 box\n"
                   "create_atoms 2 single 0 0 0\nmass * 1\n")  # fmt: skip
