@@ -51,16 +51,20 @@ def _compilations(counts: list[dict[str, int]]) -> str:
 
 def read_stages(log: str) -> dict[str, float]:
     """Return the stages of the last report in a LAMMPS log, us per atom and step."""
-    found = re.findall(rf"^{PREFIX} us of a rank per atom and step, \d+ steps: (.*)$", log, re.M)
-    pairs = (item.rsplit(" ", 1) for item in found[-1].split(", ")) if found else ()
+    pairs = _last_list(log, r"us of a rank per atom and step, \d+ steps")
     return {name: float(value) for name, value in pairs}
 
 
 def read_compilations(log: str) -> dict[str, int]:
     """Return the compilations of the last report in a LAMMPS log."""
-    found = re.findall(rf"^{PREFIX} compilations \(most of any rank\): (.*)$", log, re.M)
-    pairs = (item.rsplit(" ", 1) for item in found[-1].split(", ")) if found else ()
+    pairs = _last_list(log, r"compilations \(most of any rank\)")
     return {name: int(value) for name, value in pairs}
+
+
+def _last_list(log: str, title: str) -> list[list[str]]:
+    """Return the (name, value) pairs of the last line with a title; none without such a line."""
+    found = re.findall(rf"^{PREFIX} {title}: (.*)$", log, re.M)
+    return [item.rsplit(" ", 1) for item in found[-1].split(", ")] if found else []
 
 
 def read_peak_memory(log: str) -> int:
