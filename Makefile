@@ -1,15 +1,17 @@
-# make demo | test | lint | bench | clean; everything happens in a virtual environment of its own.
+# make demo | demo-ionic | test | lint | bench | clean; everything happens in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
-# Two are enough: all runs of LAMMPS are one worker's, the other compiles networks.
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo test lint bench clean
+.PHONY: demo demo-ionic test lint bench clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
+
+demo-ionic: $(VENV)/installed
+	cd examples/ionic && PATH="$(BIN):$$PATH" ./demo.sh
 
 # Not python -m pytest: that would import the sources here instead of what is installed.
 test: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""lammps-mace: write the model of a case, with random weights."""
+"""lammps-mace: write the model of a case, with random weights; with a Coulomb sum if asked."""
 
 from __future__ import annotations
 
@@ -11,27 +11,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, save_model
-from lammps_mace.graph import Edges, Nodes
+from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 
-def build(folder: Path, dtype: str = "float32") -> None:
-    """Write ours.model; weights are as small as those of a trained model."""
+def build(folder: Path, dtype: str = "float32", long_range: float | None = None) -> None:
+    """Write ours.model; weights are as small as those of a trained model.
+
+    Args:
+        folder: with case.json.
+        dtype: of the model.
+        long_range: cutoff of a Coulomb sum, Å; None for a model without charges.
+    """
     case = json.loads((folder / "case.json").read_text())
     config = MaceConfig(
-        num_channels=case["channels"], node_symmetry=case["node_symmetry"], l_max=case["l_max"]
-    )
+        num_channels=case["channels"], node_symmetry=case["node_symmetry"], l_max=case["l_max"],
+        use_coulomb_term=long_range is not None,
+    )  # fmt: skip
     info = DatasetInfo(
         atomic_energies_map=dict.fromkeys(case["elements"], -1.0),
         graph_cutoff_angstrom=case["cutoff"], avg_num_neighbors=28.0,
+        long_range_cutoff_angstrom=long_range, total_charge_set=frozenset({0}),
     )  # fmt: skip
+    pairs = LongRange(Edges(vectors=jnp.ones((2, 3))), jnp.array([0, 1]), jnp.array([1, 0]))
     graph = Graph(
-        Nodes(jnp.zeros(2, jnp.int32)), Edges(vectors=jnp.ones((2, 3))),
-        jnp.array([0, 1]), jnp.array([1, 0]), jnp.array([2]),
+        Nodes(jnp.zeros(2, jnp.int32)), pairs.edges, pairs.senders, pairs.receivers,
+        jnp.array([2]), Globals(charge=jnp.zeros(1)), pairs,
     )  # fmt: skip
     shapes = jax.eval_shape(Mace(config, info).init, jax.random.PRNGKey(0), graph)["params"]
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda s: 0.5 * rng.normal(size=s.shape).astype(np.float32), shapes)
-    save_model(folder / "ours.model", config, info, params, dtype=dtype)
+    charge = None if long_range is None else 0
+    save_model(folder / "ours.model", config, info, params, dtype=dtype, total_charge=charge)
 
 
 if __name__ == "__main__":

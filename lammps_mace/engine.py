@@ -58,8 +58,8 @@ class Engine:
         self.capacity = Capacity()
         self.start_counting()
         lowered = lower(model, plain, backend)
-        on_cpu = jax.default_backend() == "cpu"
-        self._chunk_limit = MAX_CHUNK_ATOMS if on_cpu else MAX_CHUNK_ATOMS_GPU
+        self._on_cpu = jax.default_backend() == "cpu"
+        self._chunk_limit = MAX_CHUNK_ATOMS if self._on_cpu else MAX_CHUNK_ATOMS_GPU
         self.layers = lowered.layers
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
@@ -96,6 +96,8 @@ class Engine:
             arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
             self.capacity = arrangement.capacity
             inputs = padded(arrangement, self.dtype, self.cutoff)
+            if not self._on_cpu:
+                inputs = jax.device_put(inputs)  # once for all functions
         outputs, gradient, charges = self._run(inputs, Ghosts(arrangement, exchange))
         with self._timed("forces"):
             return self._prediction(arrangement, outputs, gradient, charges)
@@ -109,7 +111,7 @@ class Engine:
         states: list[Any] = [None]
         memos = []
         charges = None
-        outputs = jnp.zeros((self.capacity.slots, self._n_outputs), self.dtype)
+        outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         for forward, layer in zip(self._forward, self.layers, strict=False):
             with self._timed("forward") as done:
                 state, outputs, memo = forward(layer.weights, inputs, states[-1], outputs, **size)
@@ -140,8 +142,8 @@ class Engine:
         return outputs, sums.gradient, charges
 
     def _settle(
-        self, ghosts: Ghosts, outputs: jax.Array, adjoint: jax.Array
-    ) -> tuple[np.ndarray, jax.Array]:
+        self, ghosts: Ghosts, outputs: jax.Array, adjoint: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the charges [n_local], and the adjoint of the outputs with theirs."""
         assert self._charge_use is not None
         with self._timed("charges"):
@@ -149,15 +151,15 @@ class Engine:
             raw = at.from_slots(np.asarray(outputs)[:, 1])
             species = at.neighbors.species[: len(raw)]
             charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
-            filled = np.array(adjoint)
-            filled[:, 1] = at.to_slots(gradient)
-            return charges, jnp.asarray(filled)
+            with_charges = adjoint.copy()  # functions that run may still read the other
+            with_charges[:, 1] = at.to_slots(gradient)
+            return charges, with_charges
 
-    def _output_adjoint(self, inputs: Inputs) -> jax.Array:
+    def _output_adjoint(self, inputs: Inputs) -> np.ndarray:
+        out = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         # The network's energies are multiplied by this before they are eV.
-        energy = inputs.counted * self.model.dataset_info.scaling_stdev
-        others = [jnp.zeros_like(energy)] * (self._n_outputs - 1)
-        return jnp.stack([energy, *others], axis=1).astype(self.dtype)
+        out[:, 0] = inputs.counted * self.model.dataset_info.scaling_stdev
+        return out
 
     def _prediction(
         self,

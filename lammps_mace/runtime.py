@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lammps_mace.placement import Rank
@@ -22,6 +25,7 @@ def start_jax(rank: Rank) -> Any:
     # JAX would otherwise reserve most of a GPU that other ranks may share.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _limit_threads(rank.threads)
+    _defer("scipy.signal")
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -29,6 +33,25 @@ def start_jax(rank: Rank) -> Any:
     _use_cache(jax)
     devices = jax.local_devices()
     return devices[rank.device_index % len(devices)]
+
+
+def _defer(name: str) -> None:
+    """Import a module only when something in it is asked for.
+
+    e3nn_jax imports scipy.signal for one function, which nobody calls here: a third of the time
+    that all imports of a rank take.
+    """
+    if name in sys.modules:
+        return
+    stub = ModuleType(name)
+
+    def attribute(wanted: str) -> Any:
+        if sys.modules.get(name) is stub:
+            del sys.modules[name]
+        return getattr(importlib.import_module(name), wanted)
+
+    stub.__getattr__ = attribute  # type: ignore[method-assign]
+    sys.modules[name] = stub
 
 
 def _limit_threads(threads: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -10,21 +11,26 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+# Compiling makes millions of objects that live on; looking at them again takes 5 % of all time.
+gc.set_threshold(100_000, 50, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared_cache(tmp_path_factory):
     """Let all LAMMPS runs of a session share compiled code, away from the user's cache."""
-    os.environ["LAMMPS_MACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all workers
+    os.environ["LAMMPS_MACE_CACHE"] = str(folder / "cache")
+
+
+# All ranks must end within seconds: no run on 4 ranks beside another such.
+TIMED = ("faults", "plugin_failure", "plugin_errors", "start_check", "host", "other_lammps")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Keep files together, for their fixtures, and all runs of LAMMPS on one worker.
-
-    So with `-n 2` one core compiles networks while mpirun has the other: runs on 4 ranks that
-    must end within seconds never meet each other.
-    """
+    """Keep files together, for their fixtures, and runs with time limits on one worker."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduler(LoadScopeScheduling):
@@ -32,6 +38,7 @@ def pytest_xdist_make_scheduler(config, log):
             path = nodeid.partition("::")[0]
             if path.endswith("test_parity_float64.py"):
                 return nodeid  # a hundred networks that share nothing fill the gaps
-            return "tests/lammps" if path.startswith("tests/lammps/") else path
+            timed = path.startswith(tuple(f"tests/lammps/test_{name}." for name in TIMED))
+            return "time limits" if timed else path
 
     return Scheduler(config, log)

@@ -1,6 +1,7 @@
 """What is installed: the hook LAMMPS calls, the compiled files and the names in them."""
 
 import ast
+import ctypes
 import importlib.machinery
 import importlib.util
 import os
@@ -86,8 +87,19 @@ def test_libpython_is_found_where_distributions_put_it(monkeypatch, tmp_path, fo
 
 def test_plugin_knows_no_python():
     plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so")
-    assert not [name for name in symbols(plugin) if name.startswith(("Py", "_Py"))]
+    style = Path(hook.plugin_folder(), "liblammps_mace_style.so")
+    known = symbols(plugin) | symbols(style)
+    assert not [name for name in known if name.startswith(("Py", "_Py"))]
     assert "lammpsplugin_init" in symbols(plugin, "--defined-only")
+
+
+def test_plugin_loads_without_lammps_and_mpi():
+    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so")
+    needed = symbols(plugin, "--undefined-only")
+    assert not [name for name in needed if "LAMMPS_NS" in name or name.startswith("MPI_")]
+    ctypes.CDLL(str(plugin), mode=os.RTLD_NOW)
+    with pytest.raises(OSError, match="undefined symbol"):  # the rest does not
+        ctypes.CDLL(str(plugin.with_name("liblammps_mace_style.so")), mode=os.RTLD_NOW)
 
 
 def test_bridge_exports_one_symbol():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,12 +11,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
 
 from lammps_mace import Mace, load_model
 
-SILICON = Path(__file__).parents[1] / "examples" / "silicon"
+SILICON = EXAMPLES / "silicon"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-ENVIRONMENT = {**os.environ, "JAX_PLATFORMS": "cpu"}
 FILES = ("model", "json", "safetensors")
 
 # meV/Å, K: what the example promises for structures that the model was not trained on.
@@ -35,13 +32,8 @@ CAPACITY = np.array([12, 512, 9000])  # structures, atoms, pairs
 @pytest.fixture(scope="module")
 def example():
     """Import the example's modules under their own names."""
-    sys.path.insert(0, str(SILICON))
-    try:
-        yield {name: importlib.import_module(name) for name in ("data", "batches", "train")}
-    finally:
-        sys.path.remove(str(SILICON))
-        for name in ("data", "batches", "train"):
-            sys.modules.pop(name, None)
+    with imported(SILICON) as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")
@@ -169,14 +161,9 @@ def test_shipped_files_are_small():
 
 def test_training_from_scratch(tmp_path):
     """train.py makes data, learns, and writes a model that can be read."""
-    command = [sys.executable, SILICON / "train.py", "--epochs", "2", "--count", "1"]
-    out = tmp_path / "tiny.model"
-    text = subprocess.run(
-        [*command, "--out", out], env=ENVIRONMENT, check=True, capture_output=True, text=True
-    ).stdout
-    first, second = map(float, re.findall(r"training loss (\S+)", text))
+    (first, second), model = short_training(SILICON, tmp_path)
     assert second < first
-    assert load_model(out).dataset_info.elements == ("Si",)
+    assert model.dataset_info.elements == ("Si",)
 
 
 def test_melt_and_picture(tmp_path, example):

@@ -1,197 +1,57 @@
-"""Route C: a stand-in with the semantics of ML-IAP's KOKKOS data object, several ranks at once.
-
-The ranks are threads. What is exchanged goes through bare addresses, as in LAMMPS's Cython file.
-"""
+"""Route C: models in ML-IAP with KOKKOS, whose data object a stand-in replaces."""
 
 import ctypes
-import threading
-from dataclasses import dataclass
+import dataclasses
+from types import SimpleNamespace
 
+import ase
+import jax
 import numpy as np
 import pytest
-from small import CUTOFF, energy_and_gradient, make_model, make_structure, write_model
+from kokkos import (
+    SYSTEM,
+    KokkosData,
+    distribute,
+    gathered,
+    loaded,
+    on_every_rank,
+    on_gpu,
+    run_step,
+    with_mpi,
+)
+from parity import quick_evaluator
+from small import (
+    CUTOFF,
+    ELEMENTS,
+    energy_and_gradient,
+    find_pairs,
+    make_model,
+    make_structure,
+    write_model,
+)
 
+from lammps_mace.coupling import coulomb_pairs
+from lammps_mace.coupling.mliap_data import owner, prove_exchange
+from lammps_mace.model.charges import damped_inverse
 from lammps_mace.modelfile import read_stub
 
 EXACT = 1e-11
 
 
-class Ranks:
-    """What the ranks of one simulation share."""
-
-    def __init__(self, n: int, works: bool = True) -> None:
-        self.works, self.barrier = works, threading.Barrier(n)
-        self.rows: dict[int, np.ndarray] = {}
-
-
-@dataclass(eq=False)
-class KokkosData:
-    """One rank's data object; own rows first, then ghosts with their owners (rank, row)."""
-
-    ranks: Ranks
-    rank: int
-    iatoms: np.ndarray  # the neighbour list's atoms: fewer than own atoms
-    elems: np.ndarray
-    owners: list
-    pair_i: np.ndarray
-    pair_j: np.ndarray
-    rij: np.ndarray
-
-    def __post_init__(self):
-        self.nlocal, self.ntotal = len(self.elems) - len(self.owners), len(self.elems)
-        self.nlistatoms = self.natomneigh = len(self.iatoms)
-        self.npairs = len(self.pair_i)
-        self.f = np.zeros((self.ntotal, 3))
-        self._eatoms = np.full(self.nlistatoms, np.nan)
-        self.total = None
-
-    @property
-    def eatoms(self):  # a view; there is no setter
-        return self._eatoms
-
-    @property
-    def numneighs(self):
-        raise AssertionError("numneighs has the wrong type and must not be used")
-
-    energy = property(fset=lambda self, value: setattr(self, "total", float(value)))
-
-    def update_pair_forces(self, fij):
-        assert memoryview(fij).format == "d"
-        assert memoryview(fij).c_contiguous
-        np.add.at(self.f, self.pair_i, fij)
-        np.subtract.at(self.f, self.pair_j, fij)
-
-    def forward_exchange(self, copy_from, copy_to, width):
-        rows = self._copied(copy_from, copy_to, width)
-        self._publish(rows)
-        if not self.ranks.works:
-            rows[self.nlocal :] = 0
-        else:
-            for ghost, (rank, row) in enumerate(self.owners, start=self.nlocal):
-                rows[ghost] = self.ranks.rows[rank][row]
-        self.ranks.barrier.wait()
-
-    def reverse_exchange(self, copy_from, copy_to, width):
-        rows = self._copied(copy_from, copy_to, width)
-        given = rows.copy()
-        self._publish(given)
-        for other in range(len(self.ranks.rows)):
-            for ghost, (rank, row) in enumerate(SYSTEM[other].owners, SYSTEM[other].nlocal):
-                if rank == self.rank:
-                    rows[row] += self.ranks.rows[other][ghost]
-        rows[self.nlocal :] = 0
-        self.ranks.barrier.wait()
-
-    def _copied(self, copy_from, copy_to, width):
-        if copy_from.dtype != copy_to.dtype:
-            raise TypeError("mismatch")
-        kind = {np.dtype("f4"): ctypes.c_float, np.dtype("f8"): ctypes.c_double}[copy_from.dtype]
-        size = self.ntotal * width
-        given = np.ctypeslib.as_array((kind * size).from_address(copy_from.data.ptr))
-        out = np.ctypeslib.as_array((kind * size).from_address(copy_to.data.ptr))
-        out[:] = given
-        return out.reshape(self.ntotal, width)
-
-    def _publish(self, rows):
-        self.ranks.barrier.wait()
-        self.ranks.rows[self.rank] = rows.copy()
-        self.ranks.barrier.wait()
-
-
-SYSTEM: list[KokkosData] = []  # of the running test
-
-
-def distribute(structure, n_ranks, works=True):
-    """Give each atom to a rank at random; everything else a rank sees is a ghost.
-
-    One more own atom on each rank is not part of the model (element -1, not in the list).
-    """
-    rng = np.random.default_rng(3)
-    home = rng.integers(0, n_ranks, len(structure.species))
-    shifts = structure.vectors - structure.positions[structure.neighbours]
-    shifts = np.round(shifts + structure.positions[structure.centres], 6)
-    ranks = Ranks(n_ranks, works)
-    rows = {}
-    for rank in range(n_ranks):
-        own = rng.permutation(np.flatnonzero(home == rank))
-        rows |= {(atom, rank): row + 1 for row, atom in enumerate(own)}  # row 0 is the stranger
-    SYSTEM[:] = [_data(structure, ranks, rank, home, rows, shifts) for rank in range(n_ranks)]
-    return home, rows
-
-
-def _data(structure, ranks, rank, home, rows, shifts):
-    own = sorted((row, atom) for (atom, r), row in rows.items() if r == rank)
-    n_local = len(own) + 1
-    elements = [-1, *(structure.species[atom] for _, atom in own)]
-    ghosts, pairs = {}, []
-    for k in np.random.default_rng(rank).permutation(len(structure.centres)):
-        i, j = structure.centres[k], structure.neighbours[k]
-        if home[i] != rank:
-            continue
-        image = (j, *shifts[k])
-        if home[j] == rank and not shifts[k].any():
-            row = rows[j, rank]
-        else:
-            row = ghosts.setdefault(image, n_local + len(ghosts))
-        pairs.append((rows[i, rank], row, structure.vectors[k]))
-    owners = [(home[image[0]], rows[image[0], home[image[0]]]) for image in ghosts]
-    elements += [structure.species[image[0]] for image in ghosts]
-    centres, neighbours, vectors = zip(*pairs, strict=True) if pairs else ((), (), ())
-    return KokkosData(
-        ranks, rank, np.array([row for row, _ in own], np.int32), np.array(elements, np.int32),
-        owners, np.array(centres, np.int32), np.array(neighbours, np.int32),
-        np.array(vectors).reshape(-1, 3),
-    )  # fmt: skip
-
-
-def run_step(path):
-    """Let every rank load the model and compute one step, as ML-IAP does."""
-    failures = []
-
-    def one(data):
-        try:
-            model = read_stub(path.read_bytes(), str(path))
-            model.interface = object()
-            assert 2 * model.rcutfac == CUTOFF
-            assert model.element_types == ["O", "Si"]
-            assert model.ndescriptors == model.nparams == 1
-            model.compute_descriptors(data)
-            model.compute_gradients(data)
-            model.compute_forces(data)
-        except BaseException as error:
-            failures.append(error)
-            data.ranks.barrier.abort()
-
-    threads = [threading.Thread(target=one, args=(data,)) for data in SYSTEM]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-
-
-def gathered(home, rows):
-    """Return forces and energies by atom: ghosts' forces go to their owners."""
-    for data in SYSTEM:
-        for ghost, (rank, row) in enumerate(data.owners, start=data.nlocal):
-            SYSTEM[rank].f[row] += data.f[ghost]
-    energies = [dict(zip(data.iatoms.tolist(), data.eatoms, strict=True)) for data in SYSTEM]
-    n = range(len(home))
-    return (
-        np.array([SYSTEM[home[i]].f[rows[i, home[i]]] for i in n]),
-        np.array([energies[home[i]][rows[i, home[i]]] for i in n]),
-    )
-
-
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
-    monkeypatch.setattr("lammps_mace.coupling.unified._communicator", lambda lammps: None)
+    monkeypatch.setattr("lammps_mace.coupling.unified.communicator", lambda lammps: None)
 
 
-@pytest.mark.parametrize(("n_ranks", "layers", "dtype"), [(1, 2, "float64"), (3, 3, "float64")])
-def test_kokkos_exchange(tmp_path, n_ranks, layers, dtype):
-    model, structure = make_model(dtype, num_layers=layers), make_structure()
+@pytest.mark.parametrize(("n_ranks", "layers", "gpu"), [(1, 2, False), (3, 3, False), (2, 2, True)])
+def test_kokkos_exchange(tmp_path, monkeypatch, n_ranks, layers, gpu):
+    if gpu:
+        on_gpu(monkeypatch)
+        taken = []
+        monkeypatch.setattr(
+            "lammps_mace.coupling.unified.owner", lambda data, jax: taken.append(jax[0]) or jax[0]
+        )
+    model, structure = make_model(num_layers=layers), make_structure()
     write_model(tmp_path / "x.model", model)
     home, rows = distribute(structure, n_ranks)
     run_step(tmp_path / "x.model")
@@ -200,6 +60,102 @@ def test_kokkos_exchange(tmp_path, n_ranks, layers, dtype):
     assert sum(data.total for data in SYSTEM) == pytest.approx(energy, rel=EXACT)
     assert energies.sum() == pytest.approx(energy, rel=EXACT)
     assert np.abs(forces - expected).max() < EXACT * np.abs(expected).max()
+
+    assert not gpu or len(taken) == n_ranks
+
+
+def test_the_device_is_the_one_that_owns_the_arrays(monkeypatch):
+    on_gpu(monkeypatch)
+    distribute(make_structure(), 1)
+    cpu = SimpleNamespace(platform="cpu", local_hardware_id=1)
+    gpus = [SimpleNamespace(platform="gpu", local_hardware_id=i) for i in (0, 1, 2)]
+    assert owner(SYSTEM[0], [cpu, *gpus]) is gpus[1]
+    with pytest.raises(ValueError, match="arrays are on GPU 1, which JAX does not see: install"):
+        owner(SYSTEM[0], [cpu, gpus[0]])
+    with pytest.raises(TypeError, match="Implicit conversion"):  # the control of the stand-in
+        np.asarray(SYSTEM[0].rij)
+
+
+def test_arrays_on_the_host_have_no_gpu():
+    distribute(make_structure(), 1)
+    assert owner(SYSTEM[0], [SimpleNamespace(platform="gpu", local_hardware_id=0)]) is None
+
+
+def prove(with_tags):
+    """Let every rank check its exchange."""
+
+    def total(data, value):
+        data.ranks.values[data.rank] = value
+        data.ranks.barrier.wait()
+        result = sum(data.ranks.values.values())
+        data.ranks.barrier.wait()
+        return result
+
+    def one(data):
+        own = [1000 * data.rank + row + 1 for row in range(data.nlocal)]
+        tags = np.array([*own, *(1000 * rank + row + 1 for rank, row in data.owners)])
+        prove_exchange(data, tags if with_tags else None, lambda value: total(data, value))
+
+    on_every_rank(one)
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_start_check(monkeypatch, gpu):
+    if gpu:
+        on_gpu(monkeypatch)
+    distribute(make_structure(), 3)
+    prove(with_tags=not gpu)
+
+
+def test_start_check_sees_rows_that_do_not_arrive():
+    distribute(make_structure(), 3, works=False)
+    with pytest.raises(ValueError, match=r"moves rows wrongly between ranks \(forward: row \d+ of"):
+        prove(with_tags=False)
+
+
+def test_start_check_sees_a_row_of_another_atom(monkeypatch):
+    distribute(make_structure(), 3)
+    owners = SYSTEM[1].owners
+    other = next(k for k, owner in enumerate(owners) if owner != owners[0])
+    swapped = [owners[other], *owners[1:]]
+    forward = KokkosData.forward_exchange
+
+    def mistaken(self, *arguments):
+        true, self.owners = self.owners, swapped if self.rank == 1 else self.owners
+        forward(self, *arguments)
+        self.owners = true
+
+    monkeypatch.setattr(KokkosData, "forward_exchange", mistaken)
+    with pytest.raises(ValueError, match="forward: row"):
+        prove(with_tags=True)
+
+
+def test_start_check_sees_rows_that_do_not_come_back(monkeypatch):
+    distribute(make_structure(), 3)
+    reverse = KokkosData.reverse_exchange
+
+    def losing(self, copy_from, copy_to, width):
+        reverse(self, copy_from, copy_to, width)
+        if self.rank == 2:
+            (ctypes.c_double * self.nlocal).from_address(copy_to.data.ptr)[1] += 1.0
+
+    monkeypatch.setattr(KokkosData, "reverse_exchange", losing)
+    with pytest.raises(ValueError, match=r"wrongly between ranks \(reverse\): use LAMMPS 11 Feb"):
+        prove(with_tags=True)
+
+
+@pytest.mark.parametrize(("version", "warned"), [(20251210, 1), (20260211, 0)])
+def test_versions_whose_exchange_was_wrong(tmp_path, monkeypatch, version, warned):
+    said = []
+    lammps = SimpleNamespace(
+        units="metal", step=0, special_bonds=False, comm=None, version=version, warn=said.append
+    )
+    monkeypatch.setattr("lammps_mace.coupling.unified.find_lammps", lambda interface: lammps)
+    write_model(tmp_path / "x.model", make_model(num_layers=1))
+    distribute(make_structure(), 1)
+    run_step(tmp_path / "x.model")
+    assert [text for text in said if "use LAMMPS 11 Feb 2026 or newer" in text] == said
+    assert len(said) == warned
 
 
 def truth(model, structure):
@@ -226,3 +182,96 @@ def test_a_stub_is_no_model_before_ml_iap_connects_it(tmp_path):
     stub = read_stub(path.read_bytes(), str(path))
     with pytest.raises(AttributeError, match="no attribute 'element_types'"):
         _ = stub.element_types
+
+
+@pytest.fixture
+def _mpi(monkeypatch):
+    with_mpi(monkeypatch)
+
+
+CHARGED = 1e-9  # relative, float64: another way through the network, and global sums
+CHARGES = {"use_coulomb_term": True, "use_total_charge_embedding": True}
+
+
+def charged_model(long_range, write_charges=False, **config):
+    info = {"total_charge_set": [-1, 0, 1], "long_range_cutoff_angstrom": long_range}
+    model = make_model(info=info, total_charge=-1, **config)
+    return dataclasses.replace(model, write_charges=write_charges)
+
+
+def box(cutoff):
+    """Return the structure with all pairs of a cutoff, and as ASE Atoms."""
+    structure = make_structure()
+    pairs = find_pairs(structure.positions, structure.cell, cutoff)
+    names = ("centres", "neighbours", "vectors")
+    structure = dataclasses.replace(structure, **dict(zip(names, pairs, strict=True)))
+    numbers = np.array(list(ELEMENTS))[structure.species]
+    return structure, ase.Atoms(numbers, structure.positions, cell=structure.cell, pbc=True)
+
+
+@pytest.mark.usefixtures("_mpi")
+@pytest.mark.parametrize(
+    ("n_ranks", "long_range", "empty"), [(1, 7.0, 0), (2, 7.0, 0), (3, 3.0, 1)]
+)
+def test_charges(tmp_path, monkeypatch, n_ranks, long_range, empty):
+    monkeypatch.setattr(coulomb_pairs, "BLOCK", 50)
+    path = write_model(tmp_path / "x.model", charged_model(long_range, **CHARGES))
+    cutoff = max(CUTOFF, long_range)
+    structure, atoms = box(cutoff)
+    home, rows = distribute(structure, n_ranks, empty=empty)
+    models = run_step(path, cutoff)
+    virial = -sum(data.rij.T @ data.given for data in SYSTEM)
+    forces, energies = gathered(home, rows)
+    expected = quick_evaluator(path).evaluate(atoms)
+    scale = np.abs(expected.forces).max()
+    assert sum(data.total for data in SYSTEM) == pytest.approx(expected.energy, rel=CHARGED)
+    assert np.abs(energies - expected.energies).max() < CHARGED * np.abs(expected.energies).max()
+    assert np.abs(forces - expected.forces).max() < CHARGED * scale
+    assert np.abs(virial - expected.virial).max() < CHARGED * np.abs(expected.virial).max()
+
+    # The control: every rank adds up what it has itself.
+    monkeypatch.setattr(coulomb_pairs.CoulombExchange, "sum", lambda self, values: values)
+    distribute(structure, n_ranks, empty=empty)
+    on_every_rank(lambda data: models[data.rank].compute_forces(data))
+    wrong = np.abs(gathered(home, rows)[0] - expected.forces).max()
+    assert wrong < CHARGED * scale if n_ranks == 1 else wrong > 1e-4 * scale
+
+
+def test_the_damped_inverse_and_its_slope():
+    distances = np.array([0.3, 1.0, 2.5, 4.9, 5.0, 5.1, 8.0])
+    inverse, slope = coulomb_pairs.damped(distances**2, 5.0)
+    expected, gradient = jax.vmap(jax.value_and_grad(damped_inverse))(distances)
+    np.testing.assert_allclose(inverse, expected, rtol=1e-14)
+    np.testing.assert_allclose(slope * distances, gradient, rtol=1e-12)
+
+
+def test_charges_that_nobody_needs(tmp_path):
+    path = write_model(tmp_path / "x.model", charged_model(7.0, predict_partial_charges=True))
+    assert 2 * loaded(path).rcutfac == CUTOFF
+
+
+def test_ml_iap_cannot_write_charges(tmp_path):
+    model = charged_model(7.0, write_charges=True, predict_partial_charges=True)
+    path = write_model(tmp_path / "x.model", model)
+    with pytest.raises(ValueError, match="convert it without --write-charges, or compile the plug"):
+        loaded(path)
+
+
+def test_charges_need_an_exchange(tmp_path):
+    model = loaded(write_model(tmp_path / "x.model", charged_model(7.0, **CHARGES)))
+    with pytest.raises(ValueError, match="cannot exchange charges between ranks: compile the plug"):
+        model.compute_forces(SimpleNamespace())
+
+
+@pytest.mark.parametrize("kspace", [True, False])
+def test_kspace_beside_a_coulomb_sum(tmp_path, monkeypatch, kspace):
+    said = []
+    lammps = SimpleNamespace(
+        units="metal", step=0, special_bonds=False, comm=None, version=20260704, kspace=kspace,
+        warn=said.append,
+    )  # fmt: skip
+    monkeypatch.setattr("lammps_mace.coupling.unified.find_lammps", lambda interface: lammps)
+    model = loaded(write_model(tmp_path / "x.model", charged_model(7.0, **CHARGES)))
+    distribute(make_structure(), 1)
+    model._unified._check(SYSTEM[0])
+    assert ["kspace_style must find no charges" in text for text in said] == [True] * kspace

@@ -12,7 +12,7 @@ namespace {
 
 using namespace lammps_mace;
 
-constexpr int kAtoms = 4;
+constexpr int kAtoms = 8;
 constexpr int kMaxOrder = 4;
 
 template <class T>

@@ -46,27 +46,29 @@ namespace {
     return new PairMLIAPUnified(lmp);
   }
 
+  void *create_pair(void *lmp)
+  {
+    return create(static_cast<LAMMPS *>(lmp));
+  }
+
+  // LAMMPS warns about a plugin that overrides a built-in style; ours keeps it available, so we remove the entry first.
+  void take_over_builtin(void *lmp)
+  {
+    auto &styles = *static_cast<LAMMPS *>(lmp)->force->pair_map;
+    const auto found = styles.find("mliap");
+    if (found == styles.end()) return;
+    if (found->second != reinterpret_cast<Force::PairCreator>(&create_pair)) builtin = found->second;
+    styles.erase(found);
+  }
+
+  // LAMMPS ignores a plugin it has registered before (second LAMMPS object in one process).
+  void put_in_place(void *lmp)
+  {
+    (*static_cast<LAMMPS *>(lmp)->force->pair_map)["mliap"] = reinterpret_cast<Force::PairCreator>(&create_pair);
+  }
+
 }    // namespace
-
-void *create_pair(void *lmp)
-{
-  return create(static_cast<LAMMPS *>(lmp));
-}
-
-// LAMMPS warns about a plugin that overrides a built-in style; ours keeps it available, so we remove the entry first.
-void take_over_builtin(void *lmp)
-{
-  auto &styles = *static_cast<LAMMPS *>(lmp)->force->pair_map;
-  const auto found = styles.find("mliap");
-  if (found == styles.end()) return;
-  if (found->second != reinterpret_cast<Force::PairCreator>(&create_pair)) builtin = found->second;
-  styles.erase(found);
-}
-
-// LAMMPS ignores a plugin it has registered before (second LAMMPS object in one process).
-void put_in_place(void *lmp)
-{
-  (*static_cast<LAMMPS *>(lmp)->force->pair_map)["mliap"] = reinterpret_cast<Force::PairCreator>(&create_pair);
-}
-
 }    // namespace lammps_mace
+
+extern "C" __attribute__((visibility("default"))) const lammps_mace::Style lammps_mace_style = {
+    lammps_mace::create_pair, lammps_mace::take_over_builtin, lammps_mace::put_in_place};

@@ -65,11 +65,20 @@ bool PairMLIAPUnified::run_step()
   try {
     rows.fill(*atom, *list, species_of_type, potential->cutoff_angstrom);
     if (comm->nprocs == 1) update_owners();
-    return evaluate() && results_are_finite();
+    return no_two_in_one_place() && evaluate() && results_are_finite();
   } catch (const std::exception &error) {    // in practice std::bad_alloc
     set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());
     return false;
   }
+}
+
+// Such a pair has no direction: networks take it for one that is not there, and their energy jumps.
+bool PairMLIAPUnified::no_two_in_one_place()
+{
+  if (rows.coincident < 0) return true;
+  set_reason(failure, "atom ID " + std::to_string(rows.tags[rows.coincident]) + " and another atom are in the same place: "
+                          "remove one, for example with `delete_atoms overlap 0.1 all all`");
+  return false;
 }
 
 // Rows keep their owners until LAMMPS reneighbours.

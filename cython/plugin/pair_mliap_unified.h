@@ -48,6 +48,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   static const char *take_charges(void *self, const double *charges, double *potentials);
 
   bool run_step();
+  bool no_two_in_one_place();
   void update_owners();
   bool evaluate();
   bool results_are_finite();

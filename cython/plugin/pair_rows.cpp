@@ -63,6 +63,7 @@ void PairRows::fill_pairs(const Atom &atom, const NeighList &list, double cutoff
 {
   senders.resize(offsets.back());
   vectors.resize(3 * offsets.back());
+  coincident = -1;
   for (int k = 0; k < list.inum; k++) {
     const int i = list.ilist[k];
     int64_t at = offsets[i];
@@ -70,6 +71,7 @@ void PairRows::fill_pairs(const Atom &atom, const NeighList &list, double cutoff
     each_neighbour(atom, list, species, cutoff, i, [&](int j, const double *r) {
       senders[at] = j;
       for (int c = 0; c < 3; c++) vectors[3 * at + c] = r[c];
+      if (r[0] == 0.0 && r[1] == 0.0 && r[2] == 0.0) coincident = i;
       at++;
     });
   }

@@ -18,6 +18,7 @@ struct PairRows {
   std::vector<int64_t> offsets;    // [n_local + 1]
   std::vector<int32_t> senders;    // [n_pairs]
   std::vector<double> vectors;     // [n_pairs][3], x_j - x_i
+  int64_t coincident = -1;         // a centre with a neighbour in the same place, or -1
 
   // species_of_type[t - 1] of atom type t.
   void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int> &species_of_type,

@@ -1,11 +1,13 @@
 // Registers pair style `mliap` after comparing LAMMPS's version with ours.
 //
-// A C++ plugin is bound to the class layouts it was compiled with. Until the versions are known to agree, this file
-// uses the C library interface only, found at run time: it works in any LAMMPS.
+// A C++ plugin is bound to the class layouts it was compiled with, and to an MPI. Until both are known to agree, only the
+// C library interface is used, found at run time: this file and entry.cpp are the plugin, and load into any LAMMPS. What
+// needs more is in a second library.
 #include "registration.h"
 
 #include <dlfcn.h>
 #include <exceptions.h>
+#include <mpi.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -55,14 +57,59 @@ namespace {
     return version ? version(lmp) : 0;
   }
 
+#ifdef OPEN_MPI
+  const char *const built_mpi = "Open MPI";
+#else
+  const char *const built_mpi = "MPICH";    // and those of the same ABI: Intel MPI, Cray MPICH
+#endif
+
+  // Of the library in this process; "" where it does not tell.
+  std::string running_mpi()
+  {
+    const auto ask = library<int (*)(char *, int *)>("MPI_Get_library_version");
+    if (!ask) return "";
+    char text[MPI_MAX_LIBRARY_VERSION_STRING + 8192] = {};    // another MPI's may be longer
+    int length = 0;
+    ask(text, &length);
+    return std::strstr(text, "Open MPI") ? "Open MPI" : "MPICH";
+  }
+
+  std::string trouble;    // why this LAMMPS cannot have our pair style
+
+  const Style *open_style()
+  {
+    Dl_info self;
+    if (!dladdr(reinterpret_cast<void *>(&open_style), &self)) return nullptr;
+    std::string path = self.dli_fname;
+    path.erase(path.rfind('/') + 1);
+    path += LAMMPS_MACE_STYLE_LIBRARY;
+    void *opened = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void *found = opened ? dlsym(opened, LAMMPS_MACE_STYLE_SYMBOL) : nullptr;
+    if (!found) trouble = std::string("this one lacks what it needs (") + dlerror() + ")";
+    return static_cast<const Style *>(found);
+  }
+
+  // The rest of the plugin; nullptr in a LAMMPS that we must not touch.
+  const Style *find_style(void *lmp)
+  {
+    const std::string mpi = running_mpi();
+    if (running_version(lmp) != built_version())
+      trouble = "this is LAMMPS " + as_date(running_version(lmp));
+    else if (!mpi.empty() && mpi != built_mpi)
+      trouble = "this one runs with " + mpi + " instead of " + built_mpi;
+    else
+      return open_style();
+    return nullptr;
+  }
+
   // Creator for a LAMMPS we must not touch. lammps_error prints and returns, hence the throw: LAMMPS's own exception ends
   // the run on every rank, and code that does not know it still sees a std::exception.
   void *refuse(void *lmp)
   {
-    const std::string text = "pair_style mliap: the lammps-mace plugin was built for LAMMPS " +
-        as_date(built_version()) + ", this is LAMMPS " + as_date(running_version(lmp)) +
-        ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or remove its folder from "
-        "LAMMPS_PLUGIN_PATH to get LAMMPS's own mliap back";
+    const std::string text = "pair_style mliap: the lammps-mace plugin was built for LAMMPS " + as_date(built_version()) +
+        ", " + trouble + ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it "
+        "for this LAMMPS and its MPI (pip install lammps-mace -C cmake.define.LAMMPS_MACE_LAMMPS=DIR -C "
+        "cmake.define.LAMMPS_MACE_MPI=mpicxx), or remove its folder from LAMMPS_PLUGIN_PATH to get LAMMPS's own mliap back";
     constexpr int error_on_all_ranks = 2;    // LMP_ERROR_ALL
     if (const auto error = library<void (*)(void *, int, const char *)>("lammps_error"))
       error(lmp, error_on_all_ranks, text.c_str());
@@ -73,12 +120,13 @@ namespace {
 
 void register_styles(void *lmp, void *handle, void *regfunc)
 {
-  const bool same = running_version(lmp) == built_version();
+  const Style *style = find_style(lmp);
   std::strncpy(version_text, as_date(built_version()).c_str(), sizeof version_text - 1);
-  Plugin plugin{version_text, "pair", "mliap", "JAX MACE potentials", "lammps-mace", same ? create_pair : refuse, handle};
-  if (same) take_over_builtin(lmp);
+  Plugin plugin{version_text, "pair", "mliap", "JAX MACE potentials", "lammps-mace", style ? style->create_pair : refuse,
+                handle};
+  if (style) style->take_over_builtin(lmp);
   reinterpret_cast<Register>(regfunc)(&plugin, lmp);
-  if (same) put_in_place(lmp);
+  if (style) style->put_in_place(lmp);
 }
 
 }    // namespace lammps_mace

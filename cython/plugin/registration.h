@@ -9,10 +9,15 @@ using Creator = void *(*) (void *lmp);
 // Arguments as LAMMPS passes them to lammpsplugin_init.
 void register_styles(void *lmp, void *handle, void *regfunc);
 
-// Only for the LAMMPS whose headers we saw: puts our creator in front of the built-in pair style of that name.
-void take_over_builtin(void *lmp);
-void put_in_place(void *lmp);
-void *create_pair(void *lmp);
+// What the second library offers: everything that needs C++ symbols of LAMMPS, which another build may not have. The
+// dynamic linker would say so in its own words, before any of ours; so the plugin, which needs none, opens it.
+struct Style {
+  Creator create_pair;
+  void (*take_over_builtin)(void *lmp);    // puts our creator in front of the built-in pair style of that name
+  void (*put_in_place)(void *lmp);
+};
+#define LAMMPS_MACE_STYLE_LIBRARY "liblammps_mace_style.so"    // in the plugin's folder
+#define LAMMPS_MACE_STYLE_SYMBOL "lammps_mace_style"           // a Style
 
 }    // namespace lammps_mace
 

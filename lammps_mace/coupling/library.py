@@ -38,6 +38,11 @@ class Lammps:
         return ctypes.cast(text, ctypes.c_char_p).value.decode()  # type: ignore[union-attr]
 
     @property
+    def version(self) -> int:
+        """LAMMPS's version as a number, such as 20260704; development builds have their last's."""
+        return self.library.lammps_version(ctypes.c_void_p(self.handle))
+
+    @property
     def step(self) -> int:
         """The current time step."""
         return self._numbers("ntimestep", ctypes.c_int64)[0]
@@ -52,6 +57,12 @@ class Lammps:
         """Fortran handle of the communicator of this LAMMPS; None in a LAMMPS without MPI."""
         handle = self.library.lammps_get_mpi_comm(ctypes.c_void_p(self.handle))
         return None if handle == -1 else handle
+
+    @property
+    def kspace(self) -> bool:
+        """Whether the script has a kspace_style; False where LAMMPS does not tell."""
+        text = self._global("kspace_style", ctypes.c_char_p)
+        return ctypes.cast(text, ctypes.c_char_p).value not in (None, b"none")
 
     @property
     def special_bonds(self) -> bool:
@@ -80,6 +91,7 @@ class Lammps:
     def warn(self, text: str) -> None:
         """Print a warning to the screen and the log file; on rank 0 only."""
         self.library.lammps_error(ctypes.c_void_p(self.handle), _WARNING, text.encode())
+        self.library.fflush(None)  # the process may be about to end
 
     def _setting(self, name: str) -> int:
         return self.library.lammps_extract_setting(ctypes.c_void_p(self.handle), name.encode())
@@ -110,6 +122,22 @@ def find_lammps(interface: Any) -> Lammps | None:
         if (found := _lammps_of(address)) is not None:
             return Lammps(found, library)
     return None
+
+
+def communicator(lammps: Lammps | None) -> int | None:
+    """Return the Fortran handle of the ranks that work together; None without MPI."""
+    if lammps is not None:
+        return lammps.comm
+    flag = ctypes.c_int(0)
+    try:
+        ctypes.CDLL(None).MPI_Initialized(ctypes.byref(flag))
+    except AttributeError:
+        return None
+    if not flag.value:
+        return None
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.py2f()
 
 
 def _lammps_of(address: int) -> int | None:

@@ -53,10 +53,16 @@ class Arranged:
         return out
 
 
-def own_centres(pairs: Pairs) -> Arranged:
-    """Return the pairs of own atoms; the features of ghosts come from their owners."""
-    alone = pairs.n_total == pairs.n_local
-    return _arranged(pairs, pairs.species, np.arange(pairs.n_total) < pairs.n_local, alone)
+def own_centres(pairs: Pairs, cutoff: float = np.inf, several: bool = False) -> Arranged:
+    """Return the pairs of own atoms; the features of ghosts come from their owners.
+
+    Args:
+        cutoff: Å; longer pairs are left out.
+        several: other ranks exchange rows: this one must too, even if it has no ghosts.
+    """
+    alone = pairs.n_total == pairs.n_local and not several
+    own = np.arange(pairs.n_total) < pairs.n_local
+    return _arranged(pairs, pairs.species, own, alone, cutoff=cutoff)
 
 
 def own_images(pairs: Pairs, tags: np.ndarray) -> Arranged:
@@ -101,8 +107,9 @@ def _arranged(
     centre: np.ndarray,
     alone: bool,
     counted: np.ndarray | None = None,
+    cutoff: float = np.inf,
 ) -> Arranged:
-    """Return the pairs whose centre is chosen, grouped by centre.
+    """Return the pairs whose centre is chosen and which are short, grouped by centre.
 
     Args:
         centre: bool, rows whose pairs are wanted.
@@ -110,6 +117,8 @@ def _arranged(
     """
     n_rows = len(species) if alone else pairs.n_local
     wanted = centre[pairs.centres]
+    if cutoff < np.inf:
+        wanted &= np.einsum("pi,pi->p", pairs.vectors, pairs.vectors) < cutoff**2
     kept: np.ndarray | slice = slice(None) if wanted.all() else np.flatnonzero(wanted)
     centres = pairs.centres[kept]
     if np.any(np.diff(centres) < 0):

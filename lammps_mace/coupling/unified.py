@@ -8,7 +8,6 @@ one that cannot, LAMMPS lists the pairs of ghosts too (``pair_style mliap unifie
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import traceback
@@ -17,8 +16,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lammps_mace.coupling import unified_texts as texts
 from lammps_mace.coupling.charges import charge_use
-from lammps_mace.coupling.library import Lammps, find_lammps
+from lammps_mace.coupling.coulomb_pairs import CoulombExchange
+from lammps_mace.coupling.library import communicator, find_lammps
+from lammps_mace.coupling.mliap_data import (
+    KokkosExchange,
+    can_exchange,
+    has_ghost_centres,
+    on_host,
+    owner,
+    prove_exchange,
+    read_pairs,
+    write_results,
+)
 from lammps_mace.coupling.neighbors import Exchange, NoExchange
 from lammps_mace.coupling.pairs import (
     Arranged,
@@ -34,7 +45,6 @@ from lammps_mace.runtime import start_jax
 from lammps_mace.stub import UnifiedModel
 
 Result = TypeVar("Result")
-UNCHECKED = "LAMMPS_MACE_UNCHECKED"
 
 
 class UnifiedError(ValueError):
@@ -51,7 +61,7 @@ class Unified:
     Attributes:
         element_types: chemical symbols; ML-IAP numbers the elements in this order.
         ndescriptors, nparams: ML-IAP wants at least one.
-        rcutfac: half the cutoff, Å.
+        rcutfac: half the cutoff, Å: of the graph, or of the Coulomb sum where that is longer.
 
     Raises:
         UnifiedError: the model cannot be used, on this rank or on another.
@@ -63,14 +73,15 @@ class Unified:
     def __init__(self, stub: UnifiedModel, interface: Any) -> None:
         self.interface = interface
         self.lammps = find_lammps(interface)
-        self._rank, self._comm = find_rank(_communicator(self.lammps))
+        self._rank, self._comm = find_rank(communicator(self.lammps))
         self._last_step: int | None = None
         self._engine: Any = None
         self._energy_per_ev = 1.0
         self.model = self._together(lambda: self._load(stub))
         info = self.model.dataset_info
         self.element_types = list(info.known_elements(self.model.head))
-        self.rcutfac = info.graph_cutoff_angstrom / 2
+        self._charge_use = charge_use(self.model)
+        self.rcutfac = max(info.graph_cutoff_angstrom, self._coulomb_cutoff) / 2
         # One entry more: ML-IAP's element -1, not part of the model, reads the last.
         species = [info.elements.index(symbol) for symbol in self.element_types]
         self._species = np.array([*species, -1], np.int32)
@@ -86,23 +97,25 @@ class Unified:
         """Evaluate one step and write energies and forces into ``data``."""
         if self._is_new_run():
             self._together(lambda: self._check(data))
+            if self._engine is None and can_exchange(data) and self._rank.size > 1:
+                self._together(lambda: self._prove(data))
+        if not can_exchange(data):
+            self._together(lambda: self._evaluate(data), self._here)
+            return
         try:
             self._evaluate(data)
-        except BaseException as error:
+        except BaseException as error:  # the others may wait in an exchange: no agreement
             self._end(error)
             raise
 
     def _load(self, stub: UnifiedModel) -> Model:
         if self.lammps is None and self._rank.index == 0:
-            print(_UNRECOGNISED, file=sys.stderr, flush=True)
+            print(texts.UNRECOGNISED, file=sys.stderr, flush=True)
         if self.lammps is not None:
             self._energy_per_ev = energy_per_ev(self.lammps.units)
         model = read_parts(stub, None, None)
-        if charge_use(model) is not None:
-            raise UnifiedError(
-                "ML-IAP has no room for the charges of a model (use_coulomb_term, write_charges): "
-                "compile the plugin of lammps-mace for this LAMMPS"
-            )
+        if (use := charge_use(model)) is not None and use.write:
+            raise UnifiedError(texts.WRITTEN_CHARGES)
         return model
 
     def _is_new_run(self) -> bool:
@@ -117,6 +130,10 @@ class Unified:
     def _n_layers(self) -> int:
         return self.model.config.num_layers
 
+    @property
+    def _coulomb_cutoff(self) -> float:
+        return 0.0 if self._charge_use is None else self._charge_use.cutoff_angstrom
+
     def _check(self, data: Any) -> None:
         """Refuse what would give wrong numbers.
 
@@ -128,11 +145,32 @@ class Unified:
                 "special_bonds drops pairs of bonded atoms, which the model needs: "
                 "add `special_bonds lj/coul 1.0 1.0 1.0`"
             )
-        if _can_exchange(data) or self._needs_no_ghosts(data) or self._tags(data) is not None:
+        if self._charge_use is not None:
+            self._check_charges(data)
+        if self._engine is None:
+            import jax
+
+            self._device = owner(data, jax.local_devices()) or self._device
+            if can_exchange(data) and self.lammps and self.lammps.version in texts.WRONG_EXCHANGE:
+                self._warn(texts.SUSPECT)
+        if can_exchange(data) or self._needs_no_ghosts(data) or self._tags(data) is not None:
             return
-        if not _has_ghost_centres(data):
-            raise UnifiedError(_NO_GHOSTS.format(reach=self._reach_angstrom))
+        if not has_ghost_centres(data):
+            raise UnifiedError(texts.NO_GHOSTS.format(reach=self._reach_angstrom))
         self._check_reach()
+
+    def _check_charges(self, data: Any) -> None:
+        if not can_exchange(data):
+            raise UnifiedError(texts.CHARGES_NEED_EXCHANGE)
+        if self.lammps is not None and self.lammps.kspace:
+            self._warn(texts.KSPACE)
+
+    def _prove(self, data: Any) -> None:
+        if os.environ.get(texts.UNCHECKED) == "1":
+            return
+        # LAMMPS's own array of IDs: with KOKKOS on a GPU it may be older than this step.
+        tags = self.lammps.tags(data.ntotal) if self.lammps and on_host(data) else None
+        prove_exchange(data, tags, self._comm.allreduce)
 
     @property
     def _reach_angstrom(self) -> float:
@@ -144,8 +182,8 @@ class Unified:
     def _check_reach(self) -> None:
         seen = None if self.lammps is None else self.lammps.communication_cutoff()
         if seen is None:
-            if os.environ.get(UNCHECKED) != "1":
-                raise UnifiedError(_UNKNOWN_REACH.format(reach=self._reach_angstrom))
+            if os.environ.get(texts.UNCHECKED) != "1":
+                raise UnifiedError(texts.UNKNOWN_REACH.format(reach=self._reach_angstrom))
         elif seen < self._reach_angstrom - 1e-3:
             raise UnifiedError(
                 f"an atom's energy depends on atoms up to {self._n_layers} layers x cutoff away, "
@@ -163,8 +201,12 @@ class Unified:
         return self.lammps.tags(data.ntotal)
 
     def _arranged(self, data: Any, pairs: Pairs) -> tuple[Arranged, Exchange]:
-        if _can_exchange(data):
-            return own_centres(pairs), KokkosExchange(data)
+        several = self._rank.size > 1
+        if self._charge_use is not None:
+            near = own_centres(pairs, self.model.dataset_info.graph_cutoff_angstrom, several)
+            return near, CoulombExchange(data, pairs, self._charge_use, self._comm)
+        if can_exchange(data):
+            return own_centres(pairs, several=several), KokkosExchange(data)
         if self._needs_no_ghosts(data):
             return own_centres(pairs), NoExchange()
         if (tags := self._tags(data)) is not None:
@@ -183,168 +225,61 @@ class Unified:
             self._engine = self._engine or Engine(self.model)
             prediction = self._engine.evaluate(arranged.neighbors, exchange)
         gradient = arranged.gradient(prediction)
-        if not (np.isfinite(prediction.energy) and np.isfinite(gradient).all()):
-            raise UnifiedError("non-finite energy or force")
         energies = prediction.node_energies[: pairs.n_local]
+        if isinstance(exchange, CoulombExchange):
+            exchange.add_gradient(gradient)
+            energies = energies + exchange.energies
+        if not (np.isfinite(energies).all() and np.isfinite(gradient).all()):
+            raise UnifiedError("non-finite energy or force")
         write_results(data, self._energy_per_ev * energies, self._energy_per_ev * gradient)
 
-    def _together(self, action: Callable[[], Result]) -> Result:
-        """Return what ``action`` returns; where it fails on one rank, fail on every rank alike."""
-        result, failure = None, None
+    @property
+    def _here(self) -> str:
+        return f" (rank {self._rank.index} of {self._rank.size})"
+
+    def _together(self, action: Callable[[], Result], where: str = "") -> Result:
+        """Return what ``action`` returns; where it fails on one rank, fail on every rank alike.
+
+        Args:
+            where: added to the reason.
+        """
+        result, failure, reason = None, None, ""
         try:
             result = action()
-        except Exception as error:
-            failure = error
-        reason = "" if failure is None else str(failure) or type(failure).__name__
-        reasons = [reason] if self._comm is None else self._comm.allgather(reason)
-        if not any(reasons):
+        except BaseException as error:
+            failure, reason = error, (str(error) or type(error).__name__) + where
+        speaker = self._first(failure is not None)
+        if speaker is None:
             return result  # type: ignore[return-value]
-        style, reason = "pair_style mliap unified: ", next(filter(None, reasons))
+        reason = reason if self._comm is None else self._comm.bcast(reason, root=speaker)
+        style = "pair_style mliap unified: "
         text = style + reason.removeprefix(style)
-        if self.lammps is not None and self._rank.index == 0:
-            self.lammps.warn(text)  # so that it is in the log file too
+        self._warn(text)
         # What is said in words needs no traceback; the unexpected does.
         raise UnifiedError(text) from (None if isinstance(failure, ValueError) else failure)
 
-    def _end(self, error: BaseException) -> None:
-        """End all ranks: LAMMPS would let the others wait for this one. One rank: return."""
-        text = f"pair_style mliap unified: {error} (rank {self._rank.index} of {self._rank.size})"
+    def _first(self, failed: bool) -> int | None:
+        """Return the first rank that failed; collective."""
+        if self._comm is None:
+            return self._rank.index if failed else None
+        from mpi4py import MPI
+
+        # A buffer, not a Python object: this is done in every step.
+        first = np.array([self._rank.index if failed else self._rank.size])
+        self._comm.Allreduce(MPI.IN_PLACE, first, MPI.MIN)
+        return int(first[0]) if first[0] < self._rank.size else None
+
+    def _warn(self, text: str) -> None:
+        """Put a line on rank 0's screen and into the log file, now."""
         if self.lammps is not None and self._rank.index == 0:
             self.lammps.warn(text)
+
+    def _end(self, error: BaseException) -> None:
+        """End all ranks: LAMMPS would let the others wait for this one. One rank: return."""
+        text = f"pair_style mliap unified: {str(error) or type(error).__name__}{self._here}"
+        self._warn(text)
         if self._rank.size == 1:
             return
         traceback.print_exception(error)
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         self._comm.Abort(1)
-
-
-_UNRECOGNISED = (
-    "WARNING: lammps-mace does not recognise this LAMMPS: it cannot check units, special_bonds and "
-    "the communication cutoff; use `units metal`"
-)
-_NO_GHOSTS = (
-    "this LAMMPS cannot exchange features between ranks and was not asked for the neighbours of "
-    "ghosts: write `pair_style mliap unified FILE 1` and `comm_modify cutoff {reach:g}`, or "
-    "compile the plugin of lammps-mace for this LAMMPS, or use KOKKOS"
-)
-_UNKNOWN_REACH = (
-    "the communication cutoff of this LAMMPS is not known: make sure that the input says "
-    "`comm_modify cutoff {reach:g}` or more (layers x cutoff + skin), then set the variable "
-    f"{UNCHECKED}=1"
-)
-
-
-def _communicator(lammps: Lammps | None) -> int | None:
-    """Return the Fortran handle of the ranks that work together; None without MPI."""
-    if lammps is not None:
-        return lammps.comm
-    flag = ctypes.c_int(0)
-    try:
-        ctypes.CDLL(None).MPI_Initialized(ctypes.byref(flag))
-    except AttributeError:
-        return None
-    if not flag.value:
-        return None
-    from mpi4py import MPI
-
-    return MPI.COMM_WORLD.py2f()
-
-
-def _can_exchange(data: Any) -> bool:
-    return hasattr(data, "forward_exchange")
-
-
-def _has_ghost_centres(data: Any) -> bool:
-    return data.natomneigh > data.nlistatoms
-
-
-def read_pairs(data: Any, species_of_element: np.ndarray) -> Pairs:
-    """Return the pairs of a data object.
-
-    Args:
-        species_of_element: int32 [n_elements + 1], the last is for element -1.
-    """
-    n_local, n_pairs = data.nlocal, data.npairs
-    # Arrays without elements cannot be had: their getters raise.
-    elements = _host(data.elems) if data.ntotal else np.zeros(0, np.int32)
-    species = species_of_element[elements]
-    unlisted = np.ones(n_local, bool)
-    unlisted[_listed(data)] = False
-    species[:n_local][unlisted] = -1
-    if n_pairs == 0:
-        nobody = np.zeros(0, np.int32)
-        return Pairs(species, n_local, nobody, nobody, np.zeros((0, 3)))
-    centres, neighbours = _host(data.pair_i), _host(data.pair_j)
-    return Pairs(species, n_local, centres, neighbours, _host(data.rij))
-
-
-def write_results(data: Any, energies: np.ndarray, gradient: np.ndarray) -> None:
-    """Give energies and forces to LAMMPS.
-
-    Args:
-        energies: float64 [n_local], in LAMMPS's unit.
-        gradient: float64 [n_pairs, 3], dE/d rij: ML-IAP adds it to the force on i.
-    """
-    data.energy = float(energies.sum())
-    if data.nlistatoms:
-        _write_energies(data, energies[_listed(data)])
-    if data.npairs:  # ML-IAP looks at the first row without asking
-        data.update_pair_forces(_like(data.rij, gradient))
-
-
-def _write_energies(data: Any, energies: np.ndarray) -> None:
-    if hasattr(data, "eatoms"):  # KOKKOS: a view to fill
-        data.eatoms[:] = _like(data.eatoms, energies)
-    else:  # can be set, not read
-        data.eatoms = energies
-
-
-def _listed(data: Any) -> np.ndarray:
-    """Return the own atoms of the neighbour list; energies are in this order."""
-    if data.nlistatoms == 0:
-        return np.zeros(0, np.int64)
-    return _host(data.iatoms)[: data.nlistatoms]
-
-
-def _host(array: Any) -> np.ndarray:
-    """Return an array of ML-IAP as NumPy array; on a GPU it is CuPy's."""
-    return array if isinstance(array, np.ndarray) else array.get()
-
-
-def _like(model: Any, array: np.ndarray) -> Any:
-    """Return ``array`` where ``model`` is: on the host, or on its GPU."""
-    if isinstance(model, np.ndarray):
-        return array
-    import cupy
-
-    with model.device:
-        return cupy.asarray(array)
-
-
-class KokkosExchange(NoExchange):
-    """Exchanges rows through a data object of the KOKKOS package."""
-
-    def __init__(self, data: Any) -> None:
-        self._data = data
-
-    def forward_exchange(self, rows: np.ndarray) -> None:
-        """Fill the ghost rows of [n_total, width] from their owners, in place; collective."""
-        self._exchange(self._data.forward_exchange, rows)
-
-    def reverse_exchange(self, rows: np.ndarray) -> None:
-        """Add the ghost rows into their owners and zero them, in place; collective."""
-        self._exchange(self._data.reverse_exchange, rows)
-
-    def _exchange(self, method: Any, rows: np.ndarray) -> None:
-        given = _like(self._data.elems, rows) if len(rows) else rows
-        result = given.copy()
-        method(_Buffer(given), _Buffer(result), rows.shape[1])
-        rows[:] = _host(result)
-
-
-class _Buffer:
-    """An array as ML-IAP's exchange wants it: with ``dtype`` and the address ``data.ptr``."""
-
-    def __init__(self, array: Any) -> None:
-        self.dtype, self.data = array.dtype, self
-        self.ptr = array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,9 +145,13 @@ class Capacity:
         """Rows of pair arrays: a chunk's room may start at the last pair and must not run over."""
         return self.pairs + self.chunk_pairs
 
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return self.chunks, self.ghosts, self.chunk_pairs, self.pairs
+
     def holds(self, need: Capacity) -> bool:
         """Whether arrays of these sizes have room for ``need`` (of the same chunk_atoms)."""
-        return all(a >= b for a, b in zip(astuple(self)[1:], astuple(need)[1:], strict=True))
+        return all(a >= b for a, b in zip(self._sizes, need._sizes, strict=True))
 
     def grown_to(self, need: Capacity) -> Capacity:
         """Return sizes with a margin over ``need``, at least the present ones.
@@ -155,7 +159,7 @@ class Capacity:
         Everything grows together, so that a crowded rank recompiles once, not once per size.
         """
         chunks = max(self.chunks, int(need.chunks * _MARGIN) + 1)
-        sizes = zip(astuple(self)[2:], astuple(need)[2:], strict=True)
+        sizes = zip(self._sizes[1:], need._sizes[1:], strict=True)
         return Capacity(
             need.chunk_atoms, chunks, *(max(a, round_up(int(b * _MARGIN), 64)) for a, b in sizes)
         )
@@ -242,7 +246,10 @@ def arrange(
     order = np.flatnonzero(local >= 0)
     order = order[np.argsort(local[order], kind="stable")]
     species = local[order]
-    kinds, first, counts = np.unique(species, return_index=True, return_counts=True)
+    counts = np.bincount(species)
+    kinds = np.flatnonzero(counts)
+    counts = counts[kinds]
+    first = np.cumsum(counts) - counts
     size = capacity.chunk_atoms or best_chunk_atoms(counts, chunk_limit)
     layout = _layout(neighbors, order, first, counts, size)
     if not capacity.holds(layout.need):
@@ -280,7 +287,10 @@ def _layout(
 
 
 def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
-    """Return the arrays of a step at full capacity."""
+    """Return the arrays of a step at full capacity, as NumPy arrays.
+
+    Jitted functions take those as quickly as arrays of JAX, which take longer to make.
+    """
     neighbors, capacity = arrangement.neighbors, arrangement.capacity
     in_order = arrangement.in_order
     pair_order = slice(None) if in_order else arrangement.pair_order
@@ -297,16 +307,17 @@ def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
     vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of the distance
     starts, ends = _pair_ranges(arrangement)
     counted = np.ones(n_local, dtype) if neighbors.counted is None else neighbors.counted
-    return Inputs(
-        vectors=jnp.asarray(vectors),
-        senders=_filled(capacity.pair_rows, rows[original]),
-        sender_species=_filled(capacity.pair_rows, neighbors.species[original]),
-        starts=jnp.asarray(starts),
-        ends=jnp.asarray(ends),
-        chunk_species=_filled(capacity.chunks, arrangement.chunk_species),
-        counted=jnp.asarray(arrangement.to_slots(counted.astype(dtype))),
-        n_chunks=jnp.asarray(len(arrangement.chunk_species), jnp.int32),
-    )
+    arrays: dict[str, Any] = {
+        "vectors": vectors,
+        "senders": _filled(capacity.pair_rows, rows[original]),
+        "sender_species": _filled(capacity.pair_rows, neighbors.species[original]),
+        "starts": starts,
+        "ends": ends,
+        "chunk_species": _filled(capacity.chunks, arrangement.chunk_species),
+        "counted": arrangement.to_slots(counted.astype(dtype)),
+        "n_chunks": np.int32(len(arrangement.chunk_species)),
+    }
+    return Inputs(**arrays)
 
 
 def _pair_ranges(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
@@ -316,7 +327,7 @@ def _pair_ranges(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
     return ends - counts.astype(np.int32), ends
 
 
-def _filled(size: int, values: np.ndarray) -> jax.Array:
+def _filled(size: int, values: np.ndarray) -> np.ndarray:
     out = np.zeros(size, np.int32)
     out[: len(values)] = values
-    return jnp.asarray(out)
+    return out

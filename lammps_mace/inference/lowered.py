@@ -7,6 +7,8 @@ multiplied together, and what the next layer does to an atom's own features happ
     mixed  = sums @ mix[species]
     new    = product(contraction(mixed)) + kept
     kept   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
+
+Where nothing comes between product and linear_in, sent is made from the contraction at once.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from lammps_mace.kernels import (
 )
 from lammps_mace.model.embedding import safe_norm
 from lammps_mace.model.layer import bounded
-from lammps_mace.model.linear import split
+from lammps_mace.model.linear import Blocks, join, split
 from lammps_mace.modelfile import Model
 
 
@@ -50,6 +52,7 @@ class Structure:
         readout: Flax module of the outputs.
         head: readout head.
         bound: soft bound of the features, or None.
+        merged: the weights ``send`` include ``product``.
         backend: of the kernels, "cpu" or "xla".
     """
 
@@ -60,6 +63,7 @@ class Structure:
     readout: nn.Module
     head: int
     bound: float | None
+    merged: bool
     backend: str
 
 
@@ -76,7 +80,7 @@ class LoweredLayer:
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: per target irrep [channels, channels].
         skip: per irrep of the next target [n_species, channels, channels], or None.
-        send: per target irrep [channels, channels], or None.
+        send: per target irrep [channels, channels], or None; times product where merged.
         readout: parameters of the readout.
     """
 
@@ -183,17 +187,18 @@ class LoweredLayer:
         new = contract(here.contraction, mixed, terms, chunk.species, backend=here.backend)
         if weights["gates"] is not None:
             new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
-        new = _by_irrep(new, here.target, weights["product"])
+        contracted = split(new, here.target)
+        blocks = _mapped(contracted, weights["product"])
         if here.bound is not None:
-            new = bounded(new, here.target, here.bound)
+            blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
         if kept is not None:
-            new = new + kept
-        blocks = split(new, here.target)
+            blocks = {ir: blocks[ir] + x for ir, x in split(kept, here.target).items()}
         outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
         if here.next_target is None:
             return Results(None, None, outputs)
         skip = _skip(blocks, here.next_target, weights["skip"], chunk.species)
-        return Results(skip, _by_irrep(new, here.target, weights["send"]), outputs)
+        sent = _mapped(contracted if here.merged else blocks, weights["send"])
+        return Results(skip, join(sent, here.target), outputs)
 
 
 def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:
@@ -207,14 +212,11 @@ def _of_species(tables: list[jax.Array], species: jax.Array) -> list[jax.Array]:
     return [table[0] if len(table) == 1 else table[species] for table in tables]
 
 
-def _by_irrep(x: jax.Array, irreps: e3nn.Irreps, matrices: dict[str, jax.Array]) -> jax.Array:
-    blocks = split(x, irreps)
-    return jnp.concatenate([blocks[ir] @ matrices[str(ir)] for _, ir in irreps], axis=1)
+def _mapped(blocks: Blocks, matrices: dict[str, jax.Array]) -> Blocks:
+    return {irrep: block @ matrices[str(irrep)] for irrep, block in blocks.items()}
 
 
-def _skip(
-    blocks: dict[e3nn.Irrep, jax.Array], target: e3nn.Irreps, tables: Any, species: jax.Array
-) -> jax.Array:
+def _skip(blocks: Blocks, target: e3nn.Irreps, tables: Any, species: jax.Array) -> jax.Array:
     rows = [blocks[ir] @ _of_species([tables[str(ir)]], species)[0] for _, ir in target]
     return jnp.concatenate(rows, axis=1)
 

@@ -108,14 +108,13 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
         # Several sets of E0 may share one readout.
         head=model.head if config.num_readout_heads > 1 else 0,
         bound=config.soft_normalization,
+        merged=_merged(layer),
         backend=backend,
     )
     weights = {
         "terms": terms,
         "mix": tables.mix_tables(layer, params),
-        "product": tables.square(
-            params["expansion_block"]["linear_block"], layer.target_irreps, config.num_channels
-        ),
+        "product": _product(model, layer),
         "gates": _gates(model, params["expansion_block"]),
         "readout": params["readout_block"],
         **_radial(model, index, len(structure.edges.paths)),
@@ -123,6 +122,11 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
         **_next(model, layer, after),
     }
     return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
+
+
+def _product(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:
+    block = model.params[f"layers_{layer.index}"]["expansion_block"]["linear_block"]
+    return tables.square(block, layer.target_irreps, model.config.num_channels)
 
 
 def _gates(model: Model, params: Any) -> Any:
@@ -161,10 +165,19 @@ def _skip(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:
     )  # fmt: skip
 
 
+def _merged(layer: MaceLayer) -> bool:
+    """Whether nothing comes between the last map of a layer and the first of the next."""
+    return not layer.has_residual and layer.config.soft_normalization is None
+
+
 def _next(model: Model, layer: MaceLayer, after: MaceLayer | None) -> dict[str, Any]:
     """Return what the next layer does to its atoms' own features: its skip and what they send."""
     if after is None:
         return {}
     block = model.params[f"layers_{after.index}"]["interaction_block"]
-    send = tables.square(block["linear_in"], layer.target_irreps, model.config.num_channels)
+    channels = model.config.num_channels
+    send = tables.square(block["linear_in"], layer.target_irreps, channels)
+    if _merged(layer):
+        product = _product(model, layer)
+        send = {irrep: product[irrep] @ matrix for irrep, matrix in send.items()}
     return {"skip": _skip(model, after), "send": send}

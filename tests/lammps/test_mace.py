@@ -194,6 +194,20 @@ def test_mistakes(run_lammps, model, name):
         assert "Traceback" not in run.log
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_model_lost_during_the_script(run_lammps, model, ranks):
+    """What was read stays; who asks for the file again is told that it is gone."""
+    model()
+    lost = TINY + STYLE + "shell rm x.model x.json x.safetensors\nrun 0\nrun 0\n"
+    run = run_lammps(lost + "clear\nprint again\n" + TINY + STYLE + "run 0\n", ranks)
+    assert run.returncode != 0
+    first, second = run.thermo()
+    assert first == second
+    before, _, after = run.log.rpartition("\nagain\n")
+    assert "ERROR" not in before
+    assert "model file 'x.model' does not exist" in after
+
+
 def test_altered_model_is_refused_at_pair_style(run_lammps, model, tmp_path):
     model()
     weights = tmp_path / "x.safetensors"

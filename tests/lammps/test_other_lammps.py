@@ -5,7 +5,9 @@ The truth is the stock LAMMPS with its plugin on one rank, another program of an
 
 import os
 import shlex
+import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import other_lammps
@@ -13,6 +15,7 @@ import pytest
 from results import OUTPUT, assert_same, results
 from small import make_model, write_model
 
+OPEN_MPI = "LAMMPS_MACE_TEST_OPEN_MPI"
 EXACT = 1e-9  # relative, float64: the same sums in another order, in another program
 CRYSTAL = """
 units metal
@@ -151,13 +154,17 @@ def test_moving_atoms(run_lammps, run_other, start):
 @pytest.fixture(scope="session")
 def plugin(other, tmp_path_factory):
     """Return the variables with which the other LAMMPS finds the plugin built for it."""
-    folder = other_lammps.build_plugin(other, tmp_path_factory.mktemp("plugin"))
+    return variables(other_lammps.build_plugin(other, tmp_path_factory.mktemp("plugin")))
+
+
+def variables(plugin_folder):
+    """Return what `lammps-mace env` sets, with another plugin."""
     lines = subprocess.run(
         [other_lammps.SCRIPTS / "lammps-mace", "env"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     pairs = (line.removeprefix("export ").partition("=") for line in lines)
     environment = {name: shlex.split(value)[0] for name, _, value in pairs}
-    return {**environment, "LAMMPS_PLUGIN_PATH": str(folder)}
+    return {**environment, "LAMMPS_PLUGIN_PATH": str(plugin_folder)}
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -166,6 +173,27 @@ def test_plugin_for_another_lammps(run_lammps, run_other, start, plugin, ranks):
     truth = results(run_lammps(script(begin)))
     run = run_other(script(begin), ranks, env=plugin)
     assert "lammps-mace: compilations" in run.log  # the plugin says this, ML-IAP does not
+    assert_same(results(run), truth, EXACT)
+
+
+@pytest.fixture(scope="session")
+def open_mpi(tmp_path_factory):
+    """Return a LAMMPS with Open MPI, how to start it, and the variables for its plugin."""
+    prefix, launcher = os.environ.get(OPEN_MPI), shutil.which("mpirun.openmpi")
+    if not prefix or not launcher:
+        pytest.skip(f"needs mpirun.openmpi, and {OPEN_MPI}: where a LAMMPS with it is installed")
+    lammps = other_lammps.OtherLammps(Path(prefix))
+    folder = other_lammps.build_plugin(lammps, tmp_path_factory.mktemp("o"), "mpicxx.openmpi")
+    environment = {**variables(folder), "LD_LIBRARY_PATH": str(lammps.prefix / "lib")}
+    return lammps.program, (launcher, "--oversubscribe", "--allow-run-as-root"), environment
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_plugin_with_open_mpi(run_lammps, start, open_mpi, ranks):
+    program, launcher, env = open_mpi
+    begin = start()
+    truth = results(run_lammps(script(begin)))
+    run = run_lammps(script(begin), ranks, env, 300, program=program, launcher=launcher)
     assert_same(results(run), truth, EXACT)
 
 
@@ -190,6 +218,30 @@ def test_mistakes_end_all_ranks(run_other, start, name):
     assert run.returncode != 0
     assert words in run.out
     assert words in run.log
+
+
+FAULT = """
+original = module.Unified._evaluate
+count = [0]
+def failing(self, data):
+    count[0] += 1
+    if count[0] == 3 and self._rank.index == {rank}:
+        raise MemoryError("injected")
+    original(self, data)
+module.Unified._evaluate = failing
+"""
+
+
+def test_a_failing_rank_ends_all_ranks_with_its_reason(run_other, start, patched):
+    text = script(start(), 1, wide() + "fix 1 all nve\n").replace("run 0", "run 5")
+    for rank in (0, 1):
+        run = run_other(text, 2, path=patched(FAULT.format(rank=rank)))
+        assert run.returncode != 0
+        for output in (run.out, run.log):
+            assert f"WARNING: pair_style mliap unified: injected (rank {rank} of 2)" in output
+    nobody = run_other(text, 2, path=patched(FAULT.format(rank=2)))  # the control
+    assert nobody.returncode == 0
+    assert "injected" not in nobody.out
 
 
 def test_wrong_units_and_missing_weights(run_other, start, tmp_path):

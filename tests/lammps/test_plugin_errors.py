@@ -1,6 +1,7 @@
 """What a user reads when an input script or an installation is wrong: a reason and a remedy."""
 
 import os
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -123,23 +124,62 @@ def start_script(argon):
     return argon + STYLE + COEFF + RUN
 
 
-def test_lammps_of_another_version(run_lammps, classical, start_script, tmp_path):
-    """A copy of the plugin that says it was built for another LAMMPS."""
-    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
-    assert plugin.count(b"BUILT_FOR=20250722") == 1
-    (tmp_path / "lammpsmaceplugin.so").write_bytes(
-        plugin.replace(b"BUILT_FOR=20250722", b"BUILT_FOR=20240829")
+@pytest.fixture
+def foreign(run_lammps, classical, start_script, tmp_path):
+    """Return a function that runs a changed copy of the plugin in LAMMPS without Python."""
+
+    def run(name="", old=b"", new=b"", ranks=1, **env):
+        folder = Path(hook.plugin_folder())
+        for file in ("lammpsmaceplugin.so", "liblammps_mace_style.so"):
+            content = (folder / file).read_bytes()
+            assert file != name or old in content
+            (tmp_path / file).write_bytes(content.replace(old, new) if file == name else content)
+        env |= {**classical(cutoff=5.0), "LAMMPS_PLUGIN_PATH": str(tmp_path)}
+        env["LD_LIBRARY_PATH"] = str(SCRIPTS.parent / "lib")
+        binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
+        return run_lammps(start_script, ranks, env, program=binary, timeout=30)
+
+    return run
+
+
+def refused(run, words):
+    """Check that a run ended with one reason that has these words, and a remedy."""
+    assert run.returncode != 0
+    assert run.out.count("ERROR") == 1
+    for part in ("built for LAMMPS", words, "pip install", "LAMMPS_MACE_LAMMPS=DIR"):
+        assert part in run.log
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_lammps_of_another_version(foreign, ranks):
+    run = foreign("lammpsmaceplugin.so", b"BUILT_FOR=20250722", b"BUILT_FOR=20240829", ranks)
+    refused(run, "built for LAMMPS 29 Aug 2024, this is LAMMPS 22 Jul 2025")
+
+
+def test_lammps_without_a_function_that_the_plugin_needs(foreign):
+    name = b"_ZN9LAMMPS_NS4Pair11init_tablesEdPd"
+    run = foreign("liblammps_mace_style.so", name, name.replace(b"tables", b"sabelt"))
+    refused(run, "this one lacks what it needs (")
+    assert "undefined symbol: _ZN9LAMMPS_NS4Pair11init_sabeltEdPd" in run.log
+
+
+def test_lammps_with_another_mpi(foreign, tmp_path):
+    """The library says that it is Open MPI, whose handles are pointers."""
+    code = (
+        "#include <stdio.h>\nint MPI_Get_library_version(char *text, int *length)\n"
+        '{ *length = sprintf(text, "Open MPI v4.1.4"); return 0; }\n'
     )
-    env = {**classical(cutoff=5.0), "LAMMPS_PLUGIN_PATH": str(tmp_path)}
-    binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
-    libraries = str(Path(sysconfig.get_path("scripts")).parent / "lib")
-    env["LD_LIBRARY_PATH"] = libraries
-    for ranks in (1, 2):
-        run = run_lammps(start_script, ranks, env, program=binary, timeout=30)
-        assert run.returncode != 0
-        assert "built for LAMMPS 29 Aug 2024, this is LAMMPS 22 Jul 2025" in run.log
-        assert "pip install" in run.log
-        assert run.out.count("ERROR") == 1
+    (tmp_path / "mpi.c").write_text(code)
+    library = str(tmp_path / "mpi.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "mpi.c"], check=True)
+    refused(foreign(LD_PRELOAD=library), "this one runs with Open MPI instead of MPICH")
+
+
+def test_a_copy_of_the_plugin_runs(foreign):
+    """The control of the three above."""
+    run = foreign()
+    assert run.returncode == 0
+    assert "Loop time" in run.log
 
 
 # The hook sets these before LAMMPS starts; the plugin must cope with each being wrong.

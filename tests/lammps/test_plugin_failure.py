@@ -107,8 +107,17 @@ def test_partitions_have_their_own_communicator(run_lammps, classical, argon):
     assert tables[0] == tables[1]
 
 
-def test_interrupt_ends_the_run(classical, argon, tmp_path):
-    """Ctrl-C reaches the whole process group; the embedded Python must not swallow it."""
+def send_to_group(process):
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def send_to_mpirun(process):
+    process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("interrupt", [send_to_group, send_to_mpirun])
+def test_interrupt_ends_the_run(classical, argon, tmp_path, interrupt):
+    """Ctrl-C reaches the whole process group, a scheduler's signal the launcher; all ranks end."""
     env = {**os.environ, **classical(cutoff=5.0, hops=2)}
     (tmp_path / "in.test").write_text(
         argon + STYLE + COEFF + "thermo_modify flush yes\n" + RUN.replace("run 100", "run 1000000")
@@ -123,8 +132,10 @@ def test_interrupt_ends_the_run(classical, argon, tmp_path):
         while not (log.is_file() and "Per MPI rank" in log.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
+        interrupt(process)
         assert process.wait(SECONDS) != 0
+        with pytest.raises(ProcessLookupError):  # nobody is left of the group
+            os.killpg(process.pid, 0)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

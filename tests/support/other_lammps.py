@@ -104,13 +104,13 @@ def build() -> OtherLammps:
     return OtherLammps(prefix)
 
 
-def build_plugin(lammps: OtherLammps, folder: Path) -> Path:
-    """Compile the plugin for an installed LAMMPS and return its folder."""
+def build_plugin(lammps: OtherLammps, folder: Path, mpi: str = "mpicxx") -> Path:
+    """Compile the plugin for an installed LAMMPS with the headers of its MPI; return the folder."""
     configure = [
         "-S", str(HERE.parents[1]), "-B", str(folder), "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-DCMAKE_BUILD_TYPE=Debug",
         f"-DPython_EXECUTABLE={sys.executable}",
-        f"-DLAMMPS_MACE_LAMMPS={lammps.prefix}", f"-DLAMMPS_MACE_MPI={_tool('mpicxx')}",
+        f"-DLAMMPS_MACE_LAMMPS={lammps.prefix}", f"-DLAMMPS_MACE_MPI={_tool(mpi)}",
     ]  # fmt: skip
     _run([_tool("cmake"), *configure])
     _run([_tool("cmake"), "--build", str(folder), "--target", "plugin"])

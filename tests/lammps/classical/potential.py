@@ -5,8 +5,12 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
+
+# Written when a fault happens: the time.
+MARK = Path("fault.time")
 
 
 def _end(error):
@@ -88,23 +92,32 @@ class Potential:
         fault = self.parameters["fault"]
         here = fault.get("rank", self.comm.rank) == self.comm.rank
         if fault.get("kind") == kind and here and self.steps >= fault.get("step", 0):
+            MARK.write_text(str(time.time()))
             raise RuntimeError(f"deliberate fault in {kind}")
+
+    def kind_now(self):
+        """Return the kind of fault of this rank and step, "" if none, and note the time."""
+        fault = self.parameters["fault"]
+        here = fault.get("rank", 0) == self.comm.rank and self.steps >= fault.get("step", 0)
+        if not fault or not here:
+            return ""
+        MARK.write_text(str(time.time()))
+        return fault["kind"]
 
     def compute(self, step):
         self.steps += 1
         self.fault("compute")
-        fault = self.parameters["fault"]
-        here = fault.get("rank", 0) == self.comm.rank and self.steps >= fault.get("step", 0)
-        if here and fault.get("kind") in ENDS:
-            ENDS[fault["kind"]]()
-        if here and fault.get("kind") == "sleep":
+        kind = self.kind_now()
+        if kind in ENDS:
+            ENDS[kind]()
+        if kind == "sleep":
             time.sleep(1000)
         energy = (self.two_hops if self.exchange_row_bytes else self.one_hop)(step)
-        if here and fault.get("kind") == "nan":
+        if kind == "nan":
             step.pair_gradient[len(step.senders) // 2] = np.nan
-        if here and fault.get("kind") == "nan energy":
+        if kind == "nan energy":
             step.node_energies[:] = np.inf
-        if here and fault.get("kind") == "forget":
+        if kind == "forget":
             step.pair_gradient[:] = np.nan
         return energy
 
@@ -134,9 +147,7 @@ class Potential:
         if step.owners is not None:
             rows = rows[step.owners]
         else:
-            step.forward_exchange(
-                rows[:, :-1] if self.parameters["fault"].get("kind") == "width" else rows
-            )
+            step.forward_exchange(rows[:, :-1] if self.kind_now() == "width" else rows)
         self.fault("between exchanges")
         s = rows[:, -1].astype(float)
         step.node_energies[:] = np.bincount(centres, energy * s[step.senders], step.n_local)
@@ -144,7 +155,7 @@ class Potential:
         adjoint[:] = np.bincount(step.senders, energy, step.n_total)[:, None]
         if step.owners is not None:
             adjoint = np.bincount(step.owners, adjoint[:, -1], step.n_total)[:, None]
-        elif self.parameters["fault"].get("kind") != "skip":
+        elif self.kind_now() != "skip":
             step.reverse_exchange(adjoint)
             assert not adjoint[step.n_local :].any()
         weight = s[step.senders] + adjoint[centres, -1]

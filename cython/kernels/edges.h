@@ -1,0 +1,91 @@
+// What both edge operations need: radial weights, where a path finds its arrays, and the choice of a kernel by degrees.
+#pragma once
+
+#include "batch.h"
+#include "kernels.h"
+
+namespace {
+
+using namespace lammps_mace;
+
+// Radial weights of one path and edge: a cubic spline from four rows of the table. Explicit weights are a table whose
+// four rows are the same, with pieces 1, 0, 0, 0 and slopes 0.
+template <class T>
+struct Weights {
+  const T *at;
+  std::int64_t row, slab;
+  const T *pieces, *slopes;
+
+  Weights() = default;
+  LM_INLINE Weights(const Batch<T> &batch, int path, int edge)
+      : at(batch.at[edge].weights + path * batch.path_stride),
+        row(batch.row),
+        slab(batch.slab),
+        pieces(batch.pieces + 4 * edge),
+        slopes(batch.slopes + 4 * edge) {}
+  LM_INLINE const T *block(int channel) const { return at + channel / kTableBlock * slab + channel % kTableBlock; }
+
+  template <bool Tail>
+  LM_INLINE Vector<T> value(int channel, int n) const {
+    const T *t = block(channel);
+    return pieces[0] * load_some<Tail>(t, n) + pieces[1] * load_some<Tail>(t + row, n) +
+           pieces[2] * load_some<Tail>(t + 2 * row, n) + pieces[3] * load_some<Tail>(t + 3 * row, n);
+  }
+  template <bool Tail>
+  LM_INLINE void both(int channel, int n, Vector<T> &value, Vector<T> &slope) const {
+    const T *t = block(channel);
+    const Vector<T> c0 = load_some<Tail>(t, n), c1 = load_some<Tail>(t + row, n);
+    const Vector<T> c2 = load_some<Tail>(t + 2 * row, n), c3 = load_some<Tail>(t + 3 * row, n);
+    value = pieces[0] * c0 + pieces[1] * c1 + pieces[2] * c2 + pieces[3] * c3;
+    slope = slopes[0] * c0 + slopes[1] * c1 + slopes[2] * c2 + slopes[3] * c3;
+  }
+};
+
+// Where one path finds its arrays.
+template <class T>
+struct Operands {
+  std::int64_t stride;  // between the components of the result, or of its adjoint
+  std::int64_t result;  // of the path's first component in its array
+  Operands() = default;
+  LM_INLINE Operands(const EdgeTask<T> &task, const Path &path, std::int64_t atom)
+      : stride(static_cast<std::int64_t>(task.result_paths[path.result]) * task.channels),
+        result(atom * (2 * path.target + 1) * stride + path.position * task.channels) {}
+};
+
+template <class T>
+LM_INLINE const T *matrix_of(const Batch<T> &batch, const Path &path, int edge) {
+  return batch.at[edge].matrices + path.matrix * kWidth<T>;
+}
+
+// The degrees of a path as a type.
+template <int L1, int LO, bool Diagonal>
+struct Degrees {
+  static constexpr int source = L1, target = LO;
+  static constexpr bool scalar = Diagonal;
+};
+
+template <class Kernel, int L1, class F>
+Kernel kernel_by_target(const Path &path, F &&f) {
+  if (path.scalar) return f(Degrees<L1, L1, true>{});
+  switch (path.target) {
+    case 0: return f(Degrees<L1, 0, false>{});
+    case 1: return f(Degrees<L1, 1, false>{});
+    case 2: return f(Degrees<L1, 2, false>{});
+    case 3: return f(Degrees<L1, 3, false>{});
+    default: return f(Degrees<L1, 4, false>{});
+  }
+}
+
+// Returns f(degrees of the path), a function pointer.
+template <class Kernel, class F>
+Kernel kernel_by_degrees(const Path &path, F &&f) {
+  static_assert(kMaxSource == 3);
+  switch (path.source) {
+    case 0: return kernel_by_target<Kernel, 0>(path, f);
+    case 1: return kernel_by_target<Kernel, 1>(path, f);
+    case 2: return kernel_by_target<Kernel, 2>(path, f);
+    default: return kernel_by_target<Kernel, 3>(path, f);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,102 @@
+// The sums over the edges for one instruction set: see kernels/edges.py for the formula.
+// Per block of channels and atom, the sums over the atom's edges stay in registers.
+#include "edges.h"
+
+namespace {
+
+constexpr int kForwardBlocks = kVectorBytes == 64 ? 2 : 1;
+
+// One path, one atom, Blocks blocks of channels: each matrix element is loaded once for all of them.
+template <class T, int L1, int LO, bool Scalar, int Blocks>
+void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+  constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
+  const Path &path = task.paths[index];
+  const Operands<T> at(task, path, segment.atom);
+  const std::int64_t channels = task.channels;
+  const T *sent = task.sent + path.source_row * channels + channel;
+  T *out = task.results[path.result] + at.result + channel;
+  Vector<T> sums[M * Blocks] = {};
+  if (segment.more)
+    LM_EACH(m, M, LM_EACH(b, Blocks, sums[m * Blocks + b] = load(out + m * at.stride + b * W);))
+  for (int e = segment.begin; e < segment.end; e++) {
+    const Weights<T> weights(batch, index, e);
+    const T *h = sent + batch.at[e].sender, *matrix = matrix_of(batch, path, e);
+    Vector<T> s[N * Blocks];
+    LM_EACH(b, Blocks, {
+      const Vector<T> r = weights.template value<false>(channel + b * W, W);
+      LM_EACH(k, N, s[k * Blocks + b] = r * load(h + k * channels + b * W);)
+    })
+    if constexpr (Scalar)
+      LM_EACH(m, M * Blocks, sums[m] += matrix[0] * s[m];)
+    else
+      LM_EACH(m, M, LM_EACH(k, N, LM_EACH(b, Blocks, {
+        sums[m * Blocks + b] += matrix[(m * N + k) * W] * s[k * Blocks + b];
+      })))
+  }
+  LM_EACH(m, M, LM_EACH(b, Blocks, store(out + m * at.stride + b * W, sums[m * Blocks + b]);))
+}
+
+// The same for the last, incomplete block of channels, whatever the degrees.
+template <class T>
+void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+  constexpr int W = kWidth<T>;
+  const Path &path = task.paths[index];
+  const int N = 2 * path.source + 1, M = 2 * path.target + 1, n = task.channels - channel;
+  const Operands<T> at(task, path, segment.atom);
+  T *out = task.results[path.result] + at.result + channel;
+  Vector<T> sums[2 * kMaxDegree + 1] = {};
+  if (segment.more)
+    for (int m = 0; m < M; m++) sums[m] = load_some<true>(out + m * at.stride, n);
+  for (int e = segment.begin; e < segment.end; e++) {
+    const Vector<T> r = Weights<T>(batch, index, e).template value<true>(channel, n);
+    const T *h = task.sent + batch.at[e].sender + path.source_row * task.channels + channel;
+    const T *matrix = matrix_of(batch, path, e);
+    for (int k = 0; k < N; k++) {
+      const Vector<T> s = r * load_some<true>(h + k * task.channels, n);
+      if (path.scalar)
+        sums[k] += matrix[0] * s;
+      else
+        for (int m = 0; m < M; m++) sums[m] += matrix[(m * N + k) * W] * s;
+    }
+  }
+  for (int m = 0; m < M; m++) store_some<true>(out + m * at.stride, sums[m], n);
+}
+
+template <class T>
+using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
+
+template <class T, int Blocks>
+Forward<T> forward_kernel(const Path &path) {
+  return kernel_by_degrees<Forward<T>>(path, [](auto d) LM_FLAT -> Forward<T> {
+    using D = decltype(d);
+    return forward_path<T, D::source, D::target, D::scalar, Blocks>;
+  });
+}
+
+// All paths and atoms, the channels from `channel` on; returns where it stopped.
+template <class T>
+int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel) {
+  constexpr int W = kWidth<T>;
+  const int left = task.channels - channel, blocks = left >= kForwardBlocks * W ? kForwardBlocks : 1;
+  for (int p = 0; p < task.n_paths; p++) {
+    const Path &path = task.paths[p];
+    Forward<T> kernel = forward_tail<T>;
+    if (left >= W) kernel = blocks == 1 ? forward_kernel<T, 1>(path) : forward_kernel<T, kForwardBlocks>(path);
+    for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, channel);
+  }
+  return channel + blocks * W;
+}
+
+template <class T>
+void forward(const EdgeTask<T> &task) {
+  Batch<T> batch(task);
+  for (Cursor cursor; next_batch(task, batch, cursor, false);)
+    for (int channel = 0; channel < task.channels;) channel = forward_channels(task, batch, channel);
+}
+
+}  // namespace
+
+namespace LM_ISA {
+void edges_forward_f32(const EdgeTask<float> &task) { forward(task); }
+void edges_forward_f64(const EdgeTask<double> &task) { forward(task); }
+}  // namespace LM_ISA

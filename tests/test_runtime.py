@@ -1,0 +1,23 @@
+"""The start of a rank: what it imports."""
+
+import subprocess
+import sys
+
+START = """
+import sys
+from lammps_mace.placement import Rank
+from lammps_mace.runtime import start_jax
+start_jax(Rank())
+import lammps_mace.engine
+print("scipy.stats" in sys.modules)
+import scipy.signal
+print(scipy.signal.find_peaks([0, 1, 0])[0].tolist(), "scipy.stats" in sys.modules)
+"""
+
+
+def test_scipy_signal_is_imported_when_it_is_used(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, check=True,
+        env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": ""},
+    )  # fmt: skip
+    assert run.stdout.split("\n")[:2] == ["False", "[1] True"]
