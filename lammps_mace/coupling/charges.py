@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lammps_mace.constants import COULOMB_CONSTANT, DAMPING_CUTOFF
 from lammps_mace.coupling.neighbors import Exchange
-from lammps_mace.model.charges import COULOMB_CONSTANT, DAMPING_CUTOFF
 from lammps_mace.modelfile import Model
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 
+from lammps_mace.constants import COULOMB_CONSTANT, DAMPING_CUTOFF
 from lammps_mace.graph import Graph
 from lammps_mace.model.embedding import safe_norm
-
-EPSILON_0 = 5.5263494e-3  # e^2 / (eV Å)
-COULOMB_CONSTANT = 1.0 / (4.0 * math.pi * EPSILON_0)  # eV Å / e^2
-DAMPING_CUTOFF = 5.0  # Å; beyond it the Coulomb law is exact
 
 
 def neutralized(charges: jax.Array, graph: Graph) -> jax.Array:

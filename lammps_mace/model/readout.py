@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import e3nn_jax as e3nn
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from lammps_mace.config import Activation
-from lammps_mace.model.activation import activation
+from lammps_mace.model.activation import normalized, normalized_odd
 from lammps_mace.model.linear import Blocks, Linear
 
 
@@ -46,8 +44,14 @@ def _gate(blocks: Blocks, irreps: e3nn.Irreps, name: Activation) -> tuple[Blocks
     # multiplicity before the component.
     chunks = [jnp.swapaxes(blocks[irrep], 1, 2) for _, irrep in irreps]
     array = e3nn.from_chunks(irreps, chunks, (chunks[0].shape[0],))
-    gate = partial(e3nn.gate, even_act=activation(name), even_gate_act=None)
-    gated = gate(array).regroup()
+    gated = e3nn.gate(
+        array,
+        even_act=normalized(name, array.dtype),
+        odd_act=normalized_odd(array.dtype),
+        even_gate_act=None,
+        odd_gate_act=normalized(Activation.TANH, array.dtype),
+        normalize_act=False,
+    ).regroup()
     out = {
         irrep: jnp.swapaxes(chunk, 1, 2)
         for (_, irrep), chunk in zip(gated.irreps, gated.chunks, strict=True)
