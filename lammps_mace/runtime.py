@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from lammps_mace.placement import Rank
@@ -26,6 +25,7 @@ def start_jax(rank: Rank) -> Any:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _limit_threads(rank.threads)
     _defer("scipy.signal")
+    _defer("scipy.spatial")
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -38,20 +38,22 @@ def start_jax(rank: Rank) -> Any:
 def _defer(name: str) -> None:
     """Import a module only when something in it is asked for.
 
-    e3nn_jax imports scipy.signal for one function, which nobody calls here: a third of the time
-    that all imports of a rank take.
+    e3nn_jax imports scipy.signal and scipy.spatial for functions that nobody calls here: a third
+    of the time that all imports of a rank take.
     """
-    if name in sys.modules:
+    if name in sys.modules or not (spec := importlib.util.find_spec(name)) or not spec.loader:
         return
-    stub = ModuleType(name)
+    # Not importlib's LazyLoader: there the import statement itself asks for an attribute.
+    module = importlib.util.module_from_spec(spec)
+    load = spec.loader.exec_module
 
     def attribute(wanted: str) -> Any:
-        if sys.modules.get(name) is stub:
-            del sys.modules[name]
-        return getattr(importlib.import_module(name), wanted)
+        del module.__getattr__
+        load(module)
+        return getattr(module, wanted)
 
-    stub.__getattr__ = attribute  # type: ignore[method-assign]
-    sys.modules[name] = stub
+    module.__getattr__ = attribute  # type: ignore[method-assign]
+    sys.modules[name] = module
 
 
 def _limit_threads(threads: int) -> None:

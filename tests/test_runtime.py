@@ -12,6 +12,8 @@ from lammps_mace.runtime import start_jax
 start_jax(Rank())
 import lammps_mace.engine
 print("scipy.stats" in sys.modules)
+from scipy.spatial.transform import Rotation
+from scipy.signal.windows import hann
 import scipy.signal
 print(scipy.signal.find_peaks([0, 1, 0])[0].tolist(), "scipy.stats" in sys.modules)
 """

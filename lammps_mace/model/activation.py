@@ -7,6 +7,7 @@ from collections.abc import Callable
 import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from lammps_mace.config import Activation
 
@@ -45,17 +46,17 @@ _NORMS: dict[Activation, tuple[float, float]] = {
 _SOFT_ODD_NORM = (0.839354395866394, 0.8393551737104532)
 
 
-def second_moment_norm(name: Activation, dtype: jnp.dtype) -> float:
+def second_moment_norm(name: Activation, dtype: DTypeLike) -> float:
     """Return c with E[f(x)^2] = c^2 for standard normal x (e3nn's ``normalize_function``)."""
     return _NORMS[name][jnp.dtype(dtype) == jnp.float64]
 
 
-def normalized(name: Activation, dtype: jnp.dtype) -> Function:
+def normalized(name: Activation, dtype: DTypeLike) -> Function:
     """Return f(x)/c with unit second moment for standard normal x."""
     return _scaled(_FUNCTIONS[name], second_moment_norm(name, dtype))
 
 
-def normalized_odd(dtype: jnp.dtype) -> Function:
+def normalized_odd(dtype: DTypeLike) -> Function:
     """Return e3nn's activation of odd scalars, (1 - exp(-x^2)) x, normalised likewise."""
     return _scaled(e3nn.soft_odd, _SOFT_ODD_NORM[jnp.dtype(dtype) == jnp.float64])
 
