@@ -18,8 +18,14 @@ cdef extern from "bridge.h":
         double constant
         double damping
 
+    ctypedef struct lammps_mace_rows:
+        void *first
+        int64_t width
+        int item_bytes
+        const int32_t *places
+
     ctypedef const char *(*lammps_mace_exchange)(
-        void *exchanger, int reverse, void *rows, int64_t width, int item_bytes
+        void *exchanger, int reverse, const lammps_mace_rows *rows
     ) noexcept nogil
     ctypedef const char *(*lammps_mace_sum)(void *exchanger, double *values, int count) noexcept nogil
     ctypedef const char *(*lammps_mace_charge)(
@@ -70,4 +76,5 @@ cdef class Step:
     @staticmethod
     cdef Step wrap(lammps_mace_step *raw)
     cdef lammps_mace_step *live(self) except NULL
-    cdef exchange(self, object rows, int reverse)
+    cdef exchange(self, object rows, object places, int reverse)
+    cdef const int32_t *checked(self, const int32_t[::1] places, int64_t n_rows) except NULL

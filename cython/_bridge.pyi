@@ -37,10 +37,13 @@ class Step:
     @property
     def pair_gradient(self) -> NDArray[np.float64]:
         """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
-    def forward_exchange(self, rows: NDArray[Any]) -> None:
-        """Fill rows n_local.. of float32 or float64 [n_total, width] from their owners."""
-    def reverse_exchange(self, rows: NDArray[Any]) -> None:
-        """Add ghost rows into their owners and zero them, in place."""
+    def forward_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
+        """Fill the ghosts' rows of float32 or float64 [n, width] from their owners, in place.
+
+        Row ``places[i]`` is that of atom i < n_total; without them row i, and n is n_total.
+        """
+    def reverse_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
+        """Add the ghosts' rows into their owners' and zero them, in place."""
     def sum(self, values: Any) -> NDArray[np.float64]:
         """Return float64 [n] summed over all ranks; every rank calls it, or none."""
     def charge(self, charges: NDArray[np.float64]) -> NDArray[np.float64]:

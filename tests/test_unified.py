@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from kokkos import (
     SYSTEM,
+    GpuArray,
     KokkosData,
     distribute,
     gathered,
@@ -31,7 +32,8 @@ from small import (
 )
 
 from lammps_mace.coupling import coulomb_pairs
-from lammps_mace.coupling.mliap_data import owner, prove_exchange
+from lammps_mace.coupling.mliap_data import KokkosExchange, owner, prove_exchange
+from lammps_mace.inference import device
 from lammps_mace.model.charges import damped_inverse
 from lammps_mace.modelfile import read_stub
 
@@ -43,25 +45,64 @@ def _quiet(monkeypatch):
     monkeypatch.setattr("lammps_mace.coupling.unified.communicator", lambda lammps: None)
 
 
-@pytest.mark.parametrize(("n_ranks", "layers", "gpu"), [(1, 2, False), (3, 3, False), (2, 2, True)])
-def test_kokkos_exchange(tmp_path, monkeypatch, n_ranks, layers, gpu):
+@pytest.fixture
+def devices_taken(monkeypatch):
+    """Let JAX's CPU stand for the GPU of the arrays; return what ranks have asked for."""
+    taken = []
+    monkeypatch.setattr(
+        "lammps_mace.coupling.unified.owner", lambda data, jax: taken.append(jax[0]) or jax[0]
+    )
+    return taken
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(("n_ranks", "layers"), [(1, 2), (2, 2), (3, 3)])
+def test_kokkos_exchange(tmp_path, monkeypatch, devices_taken, n_ranks, layers, gpu):
     if gpu:
         on_gpu(monkeypatch)
-        taken = []
-        monkeypatch.setattr(
-            "lammps_mace.coupling.unified.owner", lambda data, jax: taken.append(jax[0]) or jax[0]
-        )
     model, structure = make_model(num_layers=layers), make_structure()
     write_model(tmp_path / "x.model", model)
     home, rows = distribute(structure, n_ranks)
     run_step(tmp_path / "x.model")
+    assert len(devices_taken) == n_ranks
     forces, energies = gathered(home, rows)
     energy, expected = truth(model, structure)
     assert sum(data.total for data in SYSTEM) == pytest.approx(energy, rel=EXACT)
     assert energies.sum() == pytest.approx(energy, rel=EXACT)
     assert np.abs(forces - expected).max() < EXACT * np.abs(expected).max()
+    if gpu:  # elements, the list's atoms and their numbers of pairs; no pairs and no features
+        assert max(GpuArray.Device.copied) <= max(data.ntotal for data in SYSTEM)
+        assert n_ranks > 2 or SYSTEM[0].npairs > max(data.ntotal for data in SYSTEM)
 
-    assert not gpu or len(taken) == n_ranks
+
+def test_the_stand_in_for_a_gpu_must_be_waited_for(monkeypatch):
+    """The control: without it what KOKKOS does is missed."""
+    on_gpu(monkeypatch)
+    distribute(make_structure(), 1)
+    [data] = SYSTEM
+    rows = GpuArray(np.arange(data.ntotal, dtype=float)[:, None])
+    exchange = KokkosExchange(data)
+    assert not np.array_equal(exchange.forward_copy(rows).get(), rows.get())
+    monkeypatch.setattr("lammps_mace.coupling.mliap_data.finish", lambda array: None)
+    late = exchange.forward_copy(rows)
+    assert np.array_equal(late._memory, rows._memory)
+    assert not np.array_equal(late.get(), rows.get())  # get waits
+
+
+def test_steps_on_a_gpu_compile_nothing_new(tmp_path, monkeypatch, devices_taken):
+    """Pairs come and go; shapes depend on capacities only."""
+    on_gpu(monkeypatch)
+    write_model(tmp_path / "x.model", make_model())
+    structure = make_structure()
+    distribute(structure, 1)
+    [model] = run_step(tmp_path / "x.model").values()
+    compiled = [f._cache_size() for f in (device._sorted, device._listed)]
+    kept = np.random.default_rng(0).random(len(structure.centres)) < 0.9
+    fewer = {name: getattr(structure, name)[kept] for name in ("centres", "neighbours", "vectors")}
+    distribute(dataclasses.replace(structure, **fewer), 1)
+    model.compute_forces(SYSTEM[0])
+    assert [f._cache_size() for f in (device._sorted, device._listed)] == compiled
+    assert SYSTEM[0].f.any()
 
 
 def test_the_device_is_the_one_that_owns_the_arrays(monkeypatch):

@@ -10,14 +10,17 @@
 namespace lammps_mace {
 namespace {
 
+  // The numbers that arrive are copied first: LAMMPS's buffer holds doubles, whatever they are.
   template <typename T> void add(char *row, const char *packed, int bytes)
   {
-    for (int at = 0; at < bytes; at += int(sizeof(T))) {
-      T sum, term;
-      std::memcpy(&sum, row + at, sizeof(T));
-      std::memcpy(&term, packed + at, sizeof(T));
-      sum += term;
-      std::memcpy(row + at, &sum, sizeof(T));
+    constexpr int at_once = 64;
+    T terms[at_once];
+    T *sums = reinterpret_cast<T *>(row);
+    const int count = bytes / int(sizeof(T));
+    for (int start = 0; start < count; start += at_once) {
+      const int n = std::min(at_once, count - start);
+      std::memcpy(terms, packed + start * sizeof(T), n * sizeof(T));
+      for (int k = 0; k < n; k++) sums[start + k] += terms[k];
     }
   }
 
@@ -52,19 +55,23 @@ void GhostExchange::begin_step(int64_t n_local_now, int64_t n_total_now)
   lammps_error = nullptr;
 }
 
-const char *GhostExchange::exchange(bool reverse, void *given_rows, int64_t given_bytes, int given_item_bytes)
+const char *GhostExchange::exchange(bool reverse, const lammps_mace_rows &given)
 {
-  return run(reverse ? Kind::reverse : Kind::forward, given_rows, given_bytes, given_item_bytes);
+  const int64_t bytes = given.width * given.item_bytes;
+  return run(reverse ? Kind::reverse : Kind::forward, bytes,
+             {static_cast<char *>(given.first), int(bytes), given.item_bytes, given.places});
 }
 
 const char *GhostExchange::sum(double *values, int count)
 {
-  return run(Kind::sum, values, count * int64_t(sizeof(double)), sizeof(double));
+  constexpr int item = sizeof(double);
+  return run(Kind::sum, count * int64_t(item), {reinterpret_cast<char *>(values), count * item, item, nullptr});
 }
 
 const char *GhostExchange::forward_charges(double *charges)
 {
-  return run(Kind::charge, charges, sizeof(double), sizeof(double));
+  constexpr int item = sizeof(double);
+  return run(Kind::charge, item, {reinterpret_cast<char *>(charges), item, item, nullptr});
 }
 
 // Operation `index` for messages, such as "forward exchange 2".
@@ -93,17 +100,19 @@ const char *GhostExchange::refusal(Kind kind, int64_t given)
   return message.c_str();
 }
 
-const char *GhostExchange::run(Kind kind, void *given_rows, int64_t given_bytes, int given_item_bytes)
+const char *GhostExchange::run(Kind kind, int64_t bytes, const Rows &given)
 {
-  if (const char *reason = refusal(kind, given_bytes)) return reason;
+  if (const char *reason = refusal(kind, bytes)) return reason;
   done++;
   try {
-    if (kind == Kind::sum)
-      run_sum(static_cast<double *>(given_rows), int(given_bytes / sizeof(double)));
-    else if (kind == Kind::reverse)
-      run_reverse(static_cast<char *>(given_rows), int(given_bytes), given_item_bytes);
-    else
-      run_forward(static_cast<char *>(given_rows), int(given_bytes));
+    if (kind == Kind::sum) {
+      run_sum(reinterpret_cast<double *>(given.first), int(bytes / sizeof(double)));
+    } else if (kind == Kind::reverse) {
+      add_to_owners(given);
+      clear_ghosts();
+    } else {
+      copy_to_ghosts(given);
+    }
   } catch (...) {
     lammps_error = std::current_exception();
     return "LAMMPS failed to exchange data between ranks";
@@ -111,30 +120,31 @@ const char *GhostExchange::run(Kind kind, void *given_rows, int64_t given_bytes,
   return nullptr;
 }
 
-void GhostExchange::run_forward(char *given_rows, int given_bytes)
+void GhostExchange::copy_to_ghosts(const Rows &given)
 {
-  copy_to_ghosts(given_rows, given_bytes);
+  rows = given;
+  comm->forward_comm(pair, rows.doubles());
 }
 
-void GhostExchange::copy_to_ghosts(char *given_rows, int given_bytes)
+void GhostExchange::add_to_owners(const Rows &given)
 {
-  rows = given_rows;
-  bytes = given_bytes;
-  comm->forward_comm(pair, doubles());
+  rows = given;
+  comm->reverse_comm(pair, rows.doubles());
 }
 
-void GhostExchange::run_reverse(char *given_rows, int given_bytes, int given_item_bytes)
+void GhostExchange::clear_ghosts()
 {
-  add_to_owners(given_rows, given_bytes, given_item_bytes);
-  if (rows) std::memset(rows + n_local * bytes, 0, (n_total - n_local) * bytes);
+  for (int64_t i = n_local; rows && i < n_total; i++) std::memset(rows.of(i), 0, rows.bytes);
 }
 
-void GhostExchange::add_to_owners(char *given_rows, int given_bytes, int given_item_bytes)
+void GhostExchange::copy_to_ghosts(char *given, int bytes)
 {
-  rows = given_rows;
-  bytes = given_bytes;
-  item_bytes = given_item_bytes;
-  comm->reverse_comm(pair, doubles());
+  copy_to_ghosts(Rows{given, bytes, 0, nullptr});
+}
+
+void GhostExchange::add_to_owners(double *given, int bytes)
+{
+  add_to_owners(Rows{reinterpret_cast<char *>(given), bytes, sizeof(double), nullptr});
 }
 
 void GhostExchange::run_sum(double *values, int count)
@@ -147,7 +157,7 @@ void GhostExchange::run_sum(double *values, int count)
 
 void GhostExchange::join_rest()
 {
-  while (!complete()) run(operations[done].kind, nullptr, operations[done].bytes, 0);
+  while (!complete()) run(operations[done].kind, operations[done].bytes, {nullptr, operations[done].bytes, 0, nullptr});
 }
 
 void GhostExchange::fetch_owners(std::vector<int32_t> &owners, int64_t n_local_now, int64_t n_total_now)
@@ -159,35 +169,35 @@ void GhostExchange::fetch_owners(std::vector<int32_t> &owners, int64_t n_local_n
 
 void GhostExchange::transfer(double *buffer, int i, const char *row) const
 {
-  buffer[(i + 1) * doubles() - 1] = 0.0;    // rows that do not fill their last double
-  std::memcpy(buffer + i * doubles(), row, bytes);
+  buffer[(i + 1) * rows.doubles() - 1] = 0.0;    // rows that do not fill their last double
+  std::memcpy(buffer + i * rows.doubles(), row, rows.bytes);
 }
 
 int GhostExchange::pack_forward(int n, const int *list, double *buffer) const
 {
-  if (!rows) std::fill(buffer, buffer + n * doubles(), 0.0);
-  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows + int64_t(list[i]) * bytes);
-  return n * doubles();
+  if (!rows) std::fill(buffer, buffer + n * rows.doubles(), 0.0);
+  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows.of(list[i]));
+  return n * rows.doubles();
 }
 
 void GhostExchange::unpack_forward(int n, int first, const double *buffer)
 {
   for (int i = 0; rows && i < n; i++)
-    std::memcpy(rows + (int64_t(first) + i) * bytes, buffer + i * doubles(), bytes);
+    std::memcpy(rows.of(int64_t(first) + i), buffer + i * rows.doubles(), rows.bytes);
 }
 
 int GhostExchange::pack_reverse(int n, int first, double *buffer) const
 {
-  if (!rows) std::fill(buffer, buffer + n * doubles(), 0.0);
-  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows + (int64_t(first) + i) * bytes);
-  return n * doubles();
+  if (!rows) std::fill(buffer, buffer + n * rows.doubles(), 0.0);
+  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows.of(int64_t(first) + i));
+  return n * rows.doubles();
 }
 
 void GhostExchange::unpack_reverse(int n, const int *list, const double *buffer)
 {
-  const auto add_row = item_bytes == 4 ? add<float> : add<double>;
+  const auto add_row = rows.item_bytes == 4 ? add<float> : add<double>;
   for (int i = 0; rows && i < n; i++)
-    add_row(rows + int64_t(list[i]) * bytes, reinterpret_cast<const char *>(buffer + i * doubles()), bytes);
+    add_row(rows.of(list[i]), reinterpret_cast<const char *>(buffer + i * rows.doubles()), rows.bytes);
 }
 
 }    // namespace lammps_mace

@@ -31,7 +31,7 @@ class GhostExchange {
 
   void begin_step(int64_t n_local, int64_t n_total);
   // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do.
-  const char *exchange(bool reverse, void *rows, int64_t bytes, int item_bytes);
+  const char *exchange(bool reverse, const lammps_mace_rows &rows);
   const char *sum(double *values, int count);
   const char *forward_charges(double *charges);    // [n_total]
   // A rank that failed sends zeros in every exchange it has not reached, so that no other rank waits.
@@ -42,7 +42,7 @@ class GhostExchange {
 
   // Outside the steps' protocol. Rows of ghosts are overwritten, or added into their owners' rows (doubles).
   void copy_to_ghosts(char *rows, int bytes);
-  void add_to_owners(char *rows, int bytes, int item_bytes = sizeof(double));
+  void add_to_owners(double *rows, int bytes);
   // Fills owners[n_local..n_total) with the local row each ghost is an image of; one rank only.
   void fetch_owners(std::vector<int32_t> &owners, int64_t n_local, int64_t n_total);
 
@@ -58,14 +58,25 @@ class GhostExchange {
     int bytes;    // of a row, or of the sum
   };
 
+  // What is being exchanged. No address: zeros are sent, what arrives is dropped.
+  struct Rows {
+    char *first;
+    int bytes, item_bytes;    // of a row, of a number in it
+    const int32_t *places;    // nullptr: row i is atom i's
+
+    explicit operator bool() const { return first; }
+    char *of(int64_t atom) const { return first + int64_t(places ? places[atom] : atom) * bytes; }
+    int doubles() const { return (bytes + 7) / 8; }
+  };
+
   const char *refusal(Kind kind, int64_t bytes);
   std::string named(int index) const;
-  const char *run(Kind kind, void *rows, int64_t bytes, int item_bytes);
-  void run_forward(char *rows, int bytes);
-  void run_reverse(char *rows, int bytes, int item_bytes);
+  const char *run(Kind kind, int64_t bytes, const Rows &given);
+  void copy_to_ghosts(const Rows &given);
+  void add_to_owners(const Rows &given);
+  void clear_ghosts();
   void run_sum(double *values, int count);
   void transfer(double *buffer, int i, const char *row) const;
-  int doubles() const { return (bytes + 7) / 8; }
 
   LAMMPS_NS::Comm *&comm;
   LAMMPS_NS::Pair *pair;
@@ -73,8 +84,7 @@ class GhostExchange {
   std::vector<Operation> operations;    // of a step
   int done = 0;                         // of them, in this step
   int64_t n_local = 0, n_total = 0;
-  char *rows = nullptr;    // being exchanged; nullptr: send zeros, drop what arrives
-  int bytes = 0, item_bytes = 0;
+  Rows rows = {};
   std::string message;
 };
 

@@ -43,7 +43,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void warn_of_net_charge();
 
   // The calls of lammps_mace_step; `self` is a PairMLIAPUnified.
-  static const char *exchange_rows(void *self, int reverse, void *rows, int64_t width, int item_bytes);
+  static const char *exchange_rows(void *self, int reverse, const lammps_mace_rows *rows);
   static const char *sum_over_ranks(void *self, double *values, int count);
   static const char *take_charges(void *self, const double *charges, double *potentials);
 

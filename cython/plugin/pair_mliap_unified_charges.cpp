@@ -42,9 +42,9 @@ void PairMLIAPUnified::warn_of_net_charge()
                               "if that is not meant");
 }
 
-const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, void *rows, int64_t width, int item_bytes)
+const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, const lammps_mace_rows *rows)
 {
-  return static_cast<PairMLIAPUnified *>(self)->exchange.exchange(reverse != 0, rows, width * item_bytes, item_bytes);
+  return static_cast<PairMLIAPUnified *>(self)->exchange.exchange(reverse != 0, *rows);
 }
 
 const char *PairMLIAPUnified::sum_over_ranks(void *self, double *values, int count)

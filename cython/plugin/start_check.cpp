@@ -107,7 +107,7 @@ namespace {
         row(i)[0] = 1.0;
         for (int c = 1; c < width; c++) row(i)[c] = known(tag(i), c);
       }
-      exchange.add_to_owners(reinterpret_cast<char *>(rows.data()), 8 * width);
+      exchange.add_to_owners(rows.data(), 8 * width);
       int64_t bad = 0;
       while (bad < n_local && sum_is_right(bad)) bad++;
       report_sum(bad < n_local ? bad : -1);

@@ -8,14 +8,14 @@ from lammps_mace.convert.checkpoint import Checkpoint, parse
 from lammps_mace.dataset import DatasetInfo
 
 _ROOT = ("params#", "mlip_network#")
-_IGNORED_BY_MLIP = ("avg_num_neighbors", "avg_r_min", "num_species")
+IGNORED_BY_MLIP = ("avg_num_neighbors", "avg_r_min", "num_species")
 
 
 def read_v2(archive: Archive) -> Checkpoint:
     """Return the model of an archive of mlip 0.2."""
     section = archive.section("config")
     # mlip documents these but reads the data set's values: the weights belong to those.
-    ignored = {key: section.pop(key, None) for key in _IGNORED_BY_MLIP}
+    ignored = {key: section.pop(key, None) for key in IGNORED_BY_MLIP}
     notes = tuple(
         f"config.{key}={value} left out: mlip 0.2 ignores it too"
         for key, value in ignored.items()

@@ -46,7 +46,7 @@ class CoulombExchange(KokkosExchange):
         """Return the potentials [n_local], V, of charges [n_local], e; collective."""
         rows = np.zeros((self._pairs.n_total, 1))
         rows[: len(charges), 0] = charges
-        self.forward_exchange(rows)
+        self.forward_exchange(rows, np.arange(len(rows)))
         self._charges = rows[:, 0]
         self._potentials = self._sum_potentials()
         return self._potentials

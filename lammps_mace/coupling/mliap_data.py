@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lammps_mace.coupling.neighbors import NoExchange
+from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.coupling.pairs import Pairs
 
 
@@ -27,32 +27,60 @@ def read_pairs(data: Any, species_of_element: np.ndarray) -> Pairs:
     Args:
         species_of_element: int32 [n_elements + 1], the last is for element -1.
     """
-    n_local, n_pairs = data.nlocal, data.npairs
+    species = _species(data, species_of_element)
+    if data.npairs == 0:
+        nobody = np.zeros(0, np.int32)
+        return Pairs(species, data.nlocal, nobody, nobody, np.zeros((0, 3)))
+    centres, neighbours = _host(data.pair_i), _host(data.pair_j)
+    return Pairs(species, data.nlocal, centres, neighbours, _host(data.rij))
+
+
+def gpu_neighbors(data: Any, species_of_element: np.ndarray, several: bool) -> Neighbors:
+    """Return the neighbours of own atoms; the pairs stay on the GPU.
+
+    Args:
+        species_of_element: as for :func:`read_pairs`.
+        several: other ranks exchange rows: this one must too, even if it has no ghosts.
+    """
+    import cupy
+
+    counts = _host(cupy.bincount(data.pair_i, minlength=data.nlocal))[: data.nlocal]
+    return Neighbors(
+        species=_species(data, species_of_element),
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        senders=data.pair_j,
+        vectors=data.rij,
+        one_domain=data.ntotal == data.nlocal and not several,
+        centres=data.pair_i,
+    )
+
+
+def _species(data: Any, species_of_element: np.ndarray) -> np.ndarray:
+    """Return int32 [n_total]; own atoms that are not in the list are not part of the model."""
     # Arrays without elements cannot be had: their getters raise.
     elements = _host(data.elems) if data.ntotal else np.zeros(0, np.int32)
     species = species_of_element[elements]
-    unlisted = np.ones(n_local, bool)
+    unlisted = np.ones(data.nlocal, bool)
     unlisted[_listed(data)] = False
-    species[:n_local][unlisted] = -1
-    if n_pairs == 0:
-        nobody = np.zeros(0, np.int32)
-        return Pairs(species, n_local, nobody, nobody, np.zeros((0, 3)))
-    centres, neighbours = _host(data.pair_i), _host(data.pair_j)
-    return Pairs(species, n_local, centres, neighbours, _host(data.rij))
+    species[: data.nlocal][unlisted] = -1
+    return species
 
 
-def write_results(data: Any, energies: np.ndarray, gradient: np.ndarray) -> None:
+def write_results(data: Any, energies: np.ndarray, gradient: Any) -> None:
     """Give energies and forces to LAMMPS.
 
     Args:
         energies: float64 [n_local], in LAMMPS's unit.
-        gradient: float64 [n_pairs, 3], dE/d rij: ML-IAP adds it to the force on i.
+        gradient: float64 [n_pairs, 3], dE/d rij, on the host or where ``data`` is: ML-IAP adds it
+            to the force on i.
     """
     data.energy = float(energies.sum())
     if data.nlistatoms:
         _write_energies(data, energies[_listed(data)])
     if data.npairs:  # ML-IAP looks at the first row without asking
-        data.update_pair_forces(_like(data.rij, gradient))
+        given = _like(data.rij, gradient) if isinstance(gradient, np.ndarray) else gradient
+        data.update_pair_forces(given)
+        finish(given)
 
 
 def _write_energies(data: Any, energies: np.ndarray) -> None:
@@ -113,19 +141,41 @@ class KokkosExchange(NoExchange):
     def __init__(self, data: Any) -> None:
         self._data = data
 
-    def forward_exchange(self, rows: np.ndarray) -> None:
-        """Fill the ghost rows of [n_total, width] from their owners, in place; collective."""
-        self._exchange(self._data.forward_exchange, rows)
+    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+        """Fill the ghosts' rows from their owners, in place; collective."""
+        rows[places] = self._by_atom(self.forward_copy, rows[places])
 
-    def reverse_exchange(self, rows: np.ndarray) -> None:
-        """Add the ghost rows into their owners and zero them, in place; collective."""
-        self._exchange(self._data.reverse_exchange, rows)
+    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+        """Add the ghosts' rows into their owners' and zero them, in place; collective."""
+        rows[places] = self._by_atom(self.reverse_copy, rows[places])
 
-    def _exchange(self, method: Any, rows: np.ndarray) -> None:
-        given = _like(self._data.elems, rows) if len(rows) else rows
+    def forward_copy(self, rows: Any) -> Any:
+        """Return a copy with the ghosts' rows from their owners; collective.
+
+        Args:
+            rows: [n_total or more, width], where the data object's arrays are.
+        """
+        return self._copy(self._data.forward_exchange, rows)
+
+    def reverse_copy(self, rows: Any) -> Any:
+        """Return a copy with the ghosts' rows zero, and added to their owners'; collective."""
+        return self._copy(self._data.reverse_exchange, rows)
+
+    def _by_atom(self, exchange: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:
+        return _host(exchange(_like(self._data.elems, rows) if len(rows) else rows))
+
+    @staticmethod
+    def _copy(method: Any, given: Any) -> Any:
         result = given.copy()
-        method(_Buffer(given), _Buffer(result), rows.shape[1])
-        rows[:] = _host(result)
+        method(_Buffer(given), _Buffer(result), given.shape[1])
+        finish(result)
+        return result
+
+
+def finish(array: Any) -> None:
+    """Wait until KOKKOS, which does not, has done what it does with an array on a GPU."""
+    if not isinstance(array, np.ndarray):
+        array.device.synchronize()
 
 
 class _Buffer:
@@ -154,11 +204,13 @@ def prove_exchange(data: Any, tags: np.ndarray | None, total: Callable[[int], in
     keys = (elements if tags is None else tags).astype(np.uint64)
     rows = keys.astype(np.float64)[:, None]
     rows[n:] = -1.0
-    exchange.forward_exchange(rows)
+    exchange.forward_exchange(rows, np.arange(len(rows)))
     wrong = np.flatnonzero(rows[:, 0] != keys)
     counts = np.zeros((len(keys), 1))
     counts[n:] = 1.0
-    exchange.reverse_exchange(counts)  # also where rows were wrong: the others are in it
+    exchange.reverse_exchange(
+        counts, np.arange(len(counts))
+    )  # also where rows were wrong: the others are in it
     received = np.nan_to_num(counts[:n, 0]).astype(np.int64).astype(np.uint64)
     weights = keys**3  # modulo 2**64, as all below
     lost = total(int((received * weights[:n]).sum())) - total(int(weights[n:].sum()))

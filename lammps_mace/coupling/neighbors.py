@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,11 +15,14 @@ class Neighbors:
     In one domain ghosts are images of local atoms and ``senders`` names the local rows, so that
     n_total == n_local; otherwise rows n_local.. are copies of atoms, mostly of other ranks.
 
+    Pairs may stay on the GPU where LAMMPS has them; they are then in any order, with ``centres``.
+
     Attributes:
         species: int32 [n_total], index into the model's elements; -1 is not part of the model.
         offsets: int64 [n_local + 1]; the pairs of row i are offsets[i]:offsets[i+1].
         senders: int32 [n_pairs], row of the neighbour.
         vectors: float64 [n_pairs, 3], r_neighbour - r_centre, Å.
+        centres: None; on a GPU int32 [n_pairs], and these three are CuPy's arrays.
         one_domain: no exchange is needed.
         counted: bool [n_local], rows whose energy belongs to this rank; None: all. The others are
             computed only because counted rows depend on their features.
@@ -27,10 +30,16 @@ class Neighbors:
 
     species: np.ndarray
     offsets: np.ndarray
-    senders: np.ndarray
-    vectors: np.ndarray
+    senders: Any
+    vectors: Any
     one_domain: bool
     counted: np.ndarray | None = None
+    centres: Any = None
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the pairs are arrays on a GPU."""
+        return self.centres is not None
 
     @property
     def n_local(self) -> int:
@@ -55,14 +64,15 @@ class Prediction:
     Attributes:
         node_energies: float64 [n_local], eV; exactly 0 for atoms that are not counted or
             not part of the model.
-        pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å.
+        pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å;
+            where the pairs are and in their order.
         charges: float64 [n_local], e; None where nobody needs them. The Coulomb sum over them is
             not in the energies, nor is its direct part in the gradient: whoever has the pairs of
             the long cutoff adds it.
     """
 
     node_energies: np.ndarray
-    pair_gradient: np.ndarray
+    pair_gradient: Any
     charges: np.ndarray | None = None
 
     @property
@@ -72,13 +82,16 @@ class Prediction:
 
 
 class Exchange(Protocol):
-    """What ranks do together; in a step all of them call the same methods in the same order."""
+    """What ranks do together; in a step all of them call the same methods in the same order.
 
-    def forward_exchange(self, rows: np.ndarray) -> None:
-        """Fill the ghost rows of [n_total, width] from their owners, in place."""
+    Rows are float32 or float64 [n, width]; row ``places[i]`` is that of atom i < n_total.
+    """
 
-    def reverse_exchange(self, rows: np.ndarray) -> None:
-        """Add the ghost rows of [n_total, width] into their owners and zero them, in place."""
+    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+        """Fill the ghosts' rows from their owners, in place."""
+
+    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+        """Add the ghosts' rows into their owners' and zero them, in place."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return float64 [n] summed over the ranks."""
@@ -94,10 +107,10 @@ class Exchange(Protocol):
 class NoExchange:
     """One domain, no Coulomb sum: there is nobody to exchange with."""
 
-    def forward_exchange(self, rows: np.ndarray) -> None:
+    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
         """Do nothing."""
 
-    def reverse_exchange(self, rows: np.ndarray) -> None:
+    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
         """Do nothing."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,17 @@ class Arranged:
         out = np.zeros((self.n_listed, 3))
         out[self.kept] = prediction.pair_gradient
         return out
+
+
+@dataclass(frozen=True)
+class Unarranged:
+    """Neighbors with all listed pairs, as they are listed: on a GPU."""
+
+    neighbors: Neighbors
+
+    def gradient(self, prediction: Prediction) -> Any:
+        """Return dE/d(vectors) of all listed pairs, float64 [n_listed, 3], on that GPU."""
+        return prediction.pair_gradient
 
 
 def own_centres(pairs: Pairs, cutoff: float = np.inf, several: bool = False) -> Arranged:

@@ -23,6 +23,7 @@ from lammps_mace.coupling.library import communicator, find_lammps
 from lammps_mace.coupling.mliap_data import (
     KokkosExchange,
     can_exchange,
+    gpu_neighbors,
     has_ghost_centres,
     on_host,
     owner,
@@ -33,7 +34,7 @@ from lammps_mace.coupling.mliap_data import (
 from lammps_mace.coupling.neighbors import Exchange, NoExchange
 from lammps_mace.coupling.pairs import (
     Arranged,
-    Pairs,
+    Unarranged,
     own_centres,
     own_images,
     with_ghost_centres,
@@ -200,8 +201,11 @@ class Unified:
             return None
         return self.lammps.tags(data.ntotal)
 
-    def _arranged(self, data: Any, pairs: Pairs) -> tuple[Arranged, Exchange]:
+    def _arranged(self, data: Any) -> tuple[Arranged | Unarranged, Exchange]:
         several = self._rank.size > 1
+        if data.npairs and not on_host(data) and self._charge_use is None:
+            return Unarranged(gpu_neighbors(data, self._species, several)), KokkosExchange(data)
+        pairs = read_pairs(data, self._species)
         if self._charge_use is not None:
             near = own_centres(pairs, self.model.dataset_info.graph_cutoff_angstrom, several)
             return near, CoulombExchange(data, pairs, self._charge_use, self._comm)
@@ -219,13 +223,12 @@ class Unified:
 
         from lammps_mace.engine import Engine
 
-        pairs = read_pairs(data, self._species)
-        arranged, exchange = self._arranged(data, pairs)
+        arranged, exchange = self._arranged(data)
         with jax.default_device(self._device):
             self._engine = self._engine or Engine(self.model)
             prediction = self._engine.evaluate(arranged.neighbors, exchange)
         gradient = arranged.gradient(prediction)
-        energies = prediction.node_energies[: pairs.n_local]
+        energies = prediction.node_energies[: data.nlocal]
         if isinstance(exchange, CoulombExchange):
             exchange.add_gradient(gradient)
             energies = energies + exchange.energies

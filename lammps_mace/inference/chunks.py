@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -119,9 +119,10 @@ class Capacity:
     Attributes:
         chunk_atoms: slots of a chunk.
         chunks: of all atoms.
-        ghosts: rows of atoms that others own.
+        ghosts: rows of atoms that others own, and one for atoms that are not of the model.
         chunk_pairs: pairs of one chunk.
         pairs: all pairs.
+        atoms: own atoms and ghosts, of the model or not.
     """
 
     chunk_atoms: int = 0
@@ -129,6 +130,7 @@ class Capacity:
     ghosts: int = 0
     chunk_pairs: int = 0
     pairs: int = 0
+    atoms: int = 0
 
     @property
     def slots(self) -> int:
@@ -147,7 +149,7 @@ class Capacity:
 
     @property
     def _sizes(self) -> tuple[int, ...]:
-        return self.chunks, self.ghosts, self.chunk_pairs, self.pairs
+        return self.chunks, self.ghosts, self.chunk_pairs, self.pairs, self.atoms
 
     def holds(self, need: Capacity) -> bool:
         """Whether arrays of these sizes have room for ``need`` (of the same chunk_atoms)."""
@@ -203,12 +205,13 @@ class Arrangement:
         return len(self.order) == n and bool(np.array_equal(self.slots, self.order))
 
     @cached_property
-    def pair_order(self) -> np.ndarray:
-        """Return where each pair of the arranged order came from, int [n_pairs]."""
-        offsets = self.neighbors.offsets
-        counts = np.diff(offsets)[self.order]
-        first = np.cumsum(counts) - counts
-        return np.repeat(offsets[:-1][self.order] - first, counts) + np.arange(counts.sum())
+    def rows(self) -> np.ndarray:
+        """Return the row of each own atom and ghost in the arrays of features, int32 [n_total]."""
+        n_local, n_total = self.neighbors.n_local, self.neighbors.n_total
+        rows = np.full(n_total, self.capacity.rows - 1, np.int32)
+        rows[self.order] = self.slots
+        rows[n_local:] = self.capacity.slots + np.arange(n_total - n_local)
+        return rows
 
     def to_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [slots, ...] (zero where empty) of [n_local, ...]."""
@@ -222,15 +225,6 @@ class Arrangement:
             return values[: self.neighbors.n_local]
         out = np.zeros((self.neighbors.n_local, *values.shape[1:]), values.dtype)
         out[self.order] = values[self.slots]
-        return out
-
-    def pair_gradient(self, gradient: np.ndarray) -> np.ndarray:
-        """Return dE/d(r_neighbour - r_centre) in the given order of pairs, float64."""
-        n_pairs = self.neighbors.n_pairs
-        if self.in_order:
-            return -gradient[:n_pairs].astype(np.float64)
-        out = np.zeros((n_pairs, 3))
-        out[self.pair_order] = -gradient[: len(self.pair_order)]
         return out
 
 
@@ -279,42 +273,81 @@ def _layout(
     need = Capacity(
         chunk_atoms=size,
         chunks=max(int(chunks.sum()), 1),
-        ghosts=max(neighbors.n_total - neighbors.n_local, 1),
+        ghosts=neighbors.n_total - neighbors.n_local + 1,
         chunk_pairs=chunk_pairs,
-        pairs=int(pairs.sum()),
+        pairs=max(int(pairs.sum()), neighbors.n_pairs),
+        atoms=neighbors.n_total,
     )
     return _Layout(slots, chunks, need)
 
 
-def padded(arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> Inputs:
-    """Return the arrays of a step at full capacity, as NumPy arrays.
+class PairRows(Protocol):
+    """The pairs of one step in the engine's order, at full capacity.
+
+    Attributes:
+        vectors, senders, sender_species: as in :class:`Inputs`.
+    """
+
+    vectors: Any
+    senders: Any
+    sender_species: Any
+
+    def gradient(self, gradient: jax.Array) -> Any:
+        """Return dE/d(r_neighbour - r_centre) as the pairs were given, float64 [n_pairs, 3]."""
+
+
+class HostPairRows:
+    """Pairs as NumPy arrays.
 
     Jitted functions take those as quickly as arrays of JAX, which take longer to make.
     """
-    neighbors, capacity = arrangement.neighbors, arrangement.capacity
-    in_order = arrangement.in_order
-    pair_order = slice(None) if in_order else arrangement.pair_order
-    n_local = neighbors.n_local
-    rows = np.full(neighbors.n_total, capacity.rows - 1, np.int32)
-    rows[arrangement.order] = arrangement.slots
-    rows[n_local:] = capacity.slots + np.arange(neighbors.n_total - n_local)
-    original = neighbors.senders[pair_order]
-    n_pairs = len(original)
 
-    vectors = np.empty((capacity.pair_rows, 3), dtype)
-    # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
-    np.negative(neighbors.vectors[pair_order], out=vectors[:n_pairs], casting="same_kind")
-    vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of the distance
+    def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
+        self._arrangement = arrangement
+        neighbors, room = arrangement.neighbors, arrangement.capacity.pair_rows
+        order = slice(None) if arrangement.in_order else self._order
+        original = neighbors.senders[order]
+        n_pairs = len(original)
+        self.vectors = np.empty((room, 3), dtype)
+        # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
+        given = neighbors.vectors[order]
+        np.negative(given, out=self.vectors[:n_pairs], casting="same_kind")
+        self.vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of distance
+        self.senders = filled(room, arrangement.rows[original])
+        self.sender_species = filled(room, neighbors.species[original])
+
+    def gradient(self, gradient: jax.Array) -> np.ndarray:
+        """Return dE/d(r_neighbour - r_centre) in the given order, float64 [n_pairs, 3]."""
+        values, n_pairs = np.asarray(gradient), self._arrangement.neighbors.n_pairs
+        if self._arrangement.in_order:
+            return -values[:n_pairs].astype(np.float64)
+        out = np.zeros((n_pairs, 3))
+        out[self._order] = -values[: len(self._order)]
+        return out
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """Where each pair came from, int [pairs of the model's atoms]."""
+        offsets, atoms = self._arrangement.neighbors.offsets, self._arrangement.order
+        counts = np.diff(offsets)[atoms]
+        first = np.cumsum(counts) - counts
+        return np.repeat(offsets[:-1][atoms] - first, counts) + np.arange(counts.sum())
+
+
+def padded(arrangement: Arrangement, pairs: PairRows, dtype: np.dtype) -> Inputs:
+    """Return the arrays of a step at full capacity."""
+    neighbors, capacity = arrangement.neighbors, arrangement.capacity
     starts, ends = _pair_ranges(arrangement)
-    counted = np.ones(n_local, dtype) if neighbors.counted is None else neighbors.counted
+    counted = neighbors.counted
+    counted = np.ones(neighbors.n_local, dtype) if counted is None else counted.astype(dtype)
     arrays: dict[str, Any] = {
-        "vectors": vectors,
-        "senders": _filled(capacity.pair_rows, rows[original]),
-        "sender_species": _filled(capacity.pair_rows, neighbors.species[original]),
+        "vectors": pairs.vectors,
+        "senders": pairs.senders,
+        "sender_species": pairs.sender_species,
         "starts": starts,
         "ends": ends,
-        "chunk_species": _filled(capacity.chunks, arrangement.chunk_species),
-        "counted": arrangement.to_slots(counted.astype(dtype)),
+        "chunk_species": filled(capacity.chunks, arrangement.chunk_species),
+        "counted": arrangement.to_slots(counted),
         "n_chunks": np.int32(len(arrangement.chunk_species)),
     }
     return Inputs(**arrays)
@@ -327,7 +360,8 @@ def _pair_ranges(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
     return ends - counts.astype(np.int32), ends
 
 
-def _filled(size: int, values: np.ndarray) -> np.ndarray:
-    out = np.zeros(size, np.int32)
+def filled(size: int, values: np.ndarray, rest: int = 0) -> np.ndarray:
+    """Return the values and then ``rest``, int32 [size]."""
+    out = np.full(size, rest, np.int32)
     out[: len(values)] = values
     return out

@@ -1,11 +1,11 @@
-"""Ghosts: layer features between the engine's slots and the rows that ranks exchange."""
+"""Ghosts: layer features between the engine's rows and their owners on other ranks."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.coupling.neighbors import Exchange
@@ -14,7 +14,10 @@ from lammps_mace.inference.layers import State
 
 
 class Ghosts:
-    """Moves layer features between ranks; on one domain they stay where they are."""
+    """Moves layer features between ranks; on one domain they stay where they are.
+
+    What is given to these methods is theirs: on a CPU its memory is exchanged in place.
+    """
 
     def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
         self.arrangement, self.exchange = arrangement, exchange
@@ -34,39 +37,40 @@ class Ghosts:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
         if self._alone:
             return sent
-        rows = self._empty(sent)
-        rows[: self._n_local] = self._flat(self.arrangement.from_slots(np.asarray(sent)))
-        self.exchange.forward_exchange(rows)
-        full = np.array(sent)
-        ghosts = rows[self._n_local :]
-        start = self.arrangement.capacity.slots
-        full[start : start + len(ghosts)] = ghosts.reshape(len(ghosts), *sent.shape[1:])
-        return jnp.asarray(full)
+        memory = _memory(sent)
+        self.exchange.forward_exchange(_flat(memory), self.arrangement.rows)
+        return _array(memory, sent)
 
     def give_back(self, adjoint: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' adjoints added at their owners."""
         if self._alone:
             return adjoint
-        values = np.asarray(adjoint)
-        rows = self._empty(adjoint)
-        rows[: self._n_local] = self._flat(self.arrangement.from_slots(values))
-        start = self.arrangement.capacity.slots
-        n_ghosts = len(rows) - self._n_local
-        rows[self._n_local :] = self._flat(values[start : start + n_ghosts])
-        self.exchange.reverse_exchange(rows)
-        out = np.zeros_like(values)
-        own = rows[: self._n_local].reshape(self._n_local, *adjoint.shape[1:])
-        out[:start] = self.arrangement.to_slots(own)
-        return jnp.asarray(out)
+        memory = _memory(adjoint)
+        self.exchange.reverse_exchange(_flat(memory), self.arrangement.rows)
+        return _array(memory, adjoint)
 
-    @property
-    def _n_local(self) -> int:
-        return self.arrangement.neighbors.n_local
 
-    @staticmethod
-    def _flat(values: np.ndarray) -> np.ndarray:
-        # The width is spelled out: a rank without any atoms has nothing to infer it from.
-        return values.reshape(len(values), math.prod(values.shape[1:]))
+def _memory(array: jax.Array) -> np.ndarray:
+    """Return the memory of a JAX array on a CPU, to write into; else a copy.
 
-    def _empty(self, like: jax.Array) -> np.ndarray:
-        return np.empty((self.arrangement.neighbors.n_total, math.prod(like.shape[1:])), like.dtype)
+    JAX takes its arrays for constant; whoever writes must be the only one who holds this one.
+    """
+    array.block_until_ready()
+    if not _on_cpu(array):
+        return np.array(array)
+    memory = (ctypes.c_char * array.nbytes).from_address(array.unsafe_buffer_pointer())
+    return np.ndarray(array.shape, array.dtype, buffer=memory)  # type: ignore[arg-type]
+
+
+def _array(memory: np.ndarray, origin: jax.Array) -> jax.Array:
+    """Return the JAX array of what :func:`_memory` gave."""
+    return origin if _on_cpu(origin) else jax.device_put(memory, origin.device)
+
+
+def _on_cpu(array: jax.Array) -> bool:
+    return all(device.platform == "cpu" for device in array.devices())
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    # The width is spelled out: a rank without any atoms has nothing to infer it from.
+    return values.reshape(len(values), math.prod(values.shape[1:]))

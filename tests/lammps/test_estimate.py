@@ -37,12 +37,12 @@ def compute(self, step):
     class Counted:
         def __getattr__(self, name):
             return getattr(step, name)
-        def forward_exchange(self, rows):
-            sent.append(rows[step.n_local:].nbytes)
-            step.forward_exchange(rows)
-        def reverse_exchange(self, rows):
-            sent.append(rows[step.n_local:].nbytes)
-            step.reverse_exchange(rows)
+        def forward_exchange(self, rows, places):
+            sent.append(rows[places[step.n_local:]].nbytes)
+            step.forward_exchange(rows, places)
+        def reverse_exchange(self, rows, places):
+            sent.append(rows[places[step.n_local:]].nbytes)
+            step.reverse_exchange(rows, places)
     energy = original(self, Counted())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print("seen", len(step.senders), sum(sent), step.n_total - step.n_local, peak, flush=True)

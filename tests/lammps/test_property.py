@@ -25,9 +25,9 @@ class Deaf:
     def __getattr__(self, name):
         return getattr(self.step, name)
 
-    def forward_exchange(self, rows):
-        self.step.forward_exchange(rows)
-        rows[self.step.n_local:] = 0.0
+    def forward_exchange(self, rows, places):
+        self.step.forward_exchange(rows, places)
+        rows[places[self.step.n_local:]] = 0.0
 
 compute = module.Potential.compute
 module.Potential.compute = lambda self, step: compute(self, Deaf(step))

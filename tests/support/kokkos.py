@@ -20,30 +20,69 @@ from lammps_mace.modelfile import read_stub
 from lammps_mace.placement import Rank
 
 
-class GpuArray:
-    """What a model may do with a CuPy array on GPU 1 of a machine; anything else fails."""
+class GpuArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """What a model may do with a CuPy array on GPU 1 of a machine; anything else fails.
+
+    What KOKKOS does with such memory is done once somebody waits for the device.
+    """
 
     class Device(contextlib.nullcontext):
         id = 1
+        waiting = threading.local()  # what each rank's device has not done yet
+        copied: list[int] = []  # noqa: RUF012  sizes of arrays that were copied to the host
+
+        @classmethod
+        def later(cls, action):
+            cls.waiting.actions = [*getattr(cls.waiting, "actions", ()), action]
+
+        @classmethod
+        def synchronize(cls):
+            actions, cls.waiting.actions = getattr(cls.waiting, "actions", ()), []
+            for action in actions:
+                action()
 
     device = Device()
 
     def __init__(self, memory: np.ndarray) -> None:
         self._memory = memory
         self.dtype, self.shape = memory.dtype, memory.shape
-        self.data = SimpleNamespace(ptr=memory.ctypes.data)
+        if memory.ndim:
+            self.data = SimpleNamespace(ptr=memory.ctypes.data)
 
     def __array__(self, *arguments, **options):
         raise TypeError("Implicit conversion to a NumPy array is not allowed")  # as CuPy
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        assert not options
+        plain = [x._memory if isinstance(x, GpuArray) else x for x in inputs]
+        return GpuArray(getattr(ufunc, method)(*plain))
+
     def __len__(self):
         return len(self._memory)
+
+    def __bool__(self):
+        return bool(self._memory)
+
+    def __getitem__(self, key):
+        assert isinstance(key, slice)
+        return GpuArray(self._memory[key])
 
     def __setitem__(self, key, value):
         assert isinstance(value, GpuArray)
         self._memory[key] = value._memory
 
+    def __dlpack__(self, **options):
+        return self._memory.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._memory.__dlpack_device__()
+
+    def all(self):
+        return GpuArray(self._memory.all())
+
     def get(self):
+        self.Device.synchronize()
+        self.Device.copied.append(self._memory.size)
         return self._memory.copy()
 
     def copy(self):
@@ -54,8 +93,12 @@ def on_gpu(monkeypatch):
     """Put the arrays of the next system on a GPU; ``import cupy`` gives the stand-in."""
     cupy = ModuleType("cupy")
     cupy.asarray = lambda array: GpuArray(np.array(array))
+    cupy.zeros = lambda shape, dtype: GpuArray(np.zeros(shape, dtype))
+    cupy.bincount = lambda x, minlength: GpuArray(np.bincount(x._memory, minlength=minlength))
+    cupy.from_dlpack = lambda array: GpuArray(np.from_dlpack(array))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(KokkosData, "gpu", True)
+    GpuArray.Device.copied.clear()
 
 
 class Ranks:
@@ -111,26 +154,30 @@ class KokkosData:
             assert fij.dtype == np.float64
             pairs = (ctypes.c_double * 3) * self.npairs
             forces = np.ctypeslib.as_array(pairs.from_address(fij.data.ptr))
+            GpuArray.Device.later(lambda: self._add_forces(forces))
         else:
             assert memoryview(fij).format == "d"
             assert memoryview(fij).c_contiguous
-            forces = fij
+            self._add_forces(fij)
+
+    def _add_forces(self, forces):
         self.given = forces.copy()
         np.add.at(self.f, self.rows, forces)
         np.subtract.at(self.f, self.partners, forces)
 
     def forward_exchange(self, copy_from, copy_to, width):
-        rows = self._copied(copy_from, copy_to, width)
+        rows, finish = self._copied(copy_from, copy_to, width)
         self._publish(rows)
         if not self.ranks.works:
             rows[self.nlocal :] = 0
         else:
             for ghost, (rank, row) in enumerate(self.owners, start=self.nlocal):
                 rows[ghost] = self.ranks.rows[rank][row]
+        finish()
         self.ranks.barrier.wait()
 
     def reverse_exchange(self, copy_from, copy_to, width):
-        rows = self._copied(copy_from, copy_to, width)
+        rows, finish = self._copied(copy_from, copy_to, width)
         given = rows.copy()
         self._publish(given)
         for other in range(len(self.ranks.rows)):
@@ -138,6 +185,7 @@ class KokkosData:
                 if rank == self.rank:
                     rows[row] += self.ranks.rows[other][ghost]
         rows[self.nlocal :] = 0
+        finish()
         self.ranks.barrier.wait()
 
     def _copied(self, copy_from, copy_to, width):
@@ -147,8 +195,15 @@ class KokkosData:
         size = self.ntotal * width
         given = np.ctypeslib.as_array((kind * size).from_address(copy_from.data.ptr))
         out = np.ctypeslib.as_array((kind * size).from_address(copy_to.data.ptr))
-        out[:] = given
-        return out.reshape(self.ntotal, width)
+        rows = given.copy()
+
+        def finish():
+            if self.gpu:
+                GpuArray.Device.later(lambda: np.copyto(out, rows))
+            else:
+                out[:] = rows
+
+        return rows.reshape(self.ntotal, width), finish
 
     def _publish(self, rows):
         self.ranks.barrier.wait()

@@ -21,6 +21,8 @@ from mlip.models.model_io import save_model_to_zip
 from mlip.models.predictors import ConservativePredictor
 from mlip.typing.properties import Properties
 
+from lammps_mace.modelfile import unflatten
+
 # Compile times dominate these tests: the smallest effort of XLA's code generator.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -54,22 +56,33 @@ class Oracle:
     Args:
         config, info: of mlip, as dictionaries.
         seed: of the weights.
+        shapes: of the parameters, by their names in mlip's network; None asks mlip, which takes as
+            long as all the rest.
     """
 
     @_not_our_warnings
-    def __init__(self, config: dict, info: dict, seed: int = 0) -> None:
+    def __init__(
+        self, config: dict, info: dict, seed: int = 0, shapes: dict[str, tuple] | None = None
+    ) -> None:
         self.config, self.info = MaceConfig(**config), DatasetInfo(**info)
         network = Mace(self.config, self.info)
         charges = self.config.predict_partial_charges
         wanted = Properties(stress=True, partial_charges=charges)
         head = ForceField.get_energy_head(self.config, wanted, network)
         self.predictor = ConservativePredictor(network, wanted, head)
-        # Shapes from mlip itself, without the minutes that it takes to initialise.
-        dummy = get_dummy_graph_for_model_init()
-        energy_only = ConservativePredictor(network, Properties(forces=False), head)
-        shapes = jax.eval_shape(energy_only.init, jax.random.key(0), dummy)
+        if shapes is None:
+            # Without the minutes that it takes to initialise.
+            dummy = get_dummy_graph_for_model_init()
+            energy_only = ConservativePredictor(network, Properties(forces=False), head)
+            tree = jax.eval_shape(energy_only.init, jax.random.key(0), dummy)
+            whole = jax.tree.map(lambda leaf: leaf.shape, tree)
+        else:
+            whole = {"params": {"mlip_network": unflatten(shapes)}}
         rng = np.random.default_rng(seed)
-        self.params = jax.tree.map(lambda s: rng.normal(size=s.shape).astype(np.float32), shapes)
+        self.params = jax.tree.map(
+            lambda shape: rng.normal(size=shape).astype(np.float32),
+            whole, is_leaf=lambda x: isinstance(x, tuple),
+        )  # fmt: skip
 
     def save(self, path: Path) -> Path:
         """Write the checkpoint with mlip."""
