@@ -89,6 +89,19 @@ def test_the_stand_in_for_a_gpu_must_be_waited_for(monkeypatch):
     assert not np.array_equal(late.get(), rows.get())  # get waits
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+def test_two_atoms_in_one_place_are_refused(tmp_path, monkeypatch, devices_taken, gpu):
+    if gpu:
+        on_gpu(monkeypatch)
+    write_model(tmp_path / "x.model", make_model())
+    structure = make_structure()
+    vectors = structure.vectors.copy()
+    vectors[7] = 0.0
+    distribute(dataclasses.replace(structure, vectors=vectors), 1)
+    with pytest.raises(ValueError, match="two atoms are in the same place: remove one"):
+        run_step(tmp_path / "x.model")
+
+
 def test_steps_on_a_gpu_compile_nothing_new(tmp_path, monkeypatch, devices_taken):
     """Pairs come and go; shapes depend on capacities only."""
     on_gpu(monkeypatch)

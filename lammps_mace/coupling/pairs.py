@@ -65,6 +65,11 @@ class Unarranged:
         return prediction.pair_gradient
 
 
+def have_coincident_atoms(vectors: Any) -> bool:
+    """Return whether one of the distances [n_pairs, 3] is exactly zero, also on a GPU."""
+    return bool(((vectors * vectors).sum(axis=1) == 0.0).any())
+
+
 def own_centres(pairs: Pairs, cutoff: float = np.inf, several: bool = False) -> Arranged:
     """Return the pairs of own atoms; the features of ghosts come from their owners.
 

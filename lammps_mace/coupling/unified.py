@@ -35,6 +35,7 @@ from lammps_mace.coupling.neighbors import Exchange, NoExchange
 from lammps_mace.coupling.pairs import (
     Arranged,
     Unarranged,
+    have_coincident_atoms,
     own_centres,
     own_images,
     with_ghost_centres,
@@ -224,6 +225,8 @@ class Unified:
         from lammps_mace.engine import Engine
 
         arranged, exchange = self._arranged(data)
+        if have_coincident_atoms(arranged.neighbors.vectors):
+            raise UnifiedError(texts.SAME_PLACE)
         with jax.default_device(self._device):
             self._engine = self._engine or Engine(self.model)
             prediction = self._engine.evaluate(arranged.neighbors, exchange)

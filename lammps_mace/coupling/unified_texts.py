@@ -33,6 +33,10 @@ CHARGES_NEED_EXCHANGE = (
     "exchange charges between ranks: compile the plugin of lammps-mace for this LAMMPS, or use "
     "KOKKOS"
 )
+SAME_PLACE = (
+    "two atoms are in the same place: remove one, for example with "
+    "`delete_atoms overlap 0.1 all all`"
+)
 KSPACE = (
     "pair_style mliap unified: the model's energy holds the Coulomb energy of its atoms: "
     "kspace_style must find no charges on them, or that energy is counted twice"

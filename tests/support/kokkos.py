@@ -80,6 +80,12 @@ class GpuArray(np.lib.mixins.NDArrayOperatorsMixin):
     def all(self):
         return GpuArray(self._memory.all())
 
+    def any(self):
+        return GpuArray(self._memory.any())
+
+    def sum(self, axis):
+        return GpuArray(self._memory.sum(axis=axis))
+
     def get(self):
         self.Device.synchronize()
         self.Device.copied.append(self._memory.size)
