@@ -69,9 +69,10 @@ class Engine:
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
-        self._forward = [_jitted(partial(_forward, layer)) for layer in inner]
-        self._backward = [_jitted(partial(_backward, layer)) for layer in inner]
-        self._last = _jitted(partial(_forward_and_backward, self.layers[-1])) if at_once else None
+        self._forward = [_jitted(_forward, layer, "outputs") for layer in inner]
+        self._backward = [_jitted(_backward, layer, "gradient") for layer in inner]
+        last = self.layers[-1]
+        self._last = _jitted(_forward_and_backward, last, "outputs") if at_once else None
 
     @property
     def exchange_widths(self) -> tuple[int, ...]:
@@ -185,8 +186,13 @@ class Engine:
         self.seconds[stage] += time.perf_counter() - start
 
 
-def _jitted(function: Any) -> Any:
-    return jax.jit(function, static_argnames=("capacity", "memo_bytes"))
+def _jitted(function: Any, layer: Layer, updated: str) -> Any:
+    """Compile a function of a layer; the argument ``updated`` lends its memory to the result."""
+    return jax.jit(
+        partial(function, layer),
+        static_argnames=("capacity", "memo_bytes"),
+        donate_argnames=updated,
+    )
 
 
 def _forward(
