@@ -173,7 +173,7 @@ class KokkosExchange(NoExchange):
 
 
 def finish(array: Any) -> None:
-    """Wait until KOKKOS, which does not, has done what it does with an array on a GPU."""
+    """Wait for what KOKKOS does with an array on a GPU: its functions return before that."""
     if not isinstance(array, np.ndarray):
         array.device.synchronize()
 
@@ -208,9 +208,8 @@ def prove_exchange(data: Any, tags: np.ndarray | None, total: Callable[[int], in
     wrong = np.flatnonzero(rows[:, 0] != keys)
     counts = np.zeros((len(keys), 1))
     counts[n:] = 1.0
-    exchange.reverse_exchange(
-        counts, np.arange(len(counts))
-    )  # also where rows were wrong: the others are in it
+    # Also where rows were wrong: the others are in it.
+    exchange.reverse_exchange(counts, np.arange(len(counts)))
     received = np.nan_to_num(counts[:n, 0]).astype(np.int64).astype(np.uint64)
     weights = keys**3  # modulo 2**64, as all below
     lost = total(int((received * weights[:n]).sum())) - total(int(weights[n:].sum()))
