@@ -88,9 +88,9 @@ def our_shapes(case: Case) -> dict[str, tuple[int, ...]]:
     return expected_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
 
 
-def check(case: Case, folder, shapes=None) -> None:
+def check(case: Case, folder) -> None:
     """Convert mlip's checkpoint and compare everything; then the control."""
-    oracle = Oracle(case.full_config, case.full_info, case.seed, shapes)
+    oracle = Oracle(case.full_config, case.full_info, case.seed, our_shapes(case))
     path = folder / "x.model"
     convert(
         oracle.save(folder / "x.zip"), path, dtype="float64", total_charge=case.charge,
@@ -113,8 +113,7 @@ def test_option(name, tmp_path):
 
 @pytest.mark.parametrize("seed", range(N_RANDOM))
 def test_random_combination(seed, tmp_path):
-    case = random_case(seed)
-    check(case, tmp_path, our_shapes(case))
+    check(random_case(seed), tmp_path)
 
 
 def test_random_cases_cover_every_field():
