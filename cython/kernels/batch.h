@@ -17,10 +17,11 @@ struct Segment {  // edges [begin, end) of the batch belong to this atom; `more`
   bool more;
 };
 
-// Where one edge finds its radial weights of path 0 and block 0, its matrices, and the features of its sender.
+// Where one edge finds its radial weights of path 0 and block 0, the pieces of its spline, its matrices (entries of
+// both are a vector apart), and the features of its sender.
 template <class T>
 struct EdgeAt {
-  const T *weights, *matrices;
+  const T *weights, *pieces, *matrices;
   std::int64_t sender;
 };
 
@@ -47,40 +48,42 @@ constexpr int kMaxSegments = 256;
 constexpr int kMaxEdges = 1024;
 constexpr std::size_t kMatrixBytes = 256 * 1024;  // what the matrices of a batch may take of the cache
 
+// What an edge's matrices are made for: their values, and in the backward pass also their slopes in two directions
+// across the edge.
+constexpr int kForward = 1, kBackward = 3;
+
 // Per edge: x, y, z, 1/r; spline: knot and four weights, four slopes; row of vectors and sender.
 template <class T>
 struct Batch {
   static constexpr int W = kWidth<T>;
+  int sets;  // kForward or kBackward
   int capacity, size = 0, n_segments = 0;
   Segment *segments;
   T *x, *y, *z, *inverse;
-  T *pieces, *slopes;            // [edge][4]
+  Vector<T> *pieces;             // [edge / W][four pieces, four slopes][edge % W]
   std::int32_t *senders;
   EdgeAt<T> *at;
   // Strides of the radial weights: from knot (or edge) to knot, path, row of the spline, block of channels.
   std::int64_t knot_stride, path_stride, row, slab;
   std::int64_t *rows;
-  Vector<T> *matrices;           // [edge / W][row][edge % W]
-  Vector<T> *harmonics;          // [edge / W][harmonic][edge % W]; later the adjoints of the harmonics
+  Vector<T> *matrices;           // [edge / W][set][row][edge % W]
   T *values;                     // [matrix entry], the Clebsch-Gordan coefficients
 
   void *more;                    // bytes asked for besides
 
-  explicit Batch(const EdgeTask<T> &task, std::size_t bytes = 0) {
-    const std::size_t per_edge = sizeof(T) * std::max(task.matrices.rows, 1);
+  Batch(const EdgeTask<T> &task, int sets, std::size_t bytes = 0) : sets(sets) {
+    const std::size_t per_edge = sizeof(T) * sets * std::max(task.matrices.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     const std::size_t n = capacity, entries = task.matrices.first[task.matrices.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 12 * Arena::bytes<T>(n) +
                              Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) +
                              Arena::bytes<std::int64_t>(n) +
-                             Arena::bytes<T>(n * task.matrices.rows) + Arena::bytes<T>(n * kHarmonics) +
-                             Arena::bytes<T>(entries) + bytes));
+                             Arena::bytes<T>(n * sets * task.matrices.rows) + Arena::bytes<T>(entries) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
-    pieces = arena.take<T>(4 * n), slopes = arena.take<T>(4 * n);
+    pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(8 * n));
     senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
-    matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * task.matrices.rows));
-    harmonics = reinterpret_cast<Vector<T> *>(arena.take<T>(n * kHarmonics));
+    matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.matrices.rows));
     values = arena.take<T>(entries);
     more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.channels;
@@ -91,14 +94,15 @@ struct Batch {
   }
 
   void locate(const EdgeTask<T> &task, int edge, const T *weights) {
-    const std::size_t group = edge / W;  // the matrix entries of one edge are W apart
     at[edge].weights = weights;
-    at[edge].matrices = reinterpret_cast<const T *>(matrices + group * task.matrices.rows) + edge % W;
+    at[edge].matrices = reinterpret_cast<const T *>(matrices_of(task, edge)) + edge % W;
+    at[edge].pieces = reinterpret_cast<const T *>(pieces_of(edge)) + edge % W;
     at[edge].sender = static_cast<std::int64_t>(senders[edge]) * task.sent_rows * task.channels;
   }
-  T *harmonics_of(int edge) const {
-    return reinterpret_cast<T *>(harmonics + static_cast<std::size_t>(edge / W) * kHarmonics) + edge % W;
+  Vector<T> *matrices_of(const EdgeTask<T> &task, int edge) const {
+    return matrices + static_cast<std::size_t>(edge / W) * sets * task.matrices.rows;
   }
+  Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 8; }
 };
 
 // Where filling goes on: the next edge, and its atom.
@@ -133,73 +137,72 @@ bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
   return true;
 }
 
+// Where an edge's radial weights begin, and the pieces (and slopes) of its spline.
 template <class T>
-LM_INLINE void spline_pieces(const EdgeTask<T> &task, Batch<T> &batch, int edge, T r, bool with_slopes) {
-  const T density = static_cast<T>(task.knots / task.cutoff), s = r * density;
-  const auto knot = static_cast<std::int32_t>(s < task.knots - 1 ? s : task.knots - 1);
-  const T t = s - static_cast<T>(knot), q = 1 - t;
-  T *b = batch.pieces + 4 * edge, *d = batch.slopes + 4 * edge;
-  if (edge < batch.size) batch.locate(task, edge, task.table + knot * batch.knot_stride);
+void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r) {
+  constexpr int W = kWidth<T>;
+  Vector<T> *b = batch.pieces_of(begin), *d = b + 4;
+  if (!task.table) {
+    for (int i = begin; i < std::min(begin + W, batch.size); i++)
+      batch.locate(task, i, task.rows + (batch.rows[i] - task.first_row) * batch.knot_stride);
+    for (int k = 0; k < 8; k++) b[k] = Vector<T>{} + T(k == 0);
+    return;
+  }
+  const T density = static_cast<T>(task.knots / task.cutoff);
+  Vector<T> t = r * density, q;
+  for (int i = 0; i < W; i++) {
+    const auto knot = std::min(static_cast<std::int64_t>(t[i]), task.knots - 1);
+    if (begin + i < batch.size) batch.locate(task, begin + i, task.table + knot * batch.knot_stride);
+    t[i] -= static_cast<T>(knot);
+  }
+  q = 1 - t;
   b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
   b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
-  if (!with_slopes) return;
   d[0] = T(-.5) * q * q * density, d[1] = (T(1.5) * t - 2) * t * density;
   d[3] = T(.5) * t * t * density, d[2] = -(T(1.5) * q - 2) * q * density;
 }
 
+// The matrices of W edges from their harmonics; from the slopes of these, those of the matrices.
 template <class T>
-LM_INLINE void explicit_weights(const EdgeTask<T> &task, Batch<T> &batch, int edge) {
-  T *b = batch.pieces + 4 * edge, *d = batch.slopes + 4 * edge;
-  if (edge < batch.size)
-    batch.locate(task, edge, task.rows + (batch.rows[edge] - task.first_row) * batch.knot_stride);
-  for (int k = 0; k < 4; k++) b[k] = k == 0, d[k] = 0;
-}
-
-// Unit vectors, spline pieces and harmonics of W edges at once; lanes past the end get a harmless vector.
-template <class T>
-void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin, bool with_slopes) {
-  constexpr int W = kWidth<T>;
-  for (int i = batch.size; i < begin + W; i++) batch.x[i] = 1, batch.y[i] = 0, batch.z[i] = 0;
-  Vector<T> x = load(batch.x + begin), y = load(batch.y + begin), z = load(batch.z + begin);
-  const Vector<T> squared = x * x + y * y + z * z;
-  Vector<T> r;
-  for (int i = 0; i < W; i++) r[i] = root(squared[i]);
-  const Vector<T> inverse = T(1) / r;
-  x *= inverse, y *= inverse, z *= inverse;
-  store(batch.x + begin, x), store(batch.y + begin, y), store(batch.z + begin, z);
-  store(batch.inverse + begin, inverse);
-  harmonics<T>(task.degree, task.norms, x, y, z, batch.harmonics + static_cast<std::size_t>(begin / W) * kHarmonics);
-  for (int i = 0; i < W; i++) {
-    if (task.table)
-      spline_pieces(task, batch, begin + i, r[i], with_slopes);
-    else
-      explicit_weights(task, batch, begin + i);
+void prepare_matrices(const EdgeTask<T> &task, const T *values, const Vector<T> *harmonics, Vector<T> *out) {
+  const auto &m = task.matrices;
+  for (int row = 0; row < m.rows; row++) {
+    Vector<T> entry = {};
+    for (int k = m.first[row]; k < m.first[row + 1]; k++) entry += values[k] * harmonics[m.harmonics[k]];
+    out[row] = entry;
   }
 }
 
+// Unit vectors, radial weights and matrices of W edges at once; lanes past the end get a harmless vector.
 template <class T>
-void prepare_matrices(const EdgeTask<T> &task, Batch<T> &batch, int group) {
-  const auto &m = task.matrices;
-  const Vector<T> *y = batch.harmonics + static_cast<std::size_t>(group) * kHarmonics;
-  Vector<T> *out = batch.matrices + static_cast<std::size_t>(group) * m.rows;
-  for (int row = 0; row < m.rows; row++) {
-    Vector<T> entry = {};
-    for (int k = m.first[row]; k < m.first[row + 1]; k++) entry += batch.values[k] * y[m.harmonics[k]];
-    out[row] = entry;
+void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin) {
+  constexpr int W = kWidth<T>;
+  for (int i = batch.size; i < begin + W; i++) batch.x[i] = 1, batch.y[i] = 0, batch.z[i] = 0;
+  Vector<T> x = load(batch.x + begin), y = load(batch.y + begin), z = load(batch.z + begin);
+  const Vector<T> r = roots<T>(x * x + y * y + z * z), inverse = T(1) / r;
+  x *= inverse, y *= inverse, z *= inverse;
+  store(batch.x + begin, x), store(batch.y + begin, y), store(batch.z + begin, z);
+  store(batch.inverse + begin, inverse);
+  prepare_weights(task, batch, begin, r);
+  Vector<T> found[kHarmonics], *out = batch.matrices_of(task, begin);
+  harmonics<T>(task.degree, task.norms, x, y, z, found);
+  prepare_matrices(task, batch.values, found, out);
+  if (batch.sets == kForward) return;
+  const Across<T> across(x, y, z);
+  for (int i = 0; i < 2; i++) {
+    harmonic_slopes<T>(task.degree, task.norms, x, y, z, across.direction[i], found);
+    prepare_matrices(task, batch.values, found, out += task.matrices.rows);
   }
 }
 
 // Fills the batch from the cursor on; false when there is no atom left.
 template <class T>
-bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor, bool with_slopes) {
+bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
   if (cursor.atom >= task.atoms) return false;
   batch.size = batch.n_segments = 0;
   while (cursor.atom < task.atoms && batch.n_segments < kMaxSegments)
     if (!add_atom(task, batch, cursor)) break;
-  for (int begin = 0; begin < batch.size; begin += kWidth<T>) {
-    prepare_group(task, batch, begin, with_slopes);
-    prepare_matrices(task, batch, begin / kWidth<T>);
-  }
+  for (int begin = 0; begin < batch.size; begin += kWidth<T>) prepare_group(task, batch, begin);
   return true;
 }
 

@@ -8,36 +8,32 @@ namespace {
 
 using namespace lammps_mace;
 
-// Radial weights of one path and edge: a cubic spline from four rows of the table. Explicit weights are a table whose
+// Radial weights of one edge (`path`: from those of the first path): a cubic spline from four rows of the table. Explicit weights are a table whose
 // four rows are the same, with pieces 1, 0, 0, 0 and slopes 0.
 template <class T>
 struct Weights {
   const T *at;
   std::int64_t row, slab;
-  const T *pieces, *slopes;
+  const T *pieces;
 
-  Weights() = default;
-  LM_INLINE Weights(const Batch<T> &batch, int path, int edge)
-      : at(batch.at[edge].weights + path * batch.path_stride),
-        row(batch.row),
-        slab(batch.slab),
-        pieces(batch.pieces + 4 * edge),
-        slopes(batch.slopes + 4 * edge) {}
+  LM_INLINE Weights(const Batch<T> &batch, int edge, std::int64_t path)
+      : at(batch.at[edge].weights + path), row(batch.row), slab(batch.slab), pieces(batch.at[edge].pieces) {}
+  LM_INLINE T piece(int k) const { return pieces[k * kWidth<T>]; }
   LM_INLINE const T *block(int channel) const { return at + channel / kTableBlock * slab + channel % kTableBlock; }
 
   template <bool Tail>
   LM_INLINE Vector<T> value(int channel, int n) const {
     const T *t = block(channel);
-    return pieces[0] * load_some<Tail>(t, n) + pieces[1] * load_some<Tail>(t + row, n) +
-           pieces[2] * load_some<Tail>(t + 2 * row, n) + pieces[3] * load_some<Tail>(t + 3 * row, n);
+    return piece(0) * load_some<Tail>(t, n) + piece(1) * load_some<Tail>(t + row, n) +
+           piece(2) * load_some<Tail>(t + 2 * row, n) + piece(3) * load_some<Tail>(t + 3 * row, n);
   }
   template <bool Tail>
-  LM_INLINE void both(int channel, int n, Vector<T> &value, Vector<T> &slope) const {
-    const T *t = block(channel);
+  LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const {
+    const T *t = block(channel) + path;
     const Vector<T> c0 = load_some<Tail>(t, n), c1 = load_some<Tail>(t + row, n);
     const Vector<T> c2 = load_some<Tail>(t + 2 * row, n), c3 = load_some<Tail>(t + 3 * row, n);
-    value = pieces[0] * c0 + pieces[1] * c1 + pieces[2] * c2 + pieces[3] * c3;
-    slope = slopes[0] * c0 + slopes[1] * c1 + slopes[2] * c2 + slopes[3] * c3;
+    value = piece(0) * c0 + piece(1) * c1 + piece(2) * c2 + piece(3) * c3;
+    slope = piece(4) * c0 + piece(5) * c1 + piece(6) * c2 + piece(7) * c3;
   }
 };
 

@@ -19,7 +19,7 @@ void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   if (segment.more)
     LM_EACH(m, M, LM_EACH(b, Blocks, sums[m * Blocks + b] = load(out + m * at.stride + b * W);))
   for (int e = segment.begin; e < segment.end; e++) {
-    const Weights<T> weights(batch, index, e);
+    const Weights<T> weights(batch, e, index * batch.path_stride);
     const T *h = sent + batch.at[e].sender, *matrix = matrix_of(batch, path, e);
     Vector<T> s[N * Blocks];
     LM_EACH(b, Blocks, {
@@ -48,7 +48,7 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   if (segment.more)
     for (int m = 0; m < M; m++) sums[m] = load_some<true>(out + m * at.stride, n);
   for (int e = segment.begin; e < segment.end; e++) {
-    const Vector<T> r = Weights<T>(batch, index, e).template value<true>(channel, n);
+    const Vector<T> r = Weights<T>(batch, e, index * batch.path_stride).template value<true>(channel, n);
     const T *h = task.sent + batch.at[e].sender + path.source_row * task.channels + channel;
     const T *matrix = matrix_of(batch, path, e);
     for (int k = 0; k < N; k++) {
@@ -89,8 +89,8 @@ int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel
 
 template <class T>
 void forward(const EdgeTask<T> &task) {
-  Batch<T> batch(task);
-  for (Cursor cursor; next_batch(task, batch, cursor, false);)
+  Batch<T> batch(task, kForward);
+  for (Cursor cursor; next_batch(task, batch, cursor);)
     for (int channel = 0; channel < task.channels;) channel = forward_channels(task, batch, channel);
 }
 

@@ -1,4 +1,4 @@
-// Real spherical harmonics of unit vectors (polar axis y) and the gradient of a weighted sum of them.
+// Real spherical harmonics of unit vectors (polar axis y), and their slopes across those vectors.
 //   Y_{l,+m} = N_lm P_lm(y) Re (z + i x)^m,  Y_{l,-m} = N_lm P_lm(y) Im (z + i x)^m,  m >= 0,
 // with P_lm = d^m P_l / dy^m, Legendre's polynomial, and N_lm^2 = (2l + 1) (2 - [m = 0]) (l - m)! / (l + m)!:
 // the sum over m of Y^2 is 2l + 1. Order: l, then m from -l to l.
@@ -54,24 +54,33 @@ LM_INLINE void harmonics(int degree, const double *norms, Vector<T> x, Vector<T>
   });
 }
 
-// gradient[3] of sum_k adjoints[k] Y_k, with x, y, z taken as independent.
+// out[harmonic]: their slopes in a direction, with x, y, z taken as independent.
 template <class T>
-LM_INLINE void harmonics_gradient(int degree, const double *norms, Vector<T> x, Vector<T> y, Vector<T> z,
-                                  const Vector<T> *adjoints, Vector<T> *gradient) {
+LM_INLINE void harmonic_slopes(int degree, const double *norms, Vector<T> x, Vector<T> y, Vector<T> z,
+                               const Vector<T> *direction, Vector<T> *out) {
   const Azimuth<T> azimuth(degree, x, z);
-  Vector<T> gx = {}, gy = {}, gz = {};
   legendre<T>(degree, norms, y, [&](int l, int m, T norm, Vector<T> p, Vector<T> slope) LM_FLAT {
-    const Vector<T> up = norm * adjoints[harmonic(l, m)];
-    if (!m) {
-      gy += up * slope;
-      return;
-    }
-    const Vector<T> down = norm * adjoints[harmonic(l, -m)];
-    gy += (up * azimuth.re[m] + down * azimuth.im[m]) * slope;
-    gx += T(m) * p * (down * azimuth.re[m - 1] - up * azimuth.im[m - 1]);
-    gz += T(m) * p * (up * azimuth.re[m - 1] + down * azimuth.im[m - 1]);
+    const Vector<T> along_y = norm * slope * direction[1];
+    out[harmonic(l, m)] = along_y * azimuth.re[m];
+    if (!m) return;
+    const Vector<T> along_x = T(m) * norm * p * direction[0], along_z = T(m) * norm * p * direction[2];
+    out[harmonic(l, m)] += along_z * azimuth.re[m - 1] - along_x * azimuth.im[m - 1];
+    out[harmonic(l, -m)] = along_y * azimuth.im[m] + along_z * azimuth.im[m - 1] + along_x * azimuth.re[m - 1];
   });
-  gradient[0] = gx, gradient[1] = gy, gradient[2] = gz;
 }
+
+// Two unit vectors that are perpendicular to unit vectors and to each other (Duff et al., Building an Orthonormal
+// Basis, Revisited, 2017), [direction][x, y, z].
+template <class T>
+struct Across {
+  Vector<T> direction[2][3];
+
+  LM_INLINE Across(Vector<T> x, Vector<T> y, Vector<T> z) {
+    const Vector<T> sign = z < T(0) ? Vector<T>{} - T(1) : Vector<T>{} + T(1);
+    const Vector<T> a = T(-1) / (sign + z), b = x * y * a;
+    direction[0][0] = T(1) + sign * x * x * a, direction[0][1] = sign * b, direction[0][2] = -sign * x;
+    direction[1][0] = b, direction[1][1] = sign + y * y * a, direction[1][2] = -y;
+  }
+};
 
 }  // namespace

@@ -81,6 +81,14 @@ LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer 
 LM_INLINE float root(float x) { return __builtin_sqrtf(x); }
 LM_INLINE double root(double x) { return __builtin_sqrt(x); }
 
+template <class T>
+LM_INLINE Vector<T> roots(Vector<T> v) {
+  T lanes[kWidth<T>];
+  store(lanes, v);
+  for (T &x : lanes) x = root(x);
+  return load(lanes);
+}
+
 // For u and v that hold n values each, spread over groups of W / n lanes: the same values, u's before v's, each summed
 // to half as many lanes.
 template <class T, int n>

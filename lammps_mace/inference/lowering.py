@@ -15,7 +15,7 @@ from lammps_mace.inference.layers import Layer
 from lammps_mace.inference.lowered import LoweredLayer, Structure
 from lammps_mace.inference.plain import PlainLayer, first_features
 from lammps_mace.inference.radial import layer_kernels, splines
-from lammps_mace.kernels import pack_spline
+from lammps_mace.kernels import EdgeProgram, pack_spline
 from lammps_mace.model.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.model.layer import MaceLayer, readout
 from lammps_mace.modelfile import Model
@@ -113,12 +113,10 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
     )
     weights = {
         "terms": terms,
-        "mix": tables.mix_tables(layer, params),
         "product": _product(model, layer),
         "gates": _gates(model, params["expansion_block"]),
         "readout": params["readout_block"],
-        **_radial(model, index, len(structure.edges.paths)),
-        **_first(model, layer),
+        **_edges(model, layer, structure.edges),
         **_next(model, layer, after),
     }
     return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
@@ -135,14 +133,20 @@ def _gates(model: Model, params: Any) -> Any:
     return params["species_wise_gate_weights"], params["species_wise_gate_bias"]
 
 
-def _radial(model: Model, index: int, n_paths: int) -> dict[str, Any]:
-    coefficients = None if exact_radial(model) else splines(model, index)
-    if coefficients is not None:
-        shape = (len(coefficients), n_paths, model.config.num_channels)
-        return {"spline": pack_spline(coefficients.reshape(shape))}
-    block = model.params[f"layers_{index}"]["interaction_block"]
-    scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
-    return {"radial": layer_kernels(model, index), "pair_scale": scale}
+def _edges(model: Model, layer: MaceLayer, program: EdgeProgram) -> dict[str, Any]:
+    """Return what the edge operation reads, and the map of its sums."""
+    params = model.params[f"layers_{layer.index}"]
+    weights = {**_first(model, layer), "mix": tables.mix_tables(layer, params)}
+    coefficients = None if exact_radial(model) else splines(model, layer.index)
+    if coefficients is None:
+        block = params["interaction_block"]
+        scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
+        return {**weights, "radial": layer_kernels(model, layer.index), "pair_scale": scale}
+    coefficients = coefficients.reshape(len(coefficients), len(program.paths), program.channels)
+    if layer.index == 0 and len(weights["first"]) == 1:
+        coefficients = tables.mixed_splines(program, coefficients, weights["first"], weights["mix"])
+        weights |= {"first": np.ones_like(weights["first"]), "mix": None}
+    return {**weights, "spline": pack_spline(coefficients)}
 
 
 def _first(model: Model, layer: MaceLayer) -> dict[str, Any]:
