@@ -79,15 +79,6 @@ def test_error_of_the_splines_alone(splined):
     assert EXACT < error < SPLINE
 
 
-def test_splines_of_one_element_include_the_map_of_the_sums(splined):
-    model = make_model(info={"atomic_energies_map": {14: 0.5}})
-    engine, structure = Engine(model), make_structure(2)
-    structure = replace(structure, species=np.zeros_like(structure.species))
-    assert [layer.weights["mix"] is None for layer in engine.layers] == [True, False]
-    assert Engine(splined).layers[0].weights["mix"] is not None
-    assert EXACT < max(gradient_error(model, structure, engine)) < SPLINE
-
-
 def test_forces_are_derivatives_through_the_splines(splined):
     engine, neighbors = Engine(splined), neighbors_of(make_structure())
     gradient = engine.evaluate(neighbors, NoExchange()).pair_gradient

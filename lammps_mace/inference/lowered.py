@@ -75,8 +75,7 @@ class LoweredLayer:
             [n_species, n_species, paths * channels] or None.
         first: [n_species, 1, channels], what atoms send before the first layer; only there.
         first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
-        mix: per target degree of the edges [1 or n_species, paths * channels, channels]; None where
-            the splines, and then ``first`` is all ones, include it.
+        mix: per target degree of the edges [1 or n_species, paths * channels, channels].
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: per target irrep [channels, channels].
@@ -135,8 +134,6 @@ class LoweredLayer:
             inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
-        if weights["mix"] is None:
-            return sums
         matrices = _of_species(weights["mix"], chunk.species)
         return tuple(a @ matrix for a, matrix in zip(sums, matrices, strict=True))
 
@@ -144,10 +141,8 @@ class LoweredLayer:
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
         mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
     ) -> Sums:  # fmt: skip
-        adjoints = mixed_adjoint
-        if weights["mix"] is not None:
-            matrices = _of_species(weights["mix"], chunk.species)
-            adjoints = tuple(a @ matrix.T for a, matrix in zip(adjoints, matrices, strict=True))
+        matrices = _of_species(weights["mix"], chunk.species)
+        adjoints = tuple(a @ matrix.T for a, matrix in zip(mixed_adjoint, matrices, strict=True))
         radial, pull_radial = jax.vjp(
             lambda vectors: self._radial(weights, inputs, chunk, vectors),
             chunk.pairs(inputs.vectors),

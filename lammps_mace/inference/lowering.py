@@ -143,9 +143,6 @@ def _edges(model: Model, layer: MaceLayer, program: EdgeProgram) -> dict[str, An
         scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
         return {**weights, "radial": layer_kernels(model, layer.index), "pair_scale": scale}
     coefficients = coefficients.reshape(len(coefficients), len(program.paths), program.channels)
-    if layer.index == 0 and len(weights["first"]) == 1:
-        coefficients = tables.mixed_splines(program, coefficients, weights["first"], weights["mix"])
-        weights |= {"first": np.ones_like(weights["first"]), "mix": None}
     return {**weights, "spline": pack_spline(coefficients)}
 
 

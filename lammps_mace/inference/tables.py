@@ -106,25 +106,6 @@ def mix_tables(layer: MaceLayer, params: Mapping[str, Any]) -> list[np.ndarray]:
     return tables
 
 
-def mixed_splines(
-    program: EdgeProgram, coefficients: np.ndarray, first: np.ndarray, mix: list[np.ndarray]
-) -> np.ndarray:
-    """Return splines of the radial weights of a first layer, times what atoms send and its map.
-
-    With one species all atoms send the same, on one path to each target.
-
-    Args:
-        coefficients: [knots + 3, n_paths, channels].
-        first: [1, 1, channels], what atoms send.
-        mix: of :func:`mix_tables`.
-    """
-    paths = [
-        (coefficients[:, i] * first[0]) @ mix[path.target][0]
-        for i, path in enumerate(program.paths)
-    ]
-    return np.stack(paths, axis=1)
-
-
 def contraction(
     layer: MaceLayer, params: Mapping[str, Any]
 ) -> tuple[ContractionProgram, np.ndarray]:
