@@ -15,7 +15,7 @@ endif()
 add_library(kernels MODULE "${_kernels}/ffi.cpp" "${_kernels}/isa.cpp")
 foreach(_isa IN LISTS _isas)
   add_library(kernels_${_isa} OBJECT "${_kernels}/edges_forward.cpp" "${_kernels}/edges_backward.cpp"
-              "${_kernels}/contraction.cpp")
+              "${_kernels}/contraction.cpp" "${_kernels}/linear.cpp")
   set_target_properties(kernels_${_isa} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_compile_definitions(kernels_${_isa} PRIVATE LM_ISA=${_isa})
   target_compile_options(kernels_${_isa} PRIVATE ${_kernel_flags} ${_isa_flags_${_isa}})

@@ -1,5 +1,6 @@
 """Lowered models against the network itself: every option, the splines, and the refusals."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_lowered_model_equals_the_network(name):
 def test_splines_in_float32():
     model, structure = make_model("float32"), make_structure(2)
     engine = Engine(model)
-    assert engine.how == "cpu kernels, radial splines of 512 knots"
+    assert re.fullmatch("cpu kernels, radial splines of [0-9]+ knots", engine.how)
     assert max(gradient_error(model, structure, engine)) < FLOAT32
     exact = Engine(replace(model, exact_radial=True))
     assert exact.how == "cpu kernels, exact radial network"
@@ -99,6 +100,13 @@ def test_too_few_knots_are_refused(monkeypatch):
     monkeypatch.setattr(radial, "_KNOTS", (8, 16))
     assert radial.splines(model, 0) is None
     assert Engine(model).how == "cpu kernels, exact radial network"
+
+
+def test_no_more_knots_than_the_errors_ask_for(monkeypatch):
+    model = make_model("float32")
+    few = len(radial.splines(model, 0))
+    monkeypatch.setattr(radial, "_SLOPE_ERROR", radial._SLOPE_ERROR / 100)
+    assert len(radial.splines(model, 0)) > few  # nor are the splines of other rules taken
 
 
 def test_splines_are_kept_and_belong_to_their_weights(tmp_path):

@@ -8,32 +8,48 @@ namespace {
 
 using namespace lammps_mace;
 
-// Radial weights of one edge (`path`: from those of the first path): a cubic spline from four rows of the table. Explicit weights are a table whose
-// four rows are the same, with pieces 1, 0, 0, 0 and slopes 0.
+// Radial weights of one edge, as cubic splines: four rows of the table. `path`: from the weights of the first path.
 template <class T>
-struct Weights {
+struct Splined {
+  static constexpr bool kGiven = false;
   const T *at;
   std::int64_t row, slab;
   const T *pieces;
 
-  LM_INLINE Weights(const Batch<T> &batch, int edge, std::int64_t path)
-      : at(batch.at[edge].weights + path), row(batch.row), slab(batch.slab), pieces(batch.at[edge].pieces) {}
+  LM_INLINE Splined(const Batch<T> &batch, int edge)
+      : at(batch.at[edge].weights), row(batch.row), slab(batch.slab), pieces(batch.at[edge].pieces) {}
   LM_INLINE T piece(int k) const { return pieces[k * kWidth<T>]; }
-  LM_INLINE const T *block(int channel) const { return at + channel / kTableBlock * slab + channel % kTableBlock; }
+  LM_INLINE const T *block(std::int64_t path, int channel) const {
+    return at + path + channel / kTableBlock * slab + channel % kTableBlock;
+  }
 
   template <bool Tail>
-  LM_INLINE Vector<T> value(int channel, int n) const {
-    const T *t = block(channel);
+  LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const {
+    const T *t = block(path, channel);
     return piece(0) * load_some<Tail>(t, n) + piece(1) * load_some<Tail>(t + row, n) +
            piece(2) * load_some<Tail>(t + 2 * row, n) + piece(3) * load_some<Tail>(t + 3 * row, n);
   }
   template <bool Tail>
   LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const {
-    const T *t = block(channel) + path;
+    const T *t = block(path, channel);
     const Vector<T> c0 = load_some<Tail>(t, n), c1 = load_some<Tail>(t + row, n);
     const Vector<T> c2 = load_some<Tail>(t + 2 * row, n), c3 = load_some<Tail>(t + 3 * row, n);
     value = piece(0) * c0 + piece(1) * c1 + piece(2) * c2 + piece(3) * c3;
     slope = piece(4) * c0 + piece(5) * c1 + piece(6) * c2 + piece(7) * c3;
+  }
+};
+
+// The same where they are given, edge by edge.
+template <class T>
+struct Given {
+  static constexpr bool kGiven = true;
+  const T *at;
+
+  LM_INLINE Given(const Batch<T> &batch, int edge) : at(batch.at[edge].weights) {}
+
+  template <bool Tail>
+  LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const {
+    return load_some<Tail>(at + path + channel, n);
   }
 };
 

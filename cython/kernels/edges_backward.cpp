@@ -16,18 +16,18 @@ struct PathAt {
   const T *adjoint;
 };
 
-// Where the arrays of one edge begin: radial weights and their adjoints, matrices and their slopes, features of the
+// Where the arrays of one edge begin: radial weights and, where they are given, their adjoints, matrices and their slopes, features of the
 // sender and their adjoint.
-template <class T>
+template <class T, class Radial>
 struct EdgeStart {
-  Weights<T> weights;
+  Radial weights;
   const T *matrices;
   std::int64_t set;  // from the matrices to their slopes, and to those in the other direction
   const T *h;
   T *dh, *drow;
 
   LM_INLINE EdgeStart(const EdgeTask<T> &task, const Batch<T> &batch, int e)
-      : weights(batch, e, 0),
+      : weights(batch, e),
         matrices(batch.at[e].matrices),
         set(static_cast<std::int64_t>(task.matrices.rows) * kWidth<T>),
         h(task.sent + batch.at[e].sender),
@@ -50,32 +50,49 @@ template <class D>
 constexpr int kEntries = D::scalar ? 0 : (2 * D::source + 1) * (2 * D::target + 1);
 
 // Adds what an entry of a path's matrix gets.
-template <class T>
-LM_INLINE void add_entry(const EdgeStart<T> &edge, std::int64_t entry, Vector<T> adjoint, Share<T> &share) {
+template <class T, class Edge>
+LM_INLINE void add_entry(const Edge &edge, std::int64_t entry, Vector<T> adjoint, Share<T> &share) {
   const T *slopes = edge.matrices + edge.set + entry;
   share.across[0] += slopes[0] * adjoint;
   share.across[1] += slopes[edge.set] * adjoint;
 }
 
-// Adds the part of one path to the adjoint of the source, and what its weight gets to `along` or to the adjoint of
-// explicit weights.
+// The weights of one path, and their slopes where they are splines.
+template <bool Tail, class T, class Radial>
+LM_INLINE void weights_of(const EdgeStart<T, Radial> &edge, std::int64_t path, int channel, int n, Vector<T> &r,
+                          Vector<T> &slope) {
+  if constexpr (Radial::kGiven)
+    r = edge.weights.template value<Tail>(path, channel, n);
+  else
+    edge.weights.template both<Tail>(path, channel, n, r, slope);
+}
+
+// Takes the adjoint dr of the weights of one path: to `along` through their slopes, or to where it is kept.
+template <bool Tail, class T, class Radial>
+LM_INLINE void give_weights(const EdgeStart<T, Radial> &edge, std::int64_t path, int channel, int n, Vector<T> slope,
+                            Vector<T> dr, Vector<T> &along) {
+  if constexpr (Radial::kGiven)
+    store_some<Tail>(edge.drow + path + channel, dr, n);
+  else
+    along += slope * dr;
+}
+
+// Adds the part of one path to the adjoint of the source, and returns the adjoint of its weights.
 template <class T, int N>
-LM_INLINE void give_back(T *drow, Vector<T> r, Vector<T> slope, const Vector<T> *source, const Vector<T> *q,
-                         Vector<T> *dsource, Vector<T> &along) {
+LM_INLINE Vector<T> give_back(Vector<T> r, const Vector<T> *source, const Vector<T> *q, Vector<T> *dsource) {
   Vector<T> dr = {};
   LM_EACH(k, N, dr += q[k] * source[k]; dsource[k] += r * q[k];)
-  if (drow) store(drow, dr);
-  along += slope * dr;
+  return dr;
 }
 
 // One path of a group, one block of channels: the adjoints of its source and of its matrix.
-template <class T, class Member>
-LM_INLINE void backward_member(const EdgeStart<T> &edge, const PathAt<T> &path, int channel, const Vector<T> *source,
+template <class T, class Member, class Edge>
+LM_INLINE void backward_member(const Edge &edge, const PathAt<T> &path, int channel, const Vector<T> *source,
                                Vector<T> *dsource, Vector<T> *dmatrix, Vector<T> &along) {
   constexpr int N = 2 * Member::source + 1, M = 2 * Member::target + 1, W = kWidth<T>;
   const T *matrix = edge.matrices + path.matrix;
   Vector<T> r, slope, s[N], q[N] = {};
-  edge.weights.template both<false>(path.weights, channel, W, r, slope);
+  weights_of<false>(edge, path.weights, channel, W, r, slope);
   LM_EACH(k, N, s[k] = r * source[k];)
   LM_EACH(m, M, {
     const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
@@ -84,21 +101,21 @@ LM_INLINE void backward_member(const EdgeStart<T> &edge, const PathAt<T> &path, 
     else
       LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint; dmatrix[m * N + k] += adjoint * s[k];)
   })
-  T *drow = edge.drow ? edge.drow + path.weights + channel : nullptr;
-  give_back<T, N>(drow, r, slope, source, q, dsource, along);
+  const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
+  give_weights<false>(edge, path.weights, channel, W, slope, dr, along);
 }
 
 // The same for all paths of a group; the adjoints of their matrices follow each other from First on.
-template <class T, int First, class Member, class... Rest>
-LM_INLINE void backward_members(const EdgeStart<T> &edge, const PathAt<T> *paths, int channel, const Vector<T> *source,
+template <class T, int First, class Member, class... Rest, class Edge>
+LM_INLINE void backward_members(const Edge &edge, const PathAt<T> *paths, int channel, const Vector<T> *source,
                                 Vector<T> *dsource, Vector<T> *dmatrix, Vector<T> &along) {
   backward_member<T, Member>(edge, *paths, channel, source, dsource, dmatrix + First, along);
   if constexpr (sizeof...(Rest) > 0)
     backward_members<T, First + kEntries<Member>, Rest...>(edge, paths + 1, channel, source, dsource, dmatrix, along);
 }
 
-template <class T, int First, class Member, class... Rest>
-LM_INLINE void add_members(const EdgeStart<T> &edge, const PathAt<T> *paths, const Vector<T> *dmatrix,
+template <class T, int First, class Member, class... Rest, class Edge>
+LM_INLINE void add_members(const Edge &edge, const PathAt<T> *paths, const Vector<T> *dmatrix,
                            Share<T> &share) {
   LM_EACH(k, kEntries<Member>, add_entry(edge, paths->matrix + k * kWidth<T>, dmatrix[First + k], share);)
   if constexpr (sizeof...(Rest) > 0)
@@ -106,11 +123,11 @@ LM_INLINE void add_members(const EdgeStart<T> &edge, const PathAt<T> *paths, con
 }
 
 // Paths from one source, one edge, all whole blocks of channels. For matrices that fit the registers together.
-template <class T, class Member, class... Rest>
-void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T> &start, Share<T> &share) {
+template <class T, class Radial, class Member, class... Rest>
+void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T, Radial> &start, Share<T> &share) {
   constexpr int N = 2 * Member::source + 1, W = kWidth<T>;
   // Copies: for all that the compiler knows, a store below might change the originals.
-  EdgeStart<T> edge = start;
+  EdgeStart<T, Radial> edge = start;
   PathAt<T> paths[1 + sizeof...(Rest)];
   std::copy_n(at, 1 + sizeof...(Rest), paths);
   const T *h = edge.h + paths->source;
@@ -122,7 +139,7 @@ void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T> &start
     LM_EACH(k, N, source[k] = load(h + k * channels + channel);)
     if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
     // Opaque: the pieces are read where they are needed and leave their registers to the sums.
-    asm("" : "+r"(edge.weights.pieces));
+    if constexpr (!Radial::kGiven) asm("" : "+r"(edge.weights.pieces));
     backward_members<T, 0, Member, Rest...>(edge, paths, channel, source, dsource, dmatrix, here.along);
     if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
   }
@@ -131,8 +148,8 @@ void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T> &start
 }
 
 // Adds what the entries get of N columns and M rows of a matrix, the first at `entry`, over a panel of channels.
-template <class T, int N, int M>
-LM_INLINE void outer_products(const EdgeStart<T> &edge, std::int64_t entry, const T *adjoint, std::int64_t stride,
+template <class T, int N, int M, class Edge>
+LM_INLINE void outer_products(const Edge &edge, std::int64_t entry, const T *adjoint, std::int64_t stride,
                               int panel, const Vector<T> *s, Share<T> &share) {
   Vector<T> sums[M * N] = {};
   for (int i = 0; i < panel; i++, s += N)
@@ -144,8 +161,8 @@ LM_INLINE void outer_products(const EdgeStart<T> &edge, std::int64_t entry, cons
 }
 
 // The same for larger matrices: first all but the matrix, for a panel of channels; then the matrix tile by tile.
-template <class T, int L1, int LO>
-void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T> &edge, Share<T> &share) {
+template <class T, class Radial, int L1, int LO>
+void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T, Radial> &edge, Share<T> &share) {
   constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>, kPanel = 16;
   constexpr int kTile = kTileSize / N < M ? kTileSize / N : M, kRest = M % kTile;
   const PathAt<T> path = *paths;
@@ -158,15 +175,15 @@ void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T> 
     for (int i = 0; i < panel; i++) {
       const int channel = start + i * W;
       Vector<T> r, slope, source[N], dsource[N] = {}, q[N] = {};
-      edge.weights.template both<false>(path.weights, channel, W, r, slope);
+      weights_of<false>(edge, path.weights, channel, W, r, slope);
       LM_EACH(m, M, {
         const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
         LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint;)
       })
       LM_EACH(k, N, source[k] = load(h + k * channels + channel); s[i * N + k] = r * source[k];)
       if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
-      T *drow = edge.drow ? edge.drow + path.weights + channel : nullptr;
-      give_back<T, N>(drow, r, slope, source, q, dsource, here.along);
+      const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
+      give_weights<false>(edge, path.weights, channel, W, slope, dr, here.along);
       if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
     }
     const T *a = path.adjoint + start;
@@ -181,23 +198,23 @@ void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T> 
   share.add(here);
 }
 
-template <class T, class D>
-void backward_path(int channels, const PathAt<T> *path, const EdgeStart<T> &edge, Share<T> &share) {
+template <class T, class Radial, class D>
+void backward_path(int channels, const PathAt<T> *path, const EdgeStart<T, Radial> &edge, Share<T> &share) {
   if constexpr (kEntries<D> <= kAtOnce)
-    backward_group<T, D>(channels, path, edge, share);
+    backward_group<T, Radial, D>(channels, path, edge, share);
   else
-    backward_in_tiles<T, D::source, D::target>(channels, path, edge, share);
+    backward_in_tiles<T, Radial, D::source, D::target>(channels, path, edge, share);
 }
 
 // The same for the last, incomplete block of channels, whatever the degrees.
-template <class T>
-void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, const EdgeStart<T> &edge,
+template <class T, class Radial>
+void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, const EdgeStart<T, Radial> &edge,
                    Share<T> &share) {
   constexpr int W = kWidth<T>;
   const int N = 2 * degrees.source + 1, M = 2 * degrees.target + 1, n = channels % W, channel = channels - n;
   const bool scalar = degrees.scalar;
   Vector<T> r, slope, dr = {};
-  edge.weights.template both<true>(path.weights, channel, n, r, slope);
+  weights_of<true>(edge, path.weights, channel, n, r, slope);
   for (int k = 0; k < N; k++) {
     const std::int64_t row = path.source + k * channels + channel;
     const Vector<T> source = load_some<true>(edge.h + row, n), s = r * source;
@@ -211,42 +228,42 @@ void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, con
     dr += q * source;
     if (edge.dh) store_some<true>(edge.dh + row, load_some<true>(edge.dh + row, n) + r * q, n);
   }
-  if (edge.drow) store_some<true>(edge.drow + path.weights + channel, dr, n);
-  share.along += slope * dr;
+  give_weights<true>(edge, path.weights, channel, n, slope, dr, share.along);
 }
 
-template <class T>
-using Backward = void (*)(int channels, const PathAt<T> *, const EdgeStart<T> &, Share<T> &);
+template <class T, class Radial>
+using Backward = void (*)(int channels, const PathAt<T> *, const EdgeStart<T, Radial> &, Share<T> &);
 
-template <class T>
-Backward<T> backward_kernel(const Path &path) {
-  return kernel_by_degrees<Backward<T>>(path, [](auto d) LM_FLAT -> Backward<T> { return backward_path<T, decltype(d)>; });
+template <class T, class Radial>
+Backward<T, Radial> backward_kernel(const Path &path) {
+  using Kernel = Backward<T, Radial>;
+  return kernel_by_degrees<Kernel>(path, [](auto d) LM_FLAT -> Kernel { return backward_path<T, Radial, decltype(d)>; });
 }
 
 // Paths that one kernel takes together.
-template <class T>
+template <class T, class Radial>
 struct Step {
-  Backward<T> kernel;
+  Backward<T, Radial> kernel;
   int first;  // of the plan's paths
 };
 
 // The steps of the backward pass of one edge.
-template <class T>
+template <class T, class Radial>
 struct Plan {
   PathAt<T> *paths;  // in the order of the steps
-  Step<T> *steps;
+  Step<T, Radial> *steps;
   char *taken;  // [path]
   int n_paths = 0, n_steps = 0;
 
   Plan(const EdgeTask<T> &task, const Batch<T> &batch, Arena &arena) : batch_(batch) {
-    paths = arena.take<PathAt<T>>(task.n_paths), steps = arena.take<Step<T>>(task.n_paths);
+    paths = arena.take<PathAt<T>>(task.n_paths), steps = arena.take<Step<T, Radial>>(task.n_paths);
     taken = arena.take<char>(task.n_paths);
     std::fill_n(taken, task.n_paths, 0);
     for (int p = 0; p < task.n_paths; p++)
       if (!taken[p]) add(task, p);
   }
   static std::size_t bytes(const EdgeTask<T> &task) {
-    return Arena::bytes<PathAt<T>>(task.n_paths) + Arena::bytes<Step<T>>(task.n_paths) +
+    return Arena::bytes<PathAt<T>>(task.n_paths) + Arena::bytes<Step<T, Radial>>(task.n_paths) +
            Arena::bytes<char>(task.n_paths);
   }
   void move_to(const EdgeTask<T> &task, std::int64_t atom) {
@@ -268,14 +285,14 @@ struct Plan {
     if (kAtOnce >= 15 && group<Unit<0>, Full<0, 1>, Full<0, 2>, Full<0, 3>>(task, path)) return;
     if (kAtOnce >= 12 && group<Full<1, 0>, Unit<1>, Full<1, 1>>(task, path)) return;
     if (group<Unit<0>, Full<0, 1>>(task, path)) return;
-    add_step(task, backward_kernel<T>(path), {p});
+    add_step(task, backward_kernel<T, Radial>(path), {p});
   }
   // Takes one path like each of Members from the source of `like`, if all are left.
   template <class... Members>
   bool group(const EdgeTask<T> &task, const Path &like) {
     const std::initializer_list<int> found = {find<Members>(task, like)...};
     if (std::min(found) < 0) return false;
-    add_step(task, backward_group<T, Members...>, found);
+    add_step(task, backward_group<T, Radial, Members...>, found);
     return true;
   }
   template <class D>
@@ -287,7 +304,7 @@ struct Plan {
     }
     return -1;
   }
-  void add_step(const EdgeTask<T> &task, Backward<T> kernel, std::initializer_list<int> members) {
+  void add_step(const EdgeTask<T> &task, Backward<T, Radial> kernel, std::initializer_list<int> members) {
     steps[n_steps++] = {kernel, n_paths};
     for (const int p : members) {
       const Path &path = task.paths[p];
@@ -300,9 +317,9 @@ struct Plan {
 };
 
 // The share of one edge.
-template <class T>
-LM_INLINE Share<T> backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, const Plan<T> &plan, int e) {
-  const EdgeStart<T> edge(task, batch, e);
+template <class T, class Radial>
+LM_INLINE Share<T> backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, const Plan<T, Radial> &plan, int e) {
+  const EdgeStart<T, Radial> edge(task, batch, e);
   Share<T> share;
   for (int i = 0; i < plan.n_steps; i++)
     plan.steps[i].kernel(task.channels, plan.paths + plan.steps[i].first, edge, share);
@@ -342,11 +359,12 @@ void add_gradient(const EdgeTask<T> &task, const Batch<T> &batch, const Shares<T
   }
 }
 
-template <class T>
-void backward(const EdgeTask<T> &task) {
-  Batch<T> batch(task, kBackward, Plan<T>::bytes(task) + Shares<T>::bytes(kMaxEdges));
+template <class T, class Radial>
+void backward_with(const EdgeTask<T> &task) {
+  using Steps = Plan<T, Radial>;
+  Batch<T> batch(task, kBackward, Steps::bytes(task) + Shares<T>::bytes(kMaxEdges));
   Arena arena(batch.more);
-  Plan<T> plan(task, batch, arena);
+  Steps plan(task, batch, arena);
   const Shares<T> shares(batch, arena);
   for (Cursor cursor; next_batch(task, batch, cursor);) {
     for (int s = 0; s < batch.n_segments; s++) {
@@ -356,6 +374,11 @@ void backward(const EdgeTask<T> &task) {
     }
     for (int begin = 0; begin < batch.size; begin += kWidth<T>) add_gradient(task, batch, shares, begin);
   }
+}
+
+template <class T>
+void backward(const EdgeTask<T> &task) {
+  task.table ? backward_with<T, Splined<T>>(task) : backward_with<T, Given<T>>(task);
 }
 
 }  // namespace

@@ -7,23 +7,23 @@ namespace {
 constexpr int kForwardBlocks = kVectorBytes == 64 ? 2 : 1;
 
 // One path, one atom, Blocks blocks of channels: each matrix element is loaded once for all of them.
-template <class T, int L1, int LO, bool Scalar, int Blocks>
+template <class T, class Radial, int L1, int LO, bool Scalar, int Blocks>
 void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
   constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
   const Path &path = task.paths[index];
   const Operands<T> at(task, path, segment.atom);
-  const std::int64_t channels = task.channels;
+  const std::int64_t channels = task.channels, weight = index * batch.path_stride;
   const T *sent = task.sent + path.source_row * channels + channel;
   T *out = task.results[path.result] + at.result + channel;
   Vector<T> sums[M * Blocks] = {};
   if (segment.more)
     LM_EACH(m, M, LM_EACH(b, Blocks, sums[m * Blocks + b] = load(out + m * at.stride + b * W);))
   for (int e = segment.begin; e < segment.end; e++) {
-    const Weights<T> weights(batch, e, index * batch.path_stride);
+    const Radial weights(batch, e);
     const T *h = sent + batch.at[e].sender, *matrix = matrix_of(batch, path, e);
     Vector<T> s[N * Blocks];
     LM_EACH(b, Blocks, {
-      const Vector<T> r = weights.template value<false>(channel + b * W, W);
+      const Vector<T> r = weights.template value<false>(weight, channel + b * W, W);
       LM_EACH(k, N, s[k * Blocks + b] = r * load(h + k * channels + b * W);)
     })
     if constexpr (Scalar)
@@ -37,7 +37,7 @@ void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
 }
 
 // The same for the last, incomplete block of channels, whatever the degrees.
-template <class T>
+template <class T, class Radial>
 void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
   constexpr int W = kWidth<T>;
   const Path &path = task.paths[index];
@@ -48,7 +48,7 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   if (segment.more)
     for (int m = 0; m < M; m++) sums[m] = load_some<true>(out + m * at.stride, n);
   for (int e = segment.begin; e < segment.end; e++) {
-    const Vector<T> r = Weights<T>(batch, e, index * batch.path_stride).template value<true>(channel, n);
+    const Vector<T> r = Radial(batch, e).template value<true>(index * batch.path_stride, channel, n);
     const T *h = task.sent + batch.at[e].sender + path.source_row * task.channels + channel;
     const T *matrix = matrix_of(batch, path, e);
     for (int k = 0; k < N; k++) {
@@ -65,33 +65,39 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
 template <class T>
 using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
 
-template <class T, int Blocks>
+template <class T, class Radial, int Blocks>
 Forward<T> forward_kernel(const Path &path) {
   return kernel_by_degrees<Forward<T>>(path, [](auto d) LM_FLAT -> Forward<T> {
     using D = decltype(d);
-    return forward_path<T, D::source, D::target, D::scalar, Blocks>;
+    return forward_path<T, Radial, D::source, D::target, D::scalar, Blocks>;
   });
 }
 
 // All paths and atoms, the channels from `channel` on; returns where it stopped.
-template <class T>
+template <class T, class Radial>
 int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel) {
   constexpr int W = kWidth<T>;
   const int left = task.channels - channel, blocks = left >= kForwardBlocks * W ? kForwardBlocks : 1;
   for (int p = 0; p < task.n_paths; p++) {
     const Path &path = task.paths[p];
-    Forward<T> kernel = forward_tail<T>;
-    if (left >= W) kernel = blocks == 1 ? forward_kernel<T, 1>(path) : forward_kernel<T, kForwardBlocks>(path);
+    Forward<T> kernel = forward_tail<T, Radial>;
+    if (left >= W)
+      kernel = blocks == 1 ? forward_kernel<T, Radial, 1>(path) : forward_kernel<T, Radial, kForwardBlocks>(path);
     for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, channel);
   }
   return channel + blocks * W;
 }
 
-template <class T>
-void forward(const EdgeTask<T> &task) {
+template <class T, class Radial>
+void forward_with(const EdgeTask<T> &task) {
   Batch<T> batch(task, kForward);
   for (Cursor cursor; next_batch(task, batch, cursor);)
-    for (int channel = 0; channel < task.channels;) channel = forward_channels(task, batch, channel);
+    for (int channel = 0; channel < task.channels;) channel = forward_channels<T, Radial>(task, batch, channel);
+}
+
+template <class T>
+void forward(const EdgeTask<T> &task) {
+  task.table ? forward_with<T, Splined<T>>(task) : forward_with<T, Given<T>>(task);
 }
 
 }  // namespace

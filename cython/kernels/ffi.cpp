@@ -13,6 +13,7 @@
 namespace ffi = xla::ffi;
 using lammps_mace::ContractionTask;
 using lammps_mace::EdgeTask;
+using lammps_mace::LinearTask;
 using lammps_mace::Path;
 
 namespace {
@@ -263,6 +264,48 @@ ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, ffi::
   return ffi::Error::Success();
 }
 
+ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const ffi::AnyBuffer &result,
+                 std::int32_t species) {
+  const auto rows = block.dimensions(), packed = table.dimensions(), out = result.dimensions();
+  if (block.element_type() != ffi::F32 && block.element_type() != ffi::F64)
+    return invalid("features must be float32 or float64");
+  if (table.element_type() != block.element_type()) return invalid("features and matrices must have one type");
+  if (rows.size() != 3 || packed.size() != 4 || packed[2] != rows[2] || packed[3] != lammps_mace::kPanel ||
+      packed[1] * packed[3] < out[2])
+    return invalid("a matrix does not fit its features");
+  if (packed[0] > 1 && (species < 0 || species >= packed[0]))
+    return invalid("species " + std::to_string(species) + " has no matrix");
+  return ffi::Error::Success();
+}
+
+template <class T>
+void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, std::int32_t species) {
+  const auto rows = block.dimensions(), packed = table.dimensions();
+  const std::int64_t matrix = packed[0] > 1 ? species * packed[1] * packed[2] * packed[3] : 0;
+  const LinearTask<T> task{block.typed_data<T>(), rows[0] * rows[1], static_cast<int>(rows[2]),
+                           static_cast<int>(result.dimensions()[2]), table.typed_data<T>() + matrix,
+                           result.typed_data<T>()};
+  if constexpr (sizeof(T) == 4)
+    lammps_mace::kernels().linear_f32(task);
+  else
+    lammps_mace::kernels().linear_f64(task);
+}
+
+// Operands: all blocks, then their tables.
+ffi::Error linear(IntBuffer species, ffi::RemainingArgs args, ffi::RemainingRets results) {
+  const std::size_t n = results.size();
+  if (args.size() != 2 * n) return invalid("as many matrices as blocks are needed");
+  const std::int32_t chosen = species.typed_data()[0];
+  for (std::size_t i = 0; i < n; i++) {
+    const auto block = *args.get<ffi::AnyBuffer>(i), table = *args.get<ffi::AnyBuffer>(n + i);
+    ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
+    if (auto error = check(block, table, result, chosen); error.failure()) return error;
+    block.element_type() == ffi::F32 ? multiply<float>(block, table, result, chosen)
+                                     : multiply<double>(block, table, result, chosen);
+  }
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 #define LM_EDGE_OPERANDS        \
@@ -303,4 +346,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_back
                                   .RemainingRets()
                                   .Attr<Integers>("code")
                                   .Attr<Integers>("order"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, linear,
+                              ffi::Ffi::Bind().Arg<IntBuffer>().RemainingArgs().RemainingRets());
 #pragma GCC visibility pop

@@ -18,7 +18,7 @@ struct Choice {
 #define LM_KERNELS(isa)                                                                                         \
   {isa::edges_forward_f32,       isa::edges_forward_f64,       isa::edges_backward_f32,                         \
    isa::edges_backward_f64,      isa::contraction_forward_f32, isa::contraction_forward_f64,                    \
-   isa::contraction_backward_f32, isa::contraction_backward_f64}
+   isa::contraction_backward_f32, isa::contraction_backward_f64, isa::linear_f32, isa::linear_f64}
 
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 const Choice kChoices[] = {

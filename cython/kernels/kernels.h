@@ -13,6 +13,8 @@
   void contraction_forward_f64(const lammps_mace::ContractionTask<double> &);      \
   void contraction_backward_f32(const lammps_mace::ContractionTask<float> &);      \
   void contraction_backward_f64(const lammps_mace::ContractionTask<double> &);     \
+  void linear_f32(const lammps_mace::LinearTask<float> &);                         \
+  void linear_f64(const lammps_mace::LinearTask<double> &);                        \
   }
 LM_DECLARE(sse2)
 LM_DECLARE(avx2)

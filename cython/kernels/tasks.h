@@ -7,6 +7,7 @@
 namespace lammps_mace {
 
 constexpr int kTableBlock = 16;  // channels that lie together in a packed spline table
+constexpr int kPanel = 32;       // columns that lie together in a packed matrix
 constexpr int kMaxDegree = 4;    // of harmonics and targets
 constexpr int kMaxSource = 3;
 constexpr int kHarmonics = (kMaxDegree + 1) * (kMaxDegree + 1);
@@ -62,6 +63,15 @@ struct ContractionTask {
   void *(*scratch)(std::size_t bytes);
 };
 
+template <class T>
+struct LinearTask {
+  const T *rows;       // [n_rows][in]
+  std::int64_t n_rows;
+  int in, out;
+  const T *table;      // [panels][in][kPanel]
+  T *result;           // [n_rows][out]
+};
+
 // One set per instruction set.
 struct Kernels {
   void (*edges_forward_f32)(const EdgeTask<float> &);
@@ -72,6 +82,8 @@ struct Kernels {
   void (*contraction_forward_f64)(const ContractionTask<double> &);
   void (*contraction_backward_f32)(const ContractionTask<float> &);
   void (*contraction_backward_f64)(const ContractionTask<double> &);
+  void (*linear_f32)(const LinearTask<float> &);
+  void (*linear_f64)(const LinearTask<double> &);
 };
 
 }  // namespace lammps_mace

@@ -33,6 +33,7 @@ from lammps_mace.kernels import (
     contract,
     edges_backward,
     edges_forward,
+    linear,
 )
 from lammps_mace.model.embedding import safe_norm
 from lammps_mace.model.layer import bounded
@@ -75,7 +76,8 @@ class LoweredLayer:
             [n_species, n_species, paths * channels] or None.
         first: [n_species, 1, channels], what atoms send before the first layer; only there.
         first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
-        mix: per target degree of the edges [1 or n_species, paths * channels, channels].
+        mix: per target degree of the edges [1 or n_species, paths * channels, channels], packed.
+        mix_back: the same matrices, transposed and packed.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: per target irrep [channels, channels].
@@ -134,15 +136,17 @@ class LoweredLayer:
             inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
-        matrices = _of_species(weights["mix"], chunk.species)
-        return tuple(a @ matrix for a, matrix in zip(sums, matrices, strict=True))
+        columns = (self._is.edges.channels,) * len(sums)
+        return linear(sums, weights["mix"], chunk.species, columns, backend=self._is.backend)
 
     def _pull_edges(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
         mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
     ) -> Sums:  # fmt: skip
-        matrices = _of_species(weights["mix"], chunk.species)
-        adjoints = tuple(a @ matrix.T for a, matrix in zip(mixed_adjoint, matrices, strict=True))
+        columns = tuple(shape[-1] for shape in self._is.edges.result_shapes(chunk.n_atoms))
+        adjoints = linear(
+            mixed_adjoint, weights["mix_back"], chunk.species, columns, backend=self._is.backend
+        )
         radial, pull_radial = jax.vjp(
             lambda vectors: self._radial(weights, inputs, chunk, vectors),
             chunk.pairs(inputs.vectors),
@@ -208,16 +212,12 @@ def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Arr
     return inputs.senders, state.sent
 
 
-def _of_species(tables: list[jax.Array], species: jax.Array) -> list[jax.Array]:
-    return [table[0] if len(table) == 1 else table[species] for table in tables]
-
-
 def _mapped(blocks: Blocks, matrices: dict[str, jax.Array]) -> Blocks:
     return {irrep: block @ matrices[str(irrep)] for irrep, block in blocks.items()}
 
 
 def _skip(blocks: Blocks, target: e3nn.Irreps, tables: Any, species: jax.Array) -> jax.Array:
-    rows = [blocks[ir] @ _of_species([tables[str(ir)]], species)[0] for _, ir in target]
+    rows = [blocks[ir] @ tables[str(ir)][species] for _, ir in target]
     return jnp.concatenate(rows, axis=1)
 
 

@@ -15,7 +15,7 @@ from lammps_mace.inference.layers import Layer
 from lammps_mace.inference.lowered import LoweredLayer, Structure
 from lammps_mace.inference.plain import PlainLayer, first_features
 from lammps_mace.inference.radial import layer_kernels, splines
-from lammps_mace.kernels import EdgeProgram, pack_spline
+from lammps_mace.kernels import EdgeProgram, pack_matrices, pack_spline
 from lammps_mace.model.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.model.layer import MaceLayer, readout
 from lammps_mace.modelfile import Model
@@ -116,7 +116,7 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
         "product": _product(model, layer),
         "gates": _gates(model, params["expansion_block"]),
         "readout": params["readout_block"],
-        **_edges(model, layer, structure.edges),
+        **_edges(model, layer, structure.edges, backend),
         **_next(model, layer, after),
     }
     return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
@@ -133,10 +133,15 @@ def _gates(model: Model, params: Any) -> Any:
     return params["species_wise_gate_weights"], params["species_wise_gate_bias"]
 
 
-def _edges(model: Model, layer: MaceLayer, program: EdgeProgram) -> dict[str, Any]:
+def _edges(model: Model, layer: MaceLayer, program: EdgeProgram, backend: str) -> dict[str, Any]:
     """Return what the edge operation reads, and the map of its sums."""
     params = model.params[f"layers_{layer.index}"]
-    weights = {**_first(model, layer), "mix": tables.mix_tables(layer, params)}
+    mix = tables.mix_tables(layer, params)
+    weights = {
+        **_first(model, layer),
+        "mix": [pack_matrices(table, backend) for table in mix],
+        "mix_back": [pack_matrices(table.swapaxes(1, 2), backend) for table in mix],
+    }
     coefficients = None if exact_radial(model) else splines(model, layer.index)
     if coefficients is None:
         block = params["interaction_block"]

@@ -10,6 +10,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
+from lammps_mace.kernels.linear import linear, pack_matrices
 from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "edges_forward",
     "evaluate_spline",
     "fit_spline",
+    "linear",
+    "pack_matrices",
     "pack_spline",
     "spline_points",
 ]

@@ -11,7 +11,13 @@ import jax
 
 ISA_VARIABLE = "LAMMPS_MACE_ISA"
 _LIBRARY = "liblammps_mace_kernels.so"
-TARGETS = ("edges_forward", "edges_backward", "contraction_forward", "contraction_backward")
+TARGETS = (
+    "edges_forward",
+    "edges_backward",
+    "contraction_forward",
+    "contraction_backward",
+    "linear",
+)
 
 
 class KernelError(RuntimeError):

@@ -41,8 +41,10 @@ def running(backend):
         return
     before = native.instruction_set()
     native.use_instruction_set(backend)
-    yield "cpu"
-    native.use_instruction_set(before)
+    try:
+        yield "cpu"
+    finally:
+        native.use_instruction_set(before)
 
 
 def natural(l_max):
