@@ -13,6 +13,7 @@ Where nothing comes between product and linear_in, sent is made from the contrac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from lammps_mace.inference.radial import radial_network
 from lammps_mace.kernels import (
     ContractionProgram,
     EdgeProgram,
+    Matrices,
     Rows,
     Spline,
     contract,
@@ -76,13 +78,12 @@ class LoweredLayer:
             [n_species, n_species, paths * channels] or None.
         first: [n_species, 1, channels], what atoms send before the first layer; only there.
         first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
-        mix: per target degree of the edges [1 or n_species, paths * channels, channels], packed.
-        mix_back: the same matrices, transposed and packed.
+        mix: per target degree of the edges, matrices from paths * channels to channels.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
-        product: per target irrep [channels, channels].
-        skip: per irrep of the next target [n_species, channels, channels], or None.
-        send: per target irrep [channels, channels], or None; times product where merged.
+        product: matrices per target irrep.
+        skip: matrices of each species per irrep of the next target, or None.
+        send: matrices per target irrep, or None; times product where merged.
         readout: parameters of the readout.
     """
 
@@ -136,17 +137,26 @@ class LoweredLayer:
             inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
-        columns = (self._is.edges.channels,) * len(sums)
-        return linear(sums, weights["mix"], chunk.species, columns, backend=self._is.backend)
+        return self._linear(sums, weights["mix"], chunk)
+
+    def _linear(
+        self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
+    ) -> tuple[jax.Array, ...]:
+        return linear(blocks, matrices, chunk.species, backend=self._is.backend)
+
+    def _mapped(self, blocks: Blocks, matrices: dict[str, Matrices], chunk: Chunk) -> Blocks:
+        """Return the blocks of those irreps that there are matrices for, mapped."""
+        irreps = [irrep for irrep in blocks if str(irrep) in matrices]
+        rows = [blocks[irrep] for irrep in irreps]
+        maps = [matrices[str(irrep)] for irrep in irreps]
+        return dict(zip(irreps, self._linear(rows, maps, chunk), strict=True))
 
     def _pull_edges(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
         mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
     ) -> Sums:  # fmt: skip
-        columns = tuple(shape[-1] for shape in self._is.edges.result_shapes(chunk.n_atoms))
-        adjoints = linear(
-            mixed_adjoint, weights["mix_back"], chunk.species, columns, backend=self._is.backend
-        )
+        back = [matrices.transposed for matrices in weights["mix"]]
+        adjoints = self._linear(mixed_adjoint, back, chunk)
         radial, pull_radial = jax.vjp(
             lambda vectors: self._radial(weights, inputs, chunk, vectors),
             chunk.pairs(inputs.vectors),
@@ -192,7 +202,7 @@ class LoweredLayer:
         if weights["gates"] is not None:
             new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
         contracted = split(new, here.target)
-        blocks = _mapped(contracted, weights["product"])
+        blocks = self._mapped(contracted, weights["product"], chunk)
         if here.bound is not None:
             blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
         if kept is not None:
@@ -200,9 +210,9 @@ class LoweredLayer:
         outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
         if here.next_target is None:
             return Results(None, None, outputs)
-        skip = _skip(blocks, here.next_target, weights["skip"], chunk.species)
-        sent = _mapped(contracted if here.merged else blocks, weights["send"])
-        return Results(skip, join(sent, here.target), outputs)
+        skip = self._mapped(blocks, weights["skip"], chunk)
+        sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
+        return Results(join(skip, here.next_target), join(sent, here.target), outputs)
 
 
 def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:
@@ -210,15 +220,6 @@ def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Arr
     if state is None:
         return inputs.sender_species, weights["first"]
     return inputs.senders, state.sent
-
-
-def _mapped(blocks: Blocks, matrices: dict[str, jax.Array]) -> Blocks:
-    return {irrep: block @ matrices[str(irrep)] for irrep, block in blocks.items()}
-
-
-def _skip(blocks: Blocks, target: e3nn.Irreps, tables: Any, species: jax.Array) -> jax.Array:
-    rows = [blocks[ir] @ tables[str(ir)][species] for _, ir in target]
-    return jnp.concatenate(rows, axis=1)
 
 
 def _gates(

@@ -113,11 +113,11 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
     )
     weights = {
         "terms": terms,
-        "product": _product(model, layer),
+        "product": tables.packed(_product(model, layer), backend),
         "gates": _gates(model, params["expansion_block"]),
         "readout": params["readout_block"],
         **_edges(model, layer, structure.edges, backend),
-        **_next(model, layer, after),
+        **_next(model, layer, after, backend),
     }
     return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
 
@@ -136,12 +136,8 @@ def _gates(model: Model, params: Any) -> Any:
 def _edges(model: Model, layer: MaceLayer, program: EdgeProgram, backend: str) -> dict[str, Any]:
     """Return what the edge operation reads, and the map of its sums."""
     params = model.params[f"layers_{layer.index}"]
-    mix = tables.mix_tables(layer, params)
-    weights = {
-        **_first(model, layer),
-        "mix": [pack_matrices(table, backend) for table in mix],
-        "mix_back": [pack_matrices(table.swapaxes(1, 2), backend) for table in mix],
-    }
+    mix = [pack_matrices(table, backend) for table in tables.mix_tables(layer, params)]
+    weights = {**_first(model, layer), "mix": mix}
     coefficients = None if exact_radial(model) else splines(model, layer.index)
     if coefficients is None:
         block = params["interaction_block"]
@@ -176,7 +172,9 @@ def _merged(layer: MaceLayer) -> bool:
     return not layer.has_residual and layer.config.soft_normalization is None
 
 
-def _next(model: Model, layer: MaceLayer, after: MaceLayer | None) -> dict[str, Any]:
+def _next(
+    model: Model, layer: MaceLayer, after: MaceLayer | None, backend: str
+) -> dict[str, Any]:
     """Return what the next layer does to its atoms' own features: its skip and what they send."""
     if after is None:
         return {}
@@ -186,4 +184,5 @@ def _next(model: Model, layer: MaceLayer, after: MaceLayer | None) -> dict[str, 
     if _merged(layer):
         product = _product(model, layer)
         send = {irrep: product[irrep] @ matrix for irrep, matrix in send.items()}
-    return {"skip": _skip(model, after), "send": send}
+    maps = {"skip": _skip(model, after), "send": send}
+    return {name: tables.packed(matrices, backend) for name, matrices in maps.items()}

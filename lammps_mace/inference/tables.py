@@ -10,7 +10,13 @@ import e3nn_jax as e3nn
 import jax
 import numpy as np
 
-from lammps_mace.kernels import ContractionProgram, EdgePath, EdgeProgram
+from lammps_mace.kernels import (
+    ContractionProgram,
+    EdgePath,
+    EdgeProgram,
+    Matrices,
+    pack_matrices,
+)
 from lammps_mace.model.contraction import contraction_polynomial
 from lammps_mace.model.contraction_e3j import (
     columns_by_power,
@@ -23,12 +29,12 @@ from lammps_mace.model.layer import MaceLayer
 from lammps_mace.model.linear import irrep_order, weight_names
 from lammps_mace.model.polynomial import Polynomial
 
-Matrices = dict[str, np.ndarray]
+ByIrrep = dict[str, np.ndarray]
 
 
 def matrices(
     params: Mapping[str, Any], source: dict[e3nn.Irrep, int], target: dict[e3nn.Irrep, int]
-) -> Matrices:
+) -> ByIrrep:
     """Return irrep -> [..., m_in, m_out], scaled, of a linear map; see model.linear.Linear.
 
     Irreps that source and target do not share are left out.
@@ -41,7 +47,7 @@ def matrices(
     return out
 
 
-def square(params: Mapping[str, Any], irreps: e3nn.Irreps, channels: int) -> Matrices:
+def square(params: Mapping[str, Any], irreps: e3nn.Irreps, channels: int) -> ByIrrep:
     """Return :func:`matrices` between equal representations of ``channels`` each."""
     same = {ir: channels for _, ir in irreps}
     return matrices(params, same, same)
@@ -49,11 +55,19 @@ def square(params: Mapping[str, Any], irreps: e3nn.Irreps, channels: int) -> Mat
 
 def skip_matrices(
     params: Mapping[str, Any], source: e3nn.Irreps, target: e3nn.Irreps, channels: int
-) -> Matrices:
+) -> ByIrrep:
     """Return irrep -> [n_species, channels, channels] of a residual, zero where it has none."""
     found = matrices(params, *({ir: channels for _, ir in irreps} for irreps in (source, target)))
     [shape] = {matrix.shape for matrix in found.values()}
     return {str(ir): found.get(str(ir), np.zeros(shape)) for _, ir in target}
+
+
+def packed(matrices: Mapping[str, np.ndarray], backend: str) -> dict[str, Matrices]:
+    """Return irrep -> matrices as kernels want them, one or n_species of each."""
+    return {
+        irrep: pack_matrices(matrix.reshape(-1, *matrix.shape[-2:]), backend)
+        for irrep, matrix in matrices.items()
+    }
 
 
 def paths_by_target(layer: MaceLayer) -> dict[e3nn.Irrep, list[tuple[int, Path]]]:

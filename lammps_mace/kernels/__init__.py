@@ -10,13 +10,14 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.linear import linear, pack_matrices
+from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
 
 __all__ = [
     "ContractionProgram",
     "EdgePath",
     "EdgeProgram",
+    "Matrices",
     "Rows",
     "Spline",
     "contract",

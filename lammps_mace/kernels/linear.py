@@ -6,6 +6,10 @@ where a chunk has few atoms. The kernel for CPUs reads one that was packed once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
 import jax
 import numpy as np
 
@@ -14,15 +18,34 @@ from lammps_mace.kernels import native
 PANEL = 32  # columns that lie together in a packed matrix; kPanel in cython/kernels/tasks.h
 
 
-def pack_matrices(matrices: np.ndarray, backend: str) -> np.ndarray:
-    """Arrange matrices [n_species, n_in, n_out] as :func:`linear` wants them.
+class Matrices(NamedTuple):
+    """Matrices of one map, one for all species or one for each; see :func:`pack_matrices`.
 
-    Returns:
-        backend "cpu": [n_species, panels, n_in, PANEL], columns filled up with zeros;
-        backend "xla": as they are.
+    Attributes:
+        forward: from n_in to n_out features.
+        back: transposed.
     """
-    if backend == "xla":
-        return matrices
+
+    forward: Any
+    back: Any
+
+    @property
+    def transposed(self) -> Matrices:
+        """The map of the adjoints."""
+        return Matrices(self.back, self.forward)
+
+
+def pack_matrices(matrices: np.ndarray, backend: str) -> Matrices:
+    """Arrange matrices [n_species or 1, n_in, n_out] as :func:`linear` wants them.
+
+    For the backend "cpu" [n_species, panels, rows, PANEL], columns filled up with zeros; for "xla"
+    as they are.
+    """
+    both = matrices, matrices.swapaxes(1, 2)
+    return Matrices(*(map(_packed, both) if backend == "cpu" else both))
+
+
+def _packed(matrices: np.ndarray) -> np.ndarray:
     species, rows, columns = matrices.shape
     panels = -(-columns // PANEL)
     padded = np.zeros((species, rows, panels * PANEL), matrices.dtype)
@@ -32,27 +55,51 @@ def pack_matrices(matrices: np.ndarray, backend: str) -> np.ndarray:
 
 
 def linear(
-    blocks: tuple[jax.Array, ...],
-    tables: list[jax.Array],
+    blocks: Sequence[jax.Array],
+    matrices: Sequence[Matrices],
     species: jax.Array,
-    columns: tuple[int, ...],
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
-    """Return each block [B, m, n_in] times its matrix, [B, m, columns].
+    """Return each block [B, m, n_in] times its matrix, [B, m, n_out].
+
+    Differentiable in the blocks only.
 
     Args:
-        tables: of :func:`pack_matrices`; one for all species, or one for each.
         species: int32 scalar, that of all B atoms.
-        columns: n_out of each.
         backend: "xla" or "cpu".
     """
+    return _linear(backend, tuple(blocks), tuple(matrices), species)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _linear(
+    backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], species: jax.Array
+) -> tuple[jax.Array, ...]:
     if backend == "xla":
+        tables = [m.forward for m in matrices]
         chosen = [table[0] if len(table) == 1 else table[species] for table in tables]
         return tuple(block @ matrix for block, matrix in zip(blocks, chosen, strict=True))
-    shapes = [(*block.shape[:2], n) for block, n in zip(blocks, columns, strict=True)]
+    # The transposed matrix has a row for each column of the result.
+    shapes = [(*b.shape[:2], m.back.shape[2]) for b, m in zip(blocks, matrices, strict=True)]
     call = jax.ffi.ffi_call(
         native.target("linear"),
         [jax.ShapeDtypeStruct(shape, blocks[0].dtype) for shape in shapes],
     )
-    return tuple(call(species.reshape(1), *blocks, *tables))
+    return tuple(call(species.reshape(1), *blocks, *(m.forward for m in matrices)))
+
+
+def _forward(
+    backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], species: jax.Array
+) -> tuple[tuple[jax.Array, ...], Any]:
+    return _linear(backend, blocks, matrices, species), (matrices, species)
+
+
+def _backward(
+    backend: str, saved: tuple[tuple[Matrices, ...], jax.Array], adjoints: tuple[jax.Array, ...]
+) -> tuple[tuple[jax.Array, ...], None, None]:
+    matrices, species = saved
+    return _linear(backend, adjoints, tuple(m.transposed for m in matrices), species), None, None
+
+
+_linear.defvjp(_forward, _backward)

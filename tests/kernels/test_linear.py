@@ -1,4 +1,4 @@
-"""Products with packed matrices against plain ones."""
+"""Products with packed matrices, and their gradients, against plain ones."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, quick, running
 
-from lammps_mace.kernels import linear, pack_matrices
+from lammps_mace.kernels import Matrices, linear, pack_matrices
 
 TOLERANCE = {np.float64: 1e-13, np.float32: 1e-5}  # of the largest value
 CASES = {  # atoms, then per block its rows for an atom, n_in and n_out
@@ -18,34 +18,36 @@ CASES = {  # atoms, then per block its rows for an atom, n_in and n_out
 
 
 def multiply(case, dtype, backend, n_species, chosen):
+    """Return products and the gradient of a weighted sum of them, and both from NumPy."""
     atoms, rows, n_in, n_out = CASES[case]
     rng = np.random.default_rng(5)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(dtype)
+
+    blocks = [draw(atoms, m, k) for m, k in zip(rows, n_in, strict=True)]
+    matrices = [draw(n_species, k, n) for k, n in zip(n_in, n_out, strict=True)]
+    adjoints = [draw(atoms, m, n) for m, n in zip(rows, n_out, strict=True)]
     with jax.enable_x64(True), running(backend) as name:
-        blocks = [
-            rng.normal(size=(atoms, m, k)).astype(dtype) for m, k in zip(rows, n_in, strict=True)
-        ]
-        matrices = [
-            rng.normal(size=(n_species, k, n)).astype(dtype)
-            for k, n in zip(n_in, n_out, strict=True)
-        ]
-        tables = [jnp.asarray(pack_matrices(matrix, name)) for matrix in matrices]
 
         @quick
-        def product(species):
-            return linear(tuple(map(jnp.asarray, blocks)), tables, species, n_out, backend=name)
+        def product(species, blocks):
+            packed = [
+                Matrices(*map(jnp.asarray, pack_matrices(matrix, name))) for matrix in matrices
+            ]
+            found, pull = jax.vjp(lambda x: linear(x, packed, species, backend=name), blocks)
+            return [*found, *pull(tuple(map(jnp.asarray, adjoints)))[0]]
 
-        found = [np.asarray(x) for x in product(jnp.int32(chosen))]
-    exact = [
-        np.einsum("ami,ij->amj", block.astype(np.float64), matrix[chosen % n_species])
-        for block, matrix in zip(blocks, matrices, strict=True)
-    ]
-    return found, exact
+        found = [np.asarray(x) for x in product(jnp.int32(chosen), blocks)]
+    used = [matrix[chosen % n_species].astype(np.float64) for matrix in matrices]
+    exact = [b @ matrix for b, matrix in zip(blocks, used, strict=True)]
+    return found, exact + [a @ matrix.T for a, matrix in zip(adjoints, used, strict=True)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("case", CASES)
-def test_products_are_those_of_numpy(case, dtype, backend):
+def test_products_and_gradients_are_those_of_numpy(case, dtype, backend):
     for found, exact in zip(*multiply(case, dtype, backend, 1, 0), strict=True):
         assert found.shape == exact.shape
         assert found.dtype == dtype
@@ -55,14 +57,14 @@ def test_products_are_those_of_numpy(case, dtype, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_species_chooses_the_matrix(backend):
-    [found], [exact] = multiply("one row", np.float64, backend, 3, 2)
+    [found, _], [exact, _] = multiply("one row", np.float64, backend, 3, 2)
     assert np.allclose(found, exact, rtol=1e-13)
-    [other], _ = multiply("one row", np.float64, backend, 3, 1)
+    [other, _], _ = multiply("one row", np.float64, backend, 3, 1)
     assert not np.allclose(other, exact)
 
 
 def test_one_matrix_serves_all_species():
-    [found], [exact] = multiply("one row", np.float64, "sse2", 1, 2)
+    [found, _], [exact, _] = multiply("one row", np.float64, "sse2", 1, 2)
     assert np.allclose(found, exact, rtol=1e-13)
 
 
