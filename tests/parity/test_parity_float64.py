@@ -5,12 +5,13 @@ import os
 import numpy as np
 import pytest
 from oracle import Oracle
-from parity import Case, differences, quick_evaluator, random_case, spoiled
+from parity import Case, differences, random_case, spoiled
 
 from lammps_mace import DatasetInfo, MaceConfig
 from lammps_mace.convert import convert
 from lammps_mace.convert.checkpoint import expected_shapes
 from lammps_mace.convert.v2 import IGNORED_BY_MLIP
+from lammps_mace.evaluation import Evaluator
 
 # Another order of the same float64 sums, as the project promises: eV per atom, part of the largest
 # force, e.
@@ -99,7 +100,7 @@ def check(case: Case, folder) -> None:
     truth = oracle.evaluate(case.atoms, case.charge, case.head)
     # Random weights of deep networks make energies for which 1e-8 eV is less than one bit.
     tolerance = TOLERANCE * max(1.0, np.abs(truth.energy) * 1e-6)
-    evaluator = quick_evaluator(path)
+    evaluator = Evaluator(path)
     found = differences(evaluator.evaluate(case.atoms), truth)
     assert max(found.values()) < tolerance, found
     wrong = differences(spoiled(evaluator, SPOILED_BY).evaluate(case.atoms), truth)

@@ -9,7 +9,7 @@ from typing import Any
 import ase
 import jax
 import numpy as np
-from oracle import QUICK, Truth
+from oracle import Truth
 
 from lammps_mace.evaluation import Evaluation, Evaluator
 
@@ -166,14 +166,6 @@ def random_case(seed: int) -> Case:
         head=int(rng.integers(max(heads, 2 if several else 1))),
         seed=seed,
     )  # fmt: skip
-
-
-def quick_evaluator(path) -> Evaluator:
-    """Return an evaluator whose code is compiled with little effort."""
-    evaluator = Evaluator(path)
-    energy = jax.value_and_grad(evaluator._energy, argnums=(1, 2), has_aux=True)
-    evaluator._function = jax.jit(energy, compiler_options=QUICK)
-    return evaluator
 
 
 def spoiled(evaluator: Evaluator, by: float) -> Evaluator:
