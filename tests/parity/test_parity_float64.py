@@ -4,13 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from oracle import Oracle
-from parity import Case, differences, random_case, spoiled
+from parity import Case, differences, make_oracle, random_case, spoiled
 
-from lammps_mace import DatasetInfo, MaceConfig
 from lammps_mace.convert import convert
-from lammps_mace.convert.checkpoint import expected_shapes
-from lammps_mace.convert.v2 import IGNORED_BY_MLIP
 from lammps_mace.evaluation import Evaluator
 
 # Another order of the same float64 sums, as the project promises: eV per atom, part of the largest
@@ -83,15 +79,9 @@ OPTIONS = {
 }
 
 
-def our_shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """Return the parameters that our network has; mlip's refuses others."""
-    ours = {k: v for k, v in case.full_config.items() if k not in IGNORED_BY_MLIP}
-    return expected_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
-
-
 def check(case: Case, folder) -> None:
     """Convert mlip's checkpoint and compare everything; then the control."""
-    oracle = Oracle(case.full_config, case.full_info, case.seed, our_shapes(case))
+    oracle = make_oracle(case)
     path = folder / "x.model"
     convert(
         oracle.save(folder / "x.zip"), path, dtype="float64", total_charge=case.charge,
