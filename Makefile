@@ -36,7 +36,6 @@ $(VENV)/installed: $(SOURCES)
 	  "lammps-mace needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=/path/to/python3" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
 	$(BIN)/python -m pip install --quiet '.[test]'
 	touch $@
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 
+import quick_xla
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # MPICH's ranks that wait sleep for moments: there are more ranks than cores here.
 os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
@@ -13,6 +15,10 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+# In this process only: ranks of LAMMPS and other children compile as users do.
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("XLA_FLAGS", quick_xla.FLAGS, prepend=" ")
+    jax.devices()  # reads the flags, once
 # Compiling makes millions of objects that live on; looking at them again takes 5 % of all time.
 gc.set_threshold(100_000, 50, 50)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import ase
 import numpy as np
 import pytest
-from parity import quick_evaluator, spoiled
+from parity import spoiled
 
 from lammps_mace.cli import main
 from lammps_mace.convert import ConvertError, convert, read_archive
 from lammps_mace.convert.v1 import message_order
+from lammps_mace.evaluation import Evaluator
 
 DATA = Path(__file__).parent / "data"
 REFERENCE = json.loads((DATA / "v1.json").read_text())
@@ -39,7 +40,7 @@ def compare(evaluator, cases):
 def test_agrees_with_the_library_itself(name, dtype, tmp_path):
     path = tmp_path / "x.model"
     convert(DATA / f"{name}.zip", path, dtype=dtype)
-    evaluator = quick_evaluator(path)
+    evaluator = Evaluator(path)
     energy, force = compare(evaluator, REFERENCE[name])
     assert energy < TOLERANCES[dtype][0]
     assert force < TOLERANCES[dtype][1]
@@ -116,7 +117,7 @@ def test_axis_of_devices_is_dropped(tmp_path):
         params.update({name: np.stack([array, array]) for name, array in params.items()})
 
     convert(with_params(tmp_path, change), tmp_path / "x.model", dtype="float64")
-    energy, force = compare(quick_evaluator(tmp_path / "x.model"), REFERENCE["v1_plain"])
+    energy, force = compare(Evaluator(tmp_path / "x.model"), REFERENCE["v1_plain"])
     assert max(energy, force) < 1e-8
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import quick_xla
 from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
 
 from lammps_mace import Mace, load_model
@@ -171,6 +172,7 @@ def test_melt_and_picture(tmp_path, example):
     for name in ("in.melt", "plot.py", *(f"silicon.{end}" for end in FILES)):
         shutil.copy(SILICON / name, tmp_path)
     env = {**ENVIRONMENT, "LAMMPS_POTENTIALS": str(example["data"].POTENTIAL.parent)}
+    env["XLA_FLAGS"] = quick_xla.FLAGS  # as users do: the same model in test_readme.py
     short = ["-in", "in.melt", "-var", "steps", "40", "-var", "cells", "2"]
     for potential in ("mace", "sw"):
         command = [SCRIPTS / "mpirun", "-np", "2", SCRIPTS / "lmp", *short]

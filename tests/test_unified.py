@@ -20,7 +20,6 @@ from kokkos import (
     run_step,
     with_mpi,
 )
-from parity import quick_evaluator
 from small import (
     CUTOFF,
     ELEMENTS,
@@ -33,6 +32,7 @@ from small import (
 
 from lammps_mace.coupling import coulomb_pairs
 from lammps_mace.coupling.mliap_data import KokkosExchange, owner, prove_exchange
+from lammps_mace.evaluation import Evaluator
 from lammps_mace.inference import device
 from lammps_mace.model.charges import damped_inverse
 from lammps_mace.modelfile import read_stub
@@ -276,7 +276,7 @@ def test_charges(tmp_path, monkeypatch, n_ranks, long_range, empty):
     models = run_step(path, cutoff)
     virial = -sum(data.rij.T @ data.given for data in SYSTEM)
     forces, energies = gathered(home, rows)
-    expected = quick_evaluator(path).evaluate(atoms)
+    expected = Evaluator(path).evaluate(atoms)
     scale = np.abs(expected.forces).max()
     assert sum(data.total for data in SYSTEM) == pytest.approx(expected.energy, rel=CHARGED)
     assert np.abs(energies - expected.energies).max() < CHARGED * np.abs(expected.energies).max()

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, quick, running
+from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
 from lammps_mace.kernels import Rows, edges_backward, edges_forward, evaluate_spline
 
@@ -54,7 +54,7 @@ def expected(case):
 
     extra = jnp.zeros((case.chunk_edges, len(case.program.paths), case.program.channels))
     arguments = (as64(case.vectors), as64(case.sent), extra)
-    gradients, sums = quick(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(*arguments)
+    gradients, sums = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(*arguments)
     return sums, gradients
 
 
@@ -99,7 +99,7 @@ def test_sums_and_gradients_are_those_of_the_model(backend, name, rows, dtype):
 def run(case, backend):
     keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
 
-    @quick
+    @jax.jit
     def both(*arguments):
         found = edges_forward(case.program, *arguments, **keywords)
         more = (case.adjoints, case.gradient, case.sent_adjoint)
@@ -112,7 +112,7 @@ def test_without_the_adjoint_of_the_senders_the_gradient_is_the_same():
     case = edge_case(1, 2, 16, RAGGED)
     for backend in ("xla", "cpu"):
         keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-        backward = quick(partial(edges_backward, case.program, **keywords))
+        backward = jax.jit(partial(edges_backward, case.program, **keywords))
         arguments = (*case.arguments[1:], case.adjoints, case.gradient)
         gradient, nothing = backward(*arguments, None)
         assert nothing is None
@@ -128,7 +128,7 @@ def test_rows_of_other_atoms_stay_as_they_are():
 
 def test_degrees_without_kernels_are_done_by_xla():
     case = edge_case(0, 5, 1, (3,))
-    forward = quick(partial(edges_forward, case.program, chunk_edges=6, backend="cpu"))
+    forward = jax.jit(partial(edges_forward, case.program, chunk_edges=6, backend="cpu"))
     assert "lammps_mace" not in forward.lower(*case.arguments[1:]).as_text()
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import quick_xla
 
 HERE = Path(__file__).parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -97,7 +98,11 @@ def run_command(
 
 @pytest.fixture
 def run_lammps(tmp_path: Path):
-    """Return a function that runs an input script on so many ranks."""
+    """Return a function that runs an input script on so many ranks.
+
+    They compile with little effort; where XLA_FLAGS is given, with that: "" is what users have.
+    As users compile: test_parity_lammps.py, test_check.py, test_readme.py, the ionic example.
+    """
 
     def run(
         script: str,
@@ -113,7 +118,8 @@ def run_lammps(tmp_path: Path):
         command = [str(program), "-in", "in.test", *arguments]
         if ranks > 1:
             command = [*launcher, "-np", str(ranks), *command]
-        returncode, out = run_command(command, tmp_path, env, timeout)
+        variables = {"XLA_FLAGS": quick_xla.FLAGS, **(env or {})}
+        returncode, out = run_command(command, tmp_path, variables, timeout)
         log = tmp_path / "log.lammps"
         return LammpsRun(returncode, out, log.read_text() if log.is_file() else "", tmp_path)
 

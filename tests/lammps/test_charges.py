@@ -5,9 +5,9 @@ import re
 import ase
 import numpy as np
 import pytest
+import quick_xla
 from charged import CASES, COULOMB
-from oracle import Oracle
-from parity import Case
+from parity import Case, make_oracle
 from results import OUTPUT, assert_same, results
 from small import make_model, write_model
 
@@ -54,9 +54,11 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_lammps_says_what_mlip_says(name, tmp_path):
+def test_lammps_says_what_mlip_says(name, tmp_path, monkeypatch):
+    if name != "all":  # which is compiled as users do
+        monkeypatch.setenv("XLA_FLAGS", quick_xla.FLAGS)
     case, path = CASES[name], tmp_path / "x.model"
-    oracle = Oracle(case.full_config, case.full_info, case.seed)
+    oracle = make_oracle(case)
     head = None if case.head is None else str(case.head)
     zipped = oracle.save(tmp_path / "x.zip")
     truth, atoms = oracle.evaluate(case.atoms, case.charge, case.head), case.atoms
@@ -246,6 +248,6 @@ lammps_mace.engine.settle = broken
 
 def test_write_charges_needs_charges(tmp_path):
     case = Case()
-    zipped = Oracle(case.full_config, case.full_info, 0).save(tmp_path / "x.zip")
+    zipped = make_oracle(case).save(tmp_path / "x.zip")
     with pytest.raises(ConvertError, match="--write-charges: the model predicts no charges"):
         convert(zipped, tmp_path / "x.model", write_charges=True)

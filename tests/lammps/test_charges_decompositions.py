@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from charged import CASES
-from oracle import Oracle
-from parity import Case, quick_evaluator
+from parity import Case, make_oracle
 
 from lammps_mace.convert import convert
 from lammps_mace.coupling.single import lammps_box, write_data
+from lammps_mace.evaluation import Evaluator
 
 FLOAT64 = 1e-8  # eV per atom, part of the largest force: another order of the same sums
 RANKS = (2, 4)  # one rank: test_charges.py, against mlip
@@ -44,9 +44,9 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("decompositions")
     structures = {box: _structure(box, folder) for box in BOXES}
     path, case = folder / "x.model", CASES["all"]
-    zipped = Oracle(case.full_config, case.full_info, case.seed).save(folder / "x.zip")
+    zipped = make_oracle(case).save(folder / "x.zip")
     convert(zipped, path, dtype="float64", total_charge=case.charge, head=str(case.head))
-    evaluator, truth = quick_evaluator(path), {}
+    evaluator, truth = Evaluator(path), {}
     for box, atoms in structures.items():
         result = evaluator.evaluate(atoms)
         virial = -result.stress * result.volume

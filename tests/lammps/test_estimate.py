@@ -64,7 +64,7 @@ def seen(run_lammps, tmp_path):
 
     def run(atoms):
         script = SCRIPT.format(length=LENGTH, atoms=atoms)
-        done = run_lammps(script, RANKS, {"PYTHONPATH": path}, timeout=300)
+        done = run_lammps(script, RANKS, {"PYTHONPATH": path, "XLA_FLAGS": ""}, timeout=300)
         assert done.returncode == 0, done.out
         found = re.findall(r"seen (\d+) (\d+) (\d+) (\d+)", done.out)
         assert len(found) == RANKS

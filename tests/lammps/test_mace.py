@@ -51,6 +51,7 @@ def model(tmp_path):
     return write
 
 
+AS_USERS = {"XLA_FLAGS": ""}  # XLA's full effort
 NO_EXCHANGE = """
 from lammps_mace.inference.ghosts import Ghosts
 exchanged = Ghosts.fetch
@@ -96,7 +97,7 @@ def test_forces_are_those_of_the_network(run_lammps, model, tmp_path, n_cells, r
     made, structure = model(), make_structure(n_cells)
     write_data(tmp_path / "start.data", structure)
     script = f"units metal\nread_data start.data\nmass * 20\n{STYLE}{OUTPUT}run 0\n"
-    atoms, thermo = results(run_lammps(script, ranks))
+    atoms, thermo = results(run_lammps(script, ranks, AS_USERS))
     energy, gradient = energy_and_gradient(made, structure)
     forces = np.zeros_like(structure.positions)
     np.add.at(forces, structure.centres, gradient)

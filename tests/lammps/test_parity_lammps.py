@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from oracle import Oracle
-from parity import Case, random_case
+from parity import Case, make_oracle, random_case
 
 from lammps_mace.convert import convert
 from lammps_mace.coupling.single import run_lammps
@@ -34,7 +33,7 @@ CASES |= {f"random {seed}": random_case(seed) for seed in RANDOM}
 @pytest.mark.parametrize("name", CASES)
 def test_lammps_says_what_mlip_says(name, tmp_path):
     case = CASES[name]
-    oracle = Oracle(case.full_config, case.full_info, case.seed)
+    oracle = make_oracle(case)
     path = tmp_path / "x.model"
     convert(
         oracle.save(tmp_path / "x.zip"), path, dtype="float64", total_charge=case.charge,
@@ -56,7 +55,7 @@ def test_lammps_says_what_mlip_says(name, tmp_path):
 
 def test_control_another_head_is_noticed(tmp_path):
     case = CASES["gates and heads"]
-    oracle = Oracle(case.full_config, case.full_info, case.seed)
+    oracle = make_oracle(case)
     convert(oracle.save(tmp_path / "x.zip"), tmp_path / "x.model", dtype="float64", head="0")
     truth = oracle.evaluate(case.atoms, case.charge, head=1)
     result = run_lammps(tmp_path / "x.model", case.atoms, 2, tmp_path)

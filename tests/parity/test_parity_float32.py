@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick_xla
 from oracle import Truth
-from parity import differences, quick_evaluator, random_case, spoiled
+from parity import differences, random_case, spoiled
 
 from lammps_mace.convert import convert
+from lammps_mace.evaluation import Evaluator
 
 HERE = Path(__file__).parent
 # Rounding of float32: eV per atom, part of the largest force.
@@ -26,6 +28,7 @@ def checkpoints(tmp_path_factory):
     paths = [str(HERE.parent / "support"), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     env.pop("JAX_ENABLE_X64", None)
+    env["XLA_FLAGS"] = quick_xla.FLAGS
     program = [sys.executable, str(HERE / "float32_oracle.py"), str(folder), *map(str, SEEDS)]
     done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -38,7 +41,7 @@ def test_random_combination(seed, checkpoints, tmp_path):
     convert(checkpoints / f"{seed}.zip", path, total_charge=case.charge, head=str(case.head))
     data = np.load(checkpoints / f"{seed}.npz")
     truth = Truth(float(data["energy"]), data["forces"], data["stress"], data["energies"], None)
-    evaluator = quick_evaluator(path)
+    evaluator = Evaluator(path)
     assert evaluator.model.dtype == "float32"
     result = evaluator.evaluate(case.atoms)
     found = differences(result, truth)

@@ -4,13 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from oracle import Oracle
-from parity import Case, differences, quick_evaluator, random_case, spoiled
+from parity import Case, differences, make_oracle, random_case, spoiled
 
-from lammps_mace import DatasetInfo, MaceConfig
 from lammps_mace.convert import convert
-from lammps_mace.convert.checkpoint import expected_shapes
-from lammps_mace.convert.v2 import IGNORED_BY_MLIP
+from lammps_mace.evaluation import Evaluator
 
 # Another order of the same float64 sums, as the project promises: eV per atom, part of the largest
 # force, e.
@@ -82,15 +79,9 @@ OPTIONS = {
 }
 
 
-def our_shapes(case: Case) -> dict[str, tuple[int, ...]]:
-    """Return the parameters that our network has; mlip's refuses others."""
-    ours = {k: v for k, v in case.full_config.items() if k not in IGNORED_BY_MLIP}
-    return expected_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
-
-
 def check(case: Case, folder) -> None:
     """Convert mlip's checkpoint and compare everything; then the control."""
-    oracle = Oracle(case.full_config, case.full_info, case.seed, our_shapes(case))
+    oracle = make_oracle(case)
     path = folder / "x.model"
     convert(
         oracle.save(folder / "x.zip"), path, dtype="float64", total_charge=case.charge,
@@ -99,7 +90,7 @@ def check(case: Case, folder) -> None:
     truth = oracle.evaluate(case.atoms, case.charge, case.head)
     # Random weights of deep networks make energies for which 1e-8 eV is less than one bit.
     tolerance = TOLERANCE * max(1.0, np.abs(truth.energy) * 1e-6)
-    evaluator = quick_evaluator(path)
+    evaluator = Evaluator(path)
     found = differences(evaluator.evaluate(case.atoms), truth)
     assert max(found.values()) < tolerance, found
     wrong = differences(spoiled(evaluator, SPOILED_BY).evaluate(case.atoms), truth)

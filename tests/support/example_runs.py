@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+import quick_xla
+
 from lammps_mace import load_model
 from lammps_mace.modelfile import Model
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODULES = ("data", "batches", "train")
-# What is compiled here runs twice: the smallest effort of XLA's code generator.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 ENVIRONMENT = {**os.environ, "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
 
 
@@ -39,6 +39,10 @@ def short_training(folder: Path, tmp_path: Path) -> tuple[list[float], Model]:
     out = tmp_path / "tiny.model"
     command = [sys.executable, folder / "train.py", "--epochs", "2", "--count", "1", "--out", out]
     text = subprocess.run(
-        command, env={**ENVIRONMENT, "XLA_FLAGS": QUICK}, check=True, capture_output=True, text=True
+        command,
+        env={**ENVIRONMENT, "XLA_FLAGS": quick_xla.FLAGS},
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return [float(loss) for loss in re.findall(r"epoch.*?loss (\S+)", text)], load_model(out)

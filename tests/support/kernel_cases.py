@@ -2,7 +2,6 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import e3nn_jax as e3nn
 import jax
@@ -14,14 +13,6 @@ from lammps_mace.model.embedding import harmonics
 from lammps_mace.model.interaction import EdgeInputs, convolve, message_paths
 
 CUTOFF = 5.0
-# Compiles fast, runs slowly; the kernels do not notice.
-quick = partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-    },
-)
 
 
 def _instruction_sets():

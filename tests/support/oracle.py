@@ -23,9 +23,6 @@ from mlip.typing.properties import Properties
 
 from lammps_mace.modelfile import unflatten
 
-# Compile times dominate these tests: the smallest effort of XLA's code generator.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 def _not_our_warnings(method):
     """Let mlip warn of itself without failing our tests."""
@@ -117,8 +114,7 @@ class Oracle:
             graph = self.graph(atoms, charge, head)
             if dtype == "float32":
                 graph = jax.tree.map(_single, graph)
-            function = jax.jit(self.predictor.apply, compiler_options=QUICK)
-            result = jax.tree.map(np.asarray, function(params, graph))
+            result = jax.tree.map(np.asarray, jax.jit(self.predictor.apply)(params, graph))
         charges = result.nodes.partial_charges
         return Truth(
             energy=float(result.globals.energy[0]),

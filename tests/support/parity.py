@@ -9,8 +9,11 @@ from typing import Any
 import ase
 import jax
 import numpy as np
-from oracle import QUICK, Truth
+from oracle import Oracle, Truth
 
+from lammps_mace import DatasetInfo, MaceConfig
+from lammps_mace.convert.checkpoint import expected_shapes
+from lammps_mace.convert.v2 import IGNORED_BY_MLIP
 from lammps_mace.evaluation import Evaluation, Evaluator
 
 ELEMENTS = (1, 6, 8, 14, 17, 22, 26, 29, 47, 79)
@@ -168,12 +171,11 @@ def random_case(seed: int) -> Case:
     )  # fmt: skip
 
 
-def quick_evaluator(path) -> Evaluator:
-    """Return an evaluator whose code is compiled with little effort."""
-    evaluator = Evaluator(path)
-    energy = jax.value_and_grad(evaluator._energy, argnums=(1, 2), has_aux=True)
-    evaluator._function = jax.jit(energy, compiler_options=QUICK)
-    return evaluator
+def make_oracle(case: Case) -> Oracle:
+    """Return mlip's network, with the parameters that ours has; mlip's refuses others."""
+    ours = {k: v for k, v in case.full_config.items() if k not in IGNORED_BY_MLIP}
+    shapes = expected_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
+    return Oracle(case.full_config, case.full_info, case.seed, shapes)
 
 
 def spoiled(evaluator: Evaluator, by: float) -> Evaluator:

@@ -137,8 +137,5 @@ def energy_and_gradient(model: Model, structure: Structure):
         graph = network.apply({"params": params}, structure.graph(vectors))
         return graph.nodes.features["energy"].sum()
 
-    # Compiling dominates the tests: the smallest effort of XLA's code generator.
-    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    function = jax.jit(jax.value_and_grad(energy), compiler_options=quick)
-    value, gradient = function(jnp.asarray(structure.vectors))
+    value, gradient = jax.jit(jax.value_and_grad(energy))(jnp.asarray(structure.vectors))
     return float(value), np.asarray(gradient)
