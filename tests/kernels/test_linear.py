@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_cases import BACKENDS, quick, running
+from kernel_cases import BACKENDS, running
 
 from lammps_mace.kernels import Matrices, linear, pack_matrices
 
@@ -30,7 +30,7 @@ def multiply(case, dtype, backend, n_species, chosen):
     adjoints = [draw(atoms, m, n) for m, n in zip(rows, n_out, strict=True)]
     with jax.enable_x64(True), running(backend) as name:
 
-        @quick
+        @jax.jit
         def product(species, blocks):
             packed = [
                 Matrices(*map(jnp.asarray, pack_matrices(matrix, name))) for matrix in matrices
