@@ -172,9 +172,7 @@ def _merged(layer: MaceLayer) -> bool:
     return not layer.has_residual and layer.config.soft_normalization is None
 
 
-def _next(
-    model: Model, layer: MaceLayer, after: MaceLayer | None, backend: str
-) -> dict[str, Any]:
+def _next(model: Model, layer: MaceLayer, after: MaceLayer | None, backend: str) -> dict[str, Any]:
     """Return what the next layer does to its atoms' own features: its skip and what they send."""
     if after is None:
         return {}
