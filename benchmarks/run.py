@@ -30,18 +30,25 @@ class Case:
         architecture: what runs.
         cells, rattle: the structure: 8 cells^3 atoms, displaced by so many Å.
         peers: programs that take part.
+        isa: instruction set that our kernels are forced to; the peers take what they like.
     """
 
     architecture: Architecture
     cells: int
     rattle: float
     peers: tuple[str, ...] = ("symmetrix-xl",)
+    isa: str | None = None
 
     @property
     def name(self) -> str:
         """Name of its folder."""
-        words = self.architecture.name.replace(" ", "-").replace("=", "")
+        words = self.title.replace(", ", "-").replace(" ", "-").replace("=", "")
         return f"{words}-{8 * self.cells**3}-{self.rattle}"
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        return self.architecture.name + (f", {self.isa}" if self.isa else "")
 
 
 REFERENCE, SCALARS, DEGREE_2, NARROW, FOUR, DEFAULT = ARCHITECTURES
@@ -50,6 +57,8 @@ CASES = (
     Case(REFERENCE, 3, 0.5),
     Case(REFERENCE, 6, 0.05),
     Case(REFERENCE, 6, 0.5),
+    Case(REFERENCE, 3, 0.05, isa="avx2"),
+    Case(REFERENCE, 6, 0.5, isa="avx2"),
     Case(SCALARS, 3, 0.05),
     Case(DEGREE_2, 3, 0.05),
     Case(NARROW, 3, 0.05),
@@ -98,7 +107,9 @@ def run_case(case: Case, options: argparse.Namespace) -> dict:
         extract = options.peers.resolve() / "bin" / "symmetrix_extract_mace"
         out = folder / "case.symmetrix.json"
         run([str(extract), "--model", str(folder / "case.model"), "--output", str(out)])
-    programs: dict[str, Callable[[], float]] = {"lammps-mace": lambda: ours(folder, pin, n_atoms)}
+    programs: dict[str, Callable[[], float]] = {
+        "lammps-mace": lambda: ours(folder, pin, n_atoms, case.isa)
+    }
     commands = {
         "symmetrix-xl": [python, "peers/symmetrix_xl.py"],
         "mace-torch": [python, "peers/mace_torch.py"],
@@ -110,22 +121,23 @@ def run_case(case: Case, options: argparse.Namespace) -> dict:
     rounds = [{name: program() for name, program in programs.items()} for _ in range(
         options.rounds)]  # fmt: skip
     return {
-        "case": case.name, "architecture": case.architecture.name, "atoms": n_atoms,
+        "case": case.name, "architecture": case.title, "atoms": n_atoms,
         "rattle": case.rattle, "rounds": rounds,
     }  # fmt: skip
 
 
-def ours(folder: Path, pin: list[str], n_atoms: int) -> float:
+def ours(folder: Path, pin: list[str], n_atoms: int, isa: str | None) -> float:
     """Return our microseconds per atom and step, of a real LAMMPS run."""
-    return timing(folder, pin, n_atoms)["microseconds"]
+    return timing(folder, pin, n_atoms, isa)["microseconds"]
 
 
-def timing(folder: Path, pin: list[str], n_atoms: int) -> dict:
+def timing(folder: Path, pin: list[str], n_atoms: int, isa: str | None = None) -> dict:
     """Return what `lammps-mace bench` says of ours.model and case.xyz in a folder."""
     out = folder / "timing.json"  # ours.json is the model's own
     steps = str(max(5, 40000 // n_atoms))
     run([*pin, str(BIN / "lammps-mace"), "bench", str(folder / "ours.model"), "--structure",
-         str(folder / "case.xyz"), "--steps", steps, "--json", str(out)])  # fmt: skip
+         str(folder / "case.xyz"), "--steps", steps, "--json", str(out)],
+        {"LAMMPS_MACE_ISA": isa} if isa else {})  # fmt: skip
     [result] = json.loads(out.read_text())
     return result
 
@@ -136,11 +148,12 @@ def peer(command: list[str], n_atoms: int) -> float:
     return 1e6 * statistics.median(seconds) / n_atoms
 
 
-def run(command: list[str]) -> str:
-    """Run a program with one thread; return what it printed."""
+def run(command: list[str], more: dict[str, str] | None = None) -> str:
+    """Run a program with one thread and ``more`` in its environment; return what it printed."""
     env = {
         **os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+        **(more or {}),
     }  # fmt: skip
     done = subprocess.run(
         command, cwd=HERE, env=env, capture_output=True, text=True,

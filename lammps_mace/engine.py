@@ -29,13 +29,12 @@ from lammps_mace.inference.chunks import (
 )
 from lammps_mace.inference.device import DeviceGhosts, DevicePairRows
 from lammps_mace.inference.ghosts import Ghosts
-from lammps_mace.inference.layers import Layer, Results, State, Sums
+from lammps_mace.inference.layers import Layer, Memo, Results, State, Sums
 from lammps_mace.inference.lowering import lower
 from lammps_mace.model.mace import atomic_energy_table
 from lammps_mace.modelfile import Model
 
-# What an inner layer remembers for its backward pass may take this much; beyond, it is computed
-# again.
+# What an inner layer notes for its backward pass may take this much; beyond, it is computed again.
 _MEMO_BYTES = 2**31
 
 
@@ -69,10 +68,11 @@ class Engine:
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
-        self._forward = [_jitted(_forward, layer, "outputs") for layer in inner]
+        self._forward = [_jitted(_forward, layer, "outputs", "memo") for layer in inner]
         self._backward = [_jitted(_backward, layer, "gradient") for layer in inner]
         last = self.layers[-1]
         self._last = _jitted(_forward_and_backward, last, "outputs") if at_once else None
+        self._memos: list[Memo] = [None] * len(inner)
 
     @property
     def exchange_widths(self) -> tuple[int, ...]:
@@ -97,7 +97,9 @@ class Engine:
         self.steps += 1
         with self._timed("neighbour data"):
             arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
-            self.capacity = arrangement.capacity
+            if arrangement.capacity != self.capacity:
+                self.capacity = arrangement.capacity
+                self._memos = [self._new_memo(layer) for layer in self.layers[: len(self._memos)]]
             kind = DevicePairRows if neighbors.on_gpu else HostPairRows
             pairs = kind(arrangement, self.dtype, self.cutoff)
             inputs = padded(arrangement, pairs, self.dtype)
@@ -113,19 +115,19 @@ class Engine:
         self, inputs: Inputs, ghosts: Ghosts
     ) -> tuple[jax.Array, jax.Array, np.ndarray | None]:
         """Return outputs [slots, n_outputs], dE/d vectors [pairs, 3], charges [n_local]."""
-        size = {"capacity": self.capacity, "memo_bytes": _MEMO_BYTES}
+        size = {"capacity": self.capacity}
         # The first layer reads its features from a table of species: an empty state.
         states: list[Any] = [None]
-        memos = []
         charges = None
         outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
-        for forward, layer in zip(self._forward, self.layers, strict=False):
+        for i, (forward, layer) in enumerate(zip(self._forward, self.layers, strict=False)):
             with self._timed("forward") as done:
-                state, outputs, memo = forward(layer.weights, inputs, states[-1], outputs, **size)
+                state, outputs, self._memos[i] = forward(
+                    layer.weights, inputs, states[-1], outputs, self._memos[i], **size
+                )
                 done.append(outputs)
             with self._timed("exchange"):
                 states.append(ghosts.fetch_state(state))
-            memos.append(memo)
         adjoint = self._output_adjoint(inputs)
         if self._last is None:
             charges, adjoint = self._settle(ghosts, outputs, adjoint)
@@ -142,11 +144,18 @@ class Engine:
                 above = ghosts.give_back_state(sums.adjoint)
             with self._timed("backward") as done:
                 sums = self._backward[i](
-                    self.layers[i].weights, inputs, states.pop(), memos.pop(), above,
+                    self.layers[i].weights, inputs, states.pop(), self._memos[i], above,
                     sums.gradient, adjoint, **size,
                 )  # fmt: skip
                 done.append(sums.gradient)
         return outputs, sums.gradient, charges
+
+    def _new_memo(self, layer: Layer) -> Memo:
+        """Return room for what a layer notes; the same memory serves every step."""
+        shapes = [(self.capacity.slots, *shape) for shape in layer.memo_shapes]
+        if sum(map(math.prod, shapes)) * self.dtype.itemsize > _MEMO_BYTES:
+            return None
+        return tuple(jnp.zeros(shape, self.dtype) for shape in shapes)
 
     def _settle(
         self, ghosts: Ghosts, outputs: jax.Array, adjoint: np.ndarray
@@ -186,48 +195,35 @@ class Engine:
         self.seconds[stage] += time.perf_counter() - start
 
 
-def _jitted(function: Any, layer: Layer, updated: str) -> Any:
-    """Compile a function of a layer; the argument ``updated`` lends its memory to the result."""
-    return jax.jit(
-        partial(function, layer),
-        static_argnames=("capacity", "memo_bytes"),
-        donate_argnames=updated,
-    )
+def _jitted(function: Any, layer: Layer, *updated: str) -> Any:
+    """Compile a function of a layer; arguments ``updated`` lend their memory to the results."""
+    return jax.jit(partial(function, layer), static_argnames="capacity", donate_argnames=updated)
 
 
 def _forward(
     layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    *, capacity: Capacity, memo_bytes: int,
-) -> tuple[State, jax.Array, Any]:  # fmt: skip
+    memo: Memo, *, capacity: Capacity,
+) -> tuple[State, jax.Array, Memo]:  # fmt: skip
     """Run a layer forward; return its state, the outputs so far, and its memo."""
-
-    def one(k: jax.Array) -> Any:
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        return chunk, *layer.forward(weights, inputs, chunk, state)
 
     def body(k: jax.Array, carry: Any) -> Any:
         made, outputs, memo = carry
-        chunk, results, rows = one(k)
-        made = jax.tree.map(chunk.put_atoms, made, State(results.kept, results.sent))
-        if memo is not None:
-            memo = jax.tree.map(chunk.put_atoms, memo, rows)
+        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
+        results, memo = layer.forward(weights, inputs, chunk, state, memo)
+        rows = results.kept, results.sent
+        made = State(*jax.tree.map(chunk.put_atoms, tuple(made), rows))
         return made, _added(outputs, chunk, results.outputs), memo
 
     def zeros(n_rows: int, shape: Any) -> Any:
         return None if shape is None else jnp.zeros((n_rows, *shape), outputs.dtype)
 
-    memo = jax.tree.map(
-        lambda x: zeros(capacity.slots, x.shape[1:]), jax.eval_shape(lambda: one(jnp.int32(0))[2])
-    )
-    if sum(x.nbytes for x in jax.tree.leaves(memo)) > memo_bytes:
-        memo = None
     made = State(zeros(capacity.slots, layer.kept_shape), zeros(capacity.rows, layer.sent_shape))
     return jax.lax.fori_loop(0, inputs.n_chunks, body, (made, outputs, memo))
 
 
 def _forward_and_backward(
     layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    output_adjoint: jax.Array, *, capacity: Capacity, memo_bytes: int,
+    output_adjoint: jax.Array, *, capacity: Capacity,
 ) -> tuple[jax.Array, Sums]:  # fmt: skip
     """Run the last layer; return all outputs, and the sums of the backward pass so far."""
 
@@ -243,14 +239,14 @@ def _forward_and_backward(
 
 
 def _backward(
-    layer: Layer, weights: Any, inputs: Inputs, state: State | None, memo: Any, above: State,
-    gradient: jax.Array, output_adjoint: jax.Array, *, capacity: Capacity, memo_bytes: int,
+    layer: Layer, weights: Any, inputs: Inputs, state: State | None, memo: Memo, above: State,
+    gradient: jax.Array, output_adjoint: jax.Array, *, capacity: Capacity,
 ) -> Sums:  # fmt: skip
     """Pull the adjoints of a layer's results, ``above``, back to its pairs and state."""
 
     def body(k: jax.Array, sums: Sums) -> Sums:
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        _, pull = layer.linearize(weights, inputs, chunk, state, jax.tree.map(chunk.atoms, memo))
+        _, pull = layer.linearize(weights, inputs, chunk, state, memo)
         adjoint = Results(*jax.tree.map(chunk.atoms, (above.kept, above.sent, output_adjoint)))
         return pull(adjoint, sums)
 

@@ -12,13 +12,10 @@ from small import make_model, make_structure, neighbors_of
 from lammps_mace.coupling.neighbors import NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.inference import device
+from lammps_mace.kernels import native
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
-CPU_CALLS = [
-    f"{CPU_KERNEL}{operation}_{direction}"
-    for operation in ("edges", "contraction")
-    for direction in ("forward", "backward")
-]
+CPU_CALLS = [f"{CPU_KERNEL}{name}" for name in native.TARGETS]
 
 
 class Recorder:

@@ -49,6 +49,8 @@ class Sums(NamedTuple):
 
 
 Pull = Callable[[Results, Sums], Sums]
+# What forward notes so that linearize has less to do: [slots, dim, channels] each, or nothing.
+Memo = tuple[jax.Array, ...] | None
 
 
 class Layer(Protocol):
@@ -57,22 +59,20 @@ class Layer(Protocol):
     Attributes:
         weights: pytree of arrays, an argument of the jitted functions.
         kept_shape, sent_shape: (dim, channels) of the rows it makes; None after the last layer.
+        memo_shapes: (dim, channels) of what :meth:`forward` can note for :meth:`linearize`.
     """
 
     weights: Any
     kept_shape: tuple[int, int] | None
     sent_shape: tuple[int, int] | None
+    memo_shapes: tuple[tuple[int, int], ...]
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
-    ) -> tuple[Results, Any]:
-        """Return the results and what :meth:`linearize` can be given to do less, [n, ...]."""
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Memo]:
+        """Return the results, and the memo with the chunk's rows written."""
 
     def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Any
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
     ) -> tuple[Results, Pull]:
-        """Return the results and the function that pulls their adjoints back.
-
-        Args:
-            memo: rows of what :meth:`forward` returned, or None.
-        """
+        """Return the results and the function that pulls their adjoints back."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import e3nn_jax as e3nn
 import flax.linen as nn
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.inference.chunks import Chunk, Inputs
-from lammps_mace.inference.layers import Pull, Results, State, Sums
+from lammps_mace.inference.layers import Memo, Pull, Results, State, Sums
 from lammps_mace.inference.radial import radial_network
 from lammps_mace.kernels import (
     ContractionProgram,
@@ -33,9 +33,11 @@ from lammps_mace.kernels import (
     Rows,
     Spline,
     contract,
+    contract_backward,
     edges_backward,
     edges_forward,
     linear,
+    linear_into,
 )
 from lammps_mace.model.embedding import safe_norm
 from lammps_mace.model.layer import bounded
@@ -70,6 +72,13 @@ class Structure:
     backend: str
 
 
+class _Rows(NamedTuple):
+    """Arrays that hold the rows of a chunk's atoms, from ``first`` on."""
+
+    arrays: tuple[jax.Array, ...]
+    first: jax.Array
+
+
 class LoweredLayer:
     """See :class:`lammps_mace.inference.layers.Layer`.
 
@@ -95,6 +104,7 @@ class LoweredLayer:
         after = structure.next_target
         self.kept_shape = None if after is None else (after.dim, channels)
         self.sent_shape = None if after is None else (structure.target.dim, channels)
+        self.memo_shapes = tuple((dim, channels) for dim in structure.contraction.dims)
 
     @property
     def knots(self) -> int | None:
@@ -102,25 +112,35 @@ class LoweredLayer:
         return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
-    ) -> tuple[Results, Any]:
-        """See the protocol; the memo is the mixed sums."""
-        mixed = self._mixed(weights, inputs, chunk, state)
-        return self._results(weights, chunk, mixed, self._kept(weights, chunk, state)), mixed
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Memo]:
+        """See the protocol; the memo holds the mixed sums."""
+        mixed = self._mixed(weights, inputs, chunk, state, memo)
+        new = self._contracted(weights, chunk, mixed)
+        results = self._results(weights, chunk, new, self._kept(weights, chunk, state))
+        return results, None if memo is None else mixed.arrays
 
     def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Any
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
     ) -> tuple[Results, Pull]:
         """See the protocol."""
-        mixed = self._mixed(weights, inputs, chunk, state) if memo is None else memo
+        if memo is None:
+            mixed = self._mixed(weights, inputs, chunk, state, None)
+        else:
+            mixed = _Rows(memo, chunk.slot)
 
-        def update(mixed: tuple[jax.Array, ...], kept: jax.Array | None) -> Results:
-            return self._results(weights, chunk, mixed, kept)
+        def update(new: jax.Array, kept: jax.Array | None) -> Results:
+            return self._results(weights, chunk, new, kept)
 
-        results, pull_update = jax.vjp(update, mixed, self._kept(weights, chunk, state))
+        new, kept = self._contracted(weights, chunk, mixed), self._kept(weights, chunk, state)
+        results, pull_update = jax.vjp(update, new, kept)
 
         def pull(adjoint: Results, sums: Sums) -> Sums:
-            mixed_adjoint, kept_adjoint = pull_update(adjoint)
+            new_adjoint, kept_adjoint = pull_update(adjoint)
+            mixed_adjoint = contract_backward(
+                self._is.contraction, *mixed, weights["terms"], chunk.species, new_adjoint,
+                backend=self._is.backend,
+            )  # fmt: skip
             sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
             if sums.adjoint is None or kept_adjoint is None:
                 return sums
@@ -130,14 +150,26 @@ class LoweredLayer:
         return results, pull
 
     def _mixed(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
-    ) -> tuple[jax.Array, ...]:
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> _Rows:
+        """Return the mixed sums of a chunk, in the memo if there is one."""
         sums = edges_forward(
             self._is.edges, self._radial(weights, inputs, chunk, chunk.pairs(inputs.vectors)),
             inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
-        return self._linear(sums, weights["mix"], chunk)
+        if memo is None:
+            return _Rows(self._linear(sums, weights["mix"], chunk), jnp.int32(0))
+        written = linear_into(
+            memo, chunk.slot, sums, weights["mix"], chunk.species, backend=self._is.backend
+        )
+        return _Rows(written, chunk.slot)
+
+    def _contracted(self, weights: Any, chunk: Chunk, mixed: _Rows) -> jax.Array:
+        return contract(
+            self._is.contraction, *mixed, chunk.n_atoms, weights["terms"], chunk.species,
+            backend=self._is.backend,
+        )  # fmt: skip
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
@@ -194,11 +226,9 @@ class LoweredLayer:
         return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
 
     def _results(
-        self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...], kept: jax.Array | None
+        self, weights: Any, chunk: Chunk, new: jax.Array, kept: jax.Array | None
     ) -> Results:
         here = self._is
-        terms = weights["terms"]
-        new = contract(here.contraction, mixed, terms, chunk.species, backend=here.backend)
         if weights["gates"] is not None:
             new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
         contracted = split(new, here.target)

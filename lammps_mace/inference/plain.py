@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from lammps_mace.graph import Edges, Globals, Graph, Nodes
 from lammps_mace.inference.chunks import Chunk, Inputs
-from lammps_mace.inference.layers import Pull, Results, State, Sums
+from lammps_mace.inference.layers import Memo, Pull, Results, State, Sums
 from lammps_mace.model.embedding import MaceEmbeddingBlock, charge_index, num_species
 from lammps_mace.model.interaction import EdgeInputs
 from lammps_mace.model.layer import MaceLayer
@@ -37,17 +37,18 @@ class PlainLayer:
             self.weights["first"] = first_features(model)
         shape = (self._layer.target_irreps.dim, config.num_channels)
         self.kept_shape = self.sent_shape = None if self._layer.last else shape
+        self.memo_shapes: tuple[tuple[int, int], ...] = ()
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
-    ) -> tuple[Results, Any]:
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Memo]:
         """See the protocol."""
         vectors = chunk.pairs(inputs.vectors)
         return self._results(weights, inputs, chunk, vectors, *self._read(
-            weights, inputs, chunk, state)), ()  # fmt: skip
+            weights, inputs, chunk, state)), memo  # fmt: skip
 
     def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Any
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
     ) -> tuple[Results, Pull]:
         """See the protocol."""
 

@@ -1,6 +1,6 @@
 """The operations in which a MACE model spends its time, each in plain XLA and in C++ for CPUs."""
 
-from lammps_mace.kernels.contraction import ContractionProgram, contract
+from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
 from lammps_mace.kernels.edges import (
     EdgePath,
     EdgeProgram,
@@ -10,7 +10,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
+from lammps_mace.kernels.linear import Matrices, linear, linear_into, pack_matrices
 from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
 
 __all__ = [
@@ -21,11 +21,13 @@ __all__ = [
     "Rows",
     "Spline",
     "contract",
+    "contract_backward",
     "edges_backward",
     "edges_forward",
     "evaluate_spline",
     "fit_spline",
     "linear",
+    "linear_into",
     "pack_matrices",
     "pack_spline",
     "spline_points",

@@ -6,7 +6,7 @@ y_i[o, c] = sum_t W[species, t, c] prod_{k in monomial t of component o} x_i[k, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -84,51 +84,37 @@ def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> 
 def contract(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
+    first: jax.Array,
+    atoms: int,
     weights: jax.Array,
     species: jax.Array,
     *,
     backend: str,
 ) -> jax.Array:
-    """Return [B, n_components, channels]; differentiable in the blocks only.
+    """Return the polynomials of some atoms, [atoms, n_components, channels].
 
     Args:
-        blocks: [B, dims[i], channels] each.
+        blocks: [rows, dims[i], channels] each.
+        first: int32 scalar, row of the first atom; the others follow.
         weights: [n_species, n_terms, channels].
-        species: int32 scalar, that of all B atoms.
+        species: int32 scalar, that of all these atoms.
         backend: "xla" or "cpu".
     """
-    return _contract(program, backend, tuple(blocks), weights, species)
+    return _implementation(backend).forward(program, blocks, first, atoms, weights, species)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _contract(
+def contract_backward(
     program: ContractionProgram,
-    backend: str,
     blocks: tuple[jax.Array, ...],
+    first: jax.Array,
     weights: jax.Array,
     species: jax.Array,
-) -> jax.Array:
-    return _implementation(backend).forward(program, blocks, weights, species)
-
-
-def _forward(
-    program: ContractionProgram,
+    adjoint: jax.Array,
+    *,
     backend: str,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-) -> tuple[jax.Array, Any]:
-    y = _implementation(backend).forward(program, blocks, weights, species)
-    return y, (blocks, weights, species)
-
-
-def _backward(
-    program: ContractionProgram, backend: str, saved: Any, adjoint: jax.Array
-) -> tuple[tuple[jax.Array, ...], None, None]:
-    return _implementation(backend).backward(program, *saved, adjoint), None, None
-
-
-_contract.defvjp(_forward, _backward)
+) -> tuple[jax.Array, ...]:
+    """Return the gradient of sum(contract(...) * adjoint), [atoms, dims[i], channels] each."""
+    return _implementation(backend).backward(program, blocks, first, weights, species, adjoint)
 
 
 def _implementation(backend: str) -> Any:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, running
 
-from lammps_mace.kernels import ContractionProgram, contract
+from lammps_mace.kernels import ContractionProgram, contract, contract_backward
 from lammps_mace.model.polynomial import from_tensors
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
+BEFORE = 2  # rows
 CASES = {  # dims, components, monomials per component and order, atoms, channels
     "one atom": ((1, 3), 2, (2, 4, 5, 0), 1, 16),
     "three orders": ((1, 3, 5), 4, (3, 10, 40, 0), 7, 33),
@@ -64,9 +65,12 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     weights = rng.normal(size=(3, program.n_terms, channels))
     adjoint = rng.normal(size=(atoms, n_components, channels))
 
-    def loss(blocks):
-        y = contract(program, blocks, jnp.asarray(weights, dtype), jnp.int32(1), backend=name)
-        return jnp.sum(y * adjoint.astype(dtype)), y
+    def both(blocks, first):
+        keywords = {"backend": name}
+        w, species = jnp.asarray(weights, dtype), jnp.int32(1)
+        dy = jnp.asarray(adjoint, dtype)
+        y = contract(program, blocks, first, atoms, w, species, **keywords)
+        return contract_backward(program, blocks, first, w, species, dy, **keywords), y
 
     def plain(x):
         polynomial, named = as_polynomial(program, jnp.asarray(weights))
@@ -74,9 +78,12 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
         return jnp.sum(y * adjoint), y
 
     cuts = np.cumsum(dims)[:-1]
-    blocks = tuple(jnp.asarray(b, dtype) for b in np.split(features, cuts, axis=1))
-    with running(backend) as name:  # also known to the loss
-        gradient, y = jax.block_until_ready(jax.jit(jax.grad(loss, has_aux=True))(blocks))
+    # Rows of other atoms stand before and behind.
+    others = ((BEFORE, 3), (0, 0), (0, 0))
+    whole = np.pad(features, others, constant_values=np.nan)
+    blocks = tuple(jnp.asarray(b, dtype) for b in np.split(whole, cuts, axis=1))
+    with running(backend) as name:  # also known to both
+        gradient, y = jax.block_until_ready(jax.jit(both)(blocks, jnp.int32(BEFORE)))
     expected_gradient, expected = jax.jit(jax.grad(plain, has_aux=True))(jnp.asarray(features))
     assert y.dtype == dtype
     scale = float(np.abs(expected).max())

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from kernel_cases import BACKENDS, edge_case
 
 from lammps_mace.kernels import (
     ContractionProgram,
+    Matrices,
     contract,
+    contract_backward,
     edges_backward,
     edges_forward,
+    linear,
     native,
+    pack_matrices,
 )
 
 SHOW = "from lammps_mace.kernels import native; print(native.instruction_set())"
@@ -57,17 +62,24 @@ def test_xla_alone_is_exported_for_gpus(backend, calls):
     case = edge_case(1, 2, 16, (4, 2), dtype="float32")
     program = ContractionProgram((1, 3), (((0,), (1, 1), (2, 2, 3)),))
     keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-    channels = case.program.channels
+    channels, zero = case.program.channels, jnp.int32(0)
+    square = np.zeros((1, channels, channels), np.float32)
+    matrices = Matrices(*map(jnp.asarray, pack_matrices(square, backend)))
 
     def everything(radial, vectors, sent, weights):
         arguments = (case.program, radial, vectors, case.starts, case.ends, case.senders, sent)
         sums = edges_forward(*arguments, **keywords)
 
-        def energy(sums):
-            blocks = tuple(block[:, :, :channels] for block in sums[:2])
-            return contract(program, blocks, weights, jnp.int32(0), backend=backend).sum()
+        def first_path(sums):
+            return tuple(block[:, :, :channels] for block in sums[:2])
 
-        adjoints = jax.grad(energy)(sums)
+        blocks, pull = jax.vjp(first_path, sums)
+        blocks = linear(blocks, [matrices] * len(blocks), zero, backend=backend)
+        atoms = len(blocks[0])
+        y = contract(program, blocks, zero, atoms, weights, zero, backend=backend)
+        [adjoints] = pull(
+            contract_backward(program, blocks, zero, weights, zero, y, backend=backend)
+        )
         return edges_backward(*arguments, adjoints, case.gradient, case.sent_adjoint, **keywords)
 
     weights = jnp.ones((1, program.n_terms, channels), jnp.float32)
