@@ -206,18 +206,20 @@ def draw(rows: list[dict], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(9, 0.6 * len(rows) + 1.5))
-    names = ("lammps-mace", "symmetrix-xl", "mlip", "mace-torch")
+    known = ("lammps-mace", "symmetrix-xl", "mlip", "mace-torch")
+    names = [name for name in known if any(name in row["rounds"][0] for row in rows)]
     height = 0.8 / len(names)
     for k, name in enumerate(names):
         bars = [(i + k * height, middle(r, name)) for i, r in enumerate(rows) if name in
                 r["rounds"][0]]  # fmt: skip
         if bars:
             axes.barh(*zip(*bars, strict=True), height=height, label=name)
-    axes.set_yticks([i + 0.4 for i in range(len(rows))], [row["case"] for row in rows])
+    middles = [i + (len(names) - 1) * height / 2 for i in range(len(rows))]
+    axes.set_yticks(middles, [row["case"] for row in rows])
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("µs per atom, energy and forces, one core")
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,20 @@ from lammps_mace.modelfile import Model
 
 # What an inner layer notes for its backward pass may take this much; beyond, it is computed again.
 _MEMO_BYTES = 2**31
+
+
+class Room(NamedTuple):
+    """Memory for what a layer makes, the same in every step: its rows are written anew.
+
+    Rows that no atom has keep what they held; nothing reads them.
+
+    Attributes:
+        state: that the layer makes.
+        memo: that it notes, or None.
+    """
+
+    state: State
+    memo: Memo
 
 
 class Engine:
@@ -68,11 +82,11 @@ class Engine:
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
-        self._forward = [_jitted(_forward, layer, "outputs", "memo") for layer in inner]
+        self._forward = [_jitted(_forward, layer, "outputs", "room") for layer in inner]
         self._backward = [_jitted(_backward, layer, "gradient") for layer in inner]
         last = self.layers[-1]
         self._last = _jitted(_forward_and_backward, last, "outputs") if at_once else None
-        self._memos: list[Memo] = [None] * len(inner)
+        self._rooms: list[Room] = []
 
     @property
     def exchange_widths(self) -> tuple[int, ...]:
@@ -99,7 +113,7 @@ class Engine:
             arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
             if arrangement.capacity != self.capacity:
                 self.capacity = arrangement.capacity
-                self._memos = [self._new_memo(layer) for layer in self.layers[: len(self._memos)]]
+                self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
             kind = DevicePairRows if neighbors.on_gpu else HostPairRows
             pairs = kind(arrangement, self.dtype, self.cutoff)
             inputs = padded(arrangement, pairs, self.dtype)
@@ -122,12 +136,13 @@ class Engine:
         outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         for i, (forward, layer) in enumerate(zip(self._forward, self.layers, strict=False)):
             with self._timed("forward") as done:
-                state, outputs, self._memos[i] = forward(
-                    layer.weights, inputs, states[-1], outputs, self._memos[i], **size
+                room, outputs = forward(
+                    layer.weights, inputs, states[-1], outputs, self._rooms[i], **size
                 )
                 done.append(outputs)
             with self._timed("exchange"):
-                states.append(ghosts.fetch_state(state))
+                states.append(ghosts.fetch_state(room.state))
+            self._rooms[i] = Room(states[-1], room.memo)
         adjoint = self._output_adjoint(inputs)
         if self._last is None:
             charges, adjoint = self._settle(ghosts, outputs, adjoint)
@@ -144,18 +159,24 @@ class Engine:
                 above = ghosts.give_back_state(sums.adjoint)
             with self._timed("backward") as done:
                 sums = self._backward[i](
-                    self.layers[i].weights, inputs, states.pop(), self._memos[i], above,
+                    self.layers[i].weights, inputs, states.pop(), self._rooms[i].memo, above,
                     sums.gradient, adjoint, **size,
                 )  # fmt: skip
                 done.append(sums.gradient)
         return outputs, sums.gradient, charges
 
-    def _new_memo(self, layer: Layer) -> Memo:
-        """Return room for what a layer notes; the same memory serves every step."""
-        shapes = [(self.capacity.slots, *shape) for shape in layer.memo_shapes]
-        if sum(map(math.prod, shapes)) * self.dtype.itemsize > _MEMO_BYTES:
-            return None
-        return tuple(jnp.zeros(shape, self.dtype) for shape in shapes)
+    def _new_room(self, layer: Layer) -> Room:
+        """Return memory for what a layer makes."""
+        slots, rows = self.capacity.slots, self.capacity.rows
+
+        def zeros(n_rows: int, shape: tuple[int, int] | None) -> Any:
+            return None if shape is None else jnp.zeros((n_rows, *shape), self.dtype)
+
+        state = State(zeros(slots, layer.kept_shape), zeros(rows, layer.sent_shape))
+        size = slots * sum(map(math.prod, layer.memo_shapes)) * self.dtype.itemsize
+        if size > _MEMO_BYTES:
+            return Room(state, None)
+        return Room(state, tuple(zeros(slots, shape) for shape in layer.memo_shapes))
 
     def _settle(
         self, ghosts: Ghosts, outputs: jax.Array, adjoint: np.ndarray
@@ -202,23 +223,19 @@ def _jitted(function: Any, layer: Layer, *updated: str) -> Any:
 
 def _forward(
     layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    memo: Memo, *, capacity: Capacity,
-) -> tuple[State, jax.Array, Memo]:  # fmt: skip
-    """Run a layer forward; return its state, the outputs so far, and its memo."""
+    room: Room, *, capacity: Capacity,
+) -> tuple[Room, jax.Array]:  # fmt: skip
+    """Run a layer forward; return its state and memo, and the outputs so far."""
 
-    def body(k: jax.Array, carry: Any) -> Any:
-        made, outputs, memo = carry
+    def body(k: jax.Array, carry: tuple[Room, jax.Array]) -> tuple[Room, jax.Array]:
+        room, outputs = carry
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, memo = layer.forward(weights, inputs, chunk, state, memo)
+        results, memo = layer.forward(weights, inputs, chunk, state, room.memo)
         rows = results.kept, results.sent
-        made = State(*jax.tree.map(chunk.put_atoms, tuple(made), rows))
-        return made, _added(outputs, chunk, results.outputs), memo
+        made = State(*jax.tree.map(chunk.put_atoms, tuple(room.state), rows))
+        return Room(made, memo), _added(outputs, chunk, results.outputs)
 
-    def zeros(n_rows: int, shape: Any) -> Any:
-        return None if shape is None else jnp.zeros((n_rows, *shape), outputs.dtype)
-
-    made = State(zeros(capacity.slots, layer.kept_shape), zeros(capacity.rows, layer.sent_shape))
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, (made, outputs, memo))
+    return jax.lax.fori_loop(0, inputs.n_chunks, body, (room, outputs))
 
 
 def _forward_and_backward(

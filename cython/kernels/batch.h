@@ -63,8 +63,8 @@ struct Batch {
   Vector<T> *pieces;             // [edge / W][four pieces, four slopes][edge % W]
   std::int32_t *senders;
   EdgeAt<T> *at;
-  // Strides of the radial weights: from knot (or edge) to knot, path, row of the spline, block of channels.
-  std::int64_t knot_stride, path_stride, row, slab;
+  // Strides of the radial weights: from knot (or edge) to knot, from path to path, from block to block of channels.
+  std::int64_t knot_stride, path_stride, slab;
   std::int64_t *rows;
   Vector<T> *matrices;           // [edge / W][set][row][edge % W]
   T *values;                     // [matrix entry], the Clebsch-Gordan coefficients
@@ -88,8 +88,7 @@ struct Batch {
     more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.channels;
     knot_stride = path_stride * task.n_paths;
-    row = task.table ? knot_stride : 0;
-    slab = task.table ? knot_stride * (task.knots + 3) : kTableBlock;
+    slab = knot_stride * (task.knots + 3);
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.matrices.values[k]);
   }
 
@@ -137,7 +136,7 @@ bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
   return true;
 }
 
-// Where an edge's radial weights begin, and the pieces (and slopes) of its spline.
+// Where an edge's radial weights begin, and the pieces (and slopes) of its spline where they are splines.
 template <class T>
 void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r) {
   constexpr int W = kWidth<T>;
@@ -145,7 +144,6 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
   if (!task.table) {
     for (int i = begin; i < std::min(begin + W, batch.size); i++)
       batch.locate(task, i, task.rows + (batch.rows[i] - task.first_row) * batch.knot_stride);
-    for (int k = 0; k < 8; k++) b[k] = Vector<T>{} + T(k == 0);
     return;
   }
   const T density = static_cast<T>(task.knots / task.cutoff);

@@ -60,7 +60,8 @@ struct Scratch {
   Atoms<T, Back> *x, *dx;
 
   explicit Scratch(const ContractionTask<T> &task) {
-    const std::size_t row = sizeof(Atoms<T, Back>), weight_bytes = Arena::bytes<T>(std::size_t(task.n_terms) * kWidth<T>);
+    const std::size_t row = sizeof(Atoms<T, Back>);
+    const std::size_t weight_bytes = Arena::bytes<T>(std::size_t(task.n_terms) * kWidth<T>);
     char *memory = static_cast<char *>(task.scratch(weight_bytes + 2 * row * task.n_rows));
     weights = reinterpret_cast<Vector<T> *>(memory);
     x = reinterpret_cast<Atoms<T, Back> *>(memory + weight_bytes);
@@ -77,7 +78,8 @@ LM_INLINE void each_row(const ContractionTask<T> &task, std::int64_t atom, F &&v
 }
 
 template <class T, bool Back, bool Tail>
-void contract_atoms(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, std::int64_t first, int channel, int n) {
+void contract_atoms(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, std::int64_t first, int channel,
+                    int n) {
   constexpr int N = kAtoms<Back>;
   // Past the last atom the last one is taken again; its results are not stored twice.
   const int count = static_cast<int>(std::min<std::int64_t>(N, task.atoms - first));

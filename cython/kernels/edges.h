@@ -17,7 +17,7 @@ struct Splined {
   const T *pieces;
 
   LM_INLINE Splined(const Batch<T> &batch, int edge)
-      : at(batch.at[edge].weights), row(batch.row), slab(batch.slab), pieces(batch.at[edge].pieces) {}
+      : at(batch.at[edge].weights), row(batch.knot_stride), slab(batch.slab), pieces(batch.at[edge].pieces) {}
   LM_INLINE T piece(int k) const { return pieces[k * kWidth<T>]; }
   LM_INLINE const T *block(std::int64_t path, int channel) const {
     return at + path + channel / kTableBlock * slab + channel % kTableBlock;

@@ -16,8 +16,8 @@ struct PathAt {
   const T *adjoint;
 };
 
-// Where the arrays of one edge begin: radial weights and, where they are given, their adjoints, matrices and their slopes, features of the
-// sender and their adjoint.
+// Where the arrays of one edge begin: radial weights and, where these are given, their adjoints; matrices and their
+// slopes; features of the sender and their adjoint.
 template <class T, class Radial>
 struct EdgeStart {
   Radial weights;
@@ -237,7 +237,8 @@ using Backward = void (*)(int channels, const PathAt<T> *, const EdgeStart<T, Ra
 template <class T, class Radial>
 Backward<T, Radial> backward_kernel(const Path &path) {
   using Kernel = Backward<T, Radial>;
-  return kernel_by_degrees<Kernel>(path, [](auto d) LM_FLAT -> Kernel { return backward_path<T, Radial, decltype(d)>; });
+  return kernel_by_degrees<Kernel>(path,
+                                   [](auto d) LM_FLAT -> Kernel { return backward_path<T, Radial, decltype(d)>; });
 }
 
 // Paths that one kernel takes together.

@@ -37,7 +37,7 @@ void multiply_tile(const Tile<T> &tile, int columns) {
     Vector<T> column[kVectors];
     LM_EACH(v, kVectors, column[v] = load(panel + v * W);)
     LM_EACH(r, R, {
-      const Vector<T> x = at[r / 3][r % 3 * in + k] - Vector<T>{};
+      const Vector<T> x = at[r / 3][r % 3 * in + k] - Vector<T>{};  // in every lane, loaded once
       LM_EACH(v, kVectors, sums[r * kVectors + v] += x * column[v];)
     })
   }
