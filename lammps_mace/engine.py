@@ -136,13 +136,12 @@ class Engine:
         outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         for i, (forward, layer) in enumerate(zip(self._forward, self.layers, strict=False)):
             with self._timed("forward") as done:
-                room, outputs = forward(
+                self._rooms[i], outputs = forward(
                     layer.weights, inputs, states[-1], outputs, self._rooms[i], **size
                 )
                 done.append(outputs)
             with self._timed("exchange"):
-                states.append(ghosts.fetch_state(room.state))
-            self._rooms[i] = Room(states[-1], room.memo)
+                states.append(ghosts.fetch_state(self._rooms[i].state))
         adjoint = self._output_adjoint(inputs)
         if self._last is None:
             charges, adjoint = self._settle(ghosts, outputs, adjoint)

@@ -112,6 +112,20 @@ def test_no_pairs(n_atoms):
     assert prediction.pair_gradient.shape == (0, 3)
 
 
+class _Failing(NoExchange):
+    def forward_exchange(self, rows, places):
+        raise RuntimeError("no network")
+
+
+def test_after_a_failure_the_engine_works_on():
+    engine, neighbors = Engine(make_model()), neighbors_of(make_structure())
+    before = engine.evaluate(neighbors, NoExchange())
+    with pytest.raises(RuntimeError, match="no network"):
+        engine.evaluate(replace(neighbors, one_domain=False), _Failing())
+    after = engine.evaluate(neighbors, NoExchange())
+    assert np.array_equal(after.pair_gradient, before.pair_gradient)
+
+
 def test_moving_atoms_do_not_compile_again():
     engine = Engine(make_model())
     for seed in range(4):
