@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from lammps_mace.kernels.packing import in_blocks
+
 BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
 
 
@@ -106,12 +108,7 @@ def pack_spline(coefficients: np.ndarray) -> np.ndarray:
         [blocks, knots + 3, n_paths, BLOCK], channels filled up with zeros: the four rows that an
         edge needs lie together.
     """
-    rows, paths, channels = coefficients.shape
-    blocks = -(-channels // BLOCK)
-    padded = np.zeros((rows, paths, blocks * BLOCK), coefficients.dtype)
-    padded[:, :, :channels] = coefficients
-    cut = padded.reshape(rows, paths, blocks, BLOCK)
-    return np.ascontiguousarray(cut.transpose(2, 0, 1, 3))
+    return np.ascontiguousarray(in_blocks(coefficients, BLOCK).transpose(2, 0, 1, 3))
 
 
 def edges_forward(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import native
+from lammps_mace.kernels.packing import in_blocks
 
 PANEL = 32  # columns that lie together in a packed matrix; kPanel in cython/kernels/tasks.h
 
@@ -47,12 +48,7 @@ def pack_matrices(matrices: np.ndarray, backend: str) -> Matrices:
 
 
 def _packed(matrices: np.ndarray) -> np.ndarray:
-    species, rows, columns = matrices.shape
-    panels = -(-columns // PANEL)
-    padded = np.zeros((species, rows, panels * PANEL), matrices.dtype)
-    padded[:, :, :columns] = matrices
-    cut = padded.reshape(species, rows, panels, PANEL)
-    return np.ascontiguousarray(cut.transpose(0, 2, 1, 3))
+    return np.ascontiguousarray(in_blocks(matrices, PANEL).transpose(0, 2, 1, 3))
 
 
 def linear(
