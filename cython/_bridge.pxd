@@ -36,12 +36,12 @@ cdef extern from "bridge.h":
         int64_t n_local
         int64_t n_total
         int64_t n_pairs
+        int one_domain
         const int32_t *species
         const int64_t *tags
         const int64_t *offsets
         const int32_t *senders
         const double *vectors
-        const int32_t *owners
         double *node_energies
         double *pair_gradient
         double energy
@@ -70,7 +70,6 @@ cdef class Step:
     cdef readonly object offsets
     cdef readonly object senders
     cdef readonly object vectors
-    cdef readonly object owners
     cdef readonly object node_energies
     cdef readonly object pair_gradient
     @staticmethod

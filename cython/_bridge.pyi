@@ -7,12 +7,18 @@ from numpy.typing import NDArray
 _table: Any
 
 class Step:
-    """One call of LAMMPS's Pair::compute on one rank; its arrays live as long as that call."""
+    """One call of LAMMPS's Pair::compute on one rank; its arrays live as long as that call.
+
+    Rows are own atoms, then atoms of other ranks, each once: images of an atom share its row.
+    """
 
     @property
     def n_local(self) -> int: ...
     @property
     def n_total(self) -> int: ...
+    @property
+    def one_domain(self) -> bool:
+        """One rank: there is nobody to exchange with."""
     @property
     def species(self) -> NDArray[np.int32]:
         """[n_total], 0-based index into the model's elements; -1 = not part of this model."""
@@ -29,21 +35,18 @@ class Step:
     def vectors(self) -> NDArray[np.float64]:
         """[n_pairs, 3], x_j - x_i in Angstrom, shorter than the cutoff."""
     @property
-    def owners(self) -> NDArray[np.int32] | None:
-        """[n_total], the local row that owns each row; None on more than one rank."""
-    @property
     def node_energies(self) -> NDArray[np.float64]:
         """[n_local], result, eV; NaN before the call, every row with a species must be written."""
     @property
     def pair_gradient(self) -> NDArray[np.float64]:
         """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
     def forward_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
-        """Fill the ghosts' rows of float32 or float64 [n, width] from their owners, in place.
+        """Fill rows n_local.. of float32 or float64 [n, width] from their owners, in place.
 
-        Row ``places[i]`` is that of atom i < n_total; without them row i, and n is n_total.
+        Row i < n_total is at ``places[i]``; without them at i, and n is n_total.
         """
     def reverse_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
-        """Add the ghosts' rows into their owners' and zero them, in place."""
+        """Add rows n_local.. into their owners' and zero them, in place."""
     def sum(self, values: Any) -> NDArray[np.float64]:
         """Return float64 [n] summed over all ranks; every rank calls it, or none."""
     def charge(self, charges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,7 +42,6 @@ cdef class Step:
         step.offsets = array(raw.offsets, (n_local + 1,), np.int64)
         step.senders = array(raw.senders, (n_pairs,), np.int32)
         step.vectors = array(raw.vectors, (n_pairs, 3), np.float64)
-        step.owners = None if raw.owners == NULL else array(raw.owners, (n_total,), np.int32)
         step.node_energies = array(raw.node_energies, (n_local,), np.float64, True)
         step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), np.float64, True)
         return step
@@ -60,12 +59,16 @@ cdef class Step:
     def n_total(self):
         return self.live().n_total
 
+    @property
+    def one_domain(self):
+        return bool(self.live().one_domain)
+
     def forward_exchange(self, rows, places=None):
-        """Fill the ghosts' rows from their owners, in place; collective."""
+        """Fill the rows of other ranks' atoms from their owners, in place; collective."""
         self.exchange(rows, places, 0)
 
     def reverse_exchange(self, rows, places=None):
-        """Add the ghosts' rows into their owners' and zero them, in place; collective."""
+        """Add the rows of other ranks' atoms into their owners', zero them, in place; collective."""
         self.exchange(rows, places, 1)
 
     cdef exchange(self, object rows, object places, int reverse):

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 6
+#define LAMMPS_MACE_BRIDGE_ABI 7
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -32,29 +32,30 @@ typedef struct lammps_mace_charges {
   double damping;  /* beyond it the Coulomb law is exact, Angstrom */
 } lammps_mace_charges;
 
-/* Rows of float32 or float64, one for each own atom and ghost. */
+/* Rows of float32 or float64, one for each row of the step. */
 typedef struct lammps_mace_rows {
   void *first;
   int64_t width;         /* numbers of a row */
   int item_bytes;        /* of a number, 4 or 8 */
-  const int32_t *places; /* [n_total] which row is whose; NULL = the order of the atoms */
+  const int32_t *places; /* [n_total] where each of the step's rows is; NULL = in their order */
 } lammps_mace_rows;
 
-/* One call of Pair::compute on one rank. Rows 0..n_local-1 are owned, the rest are ghosts. */
+/* One call of Pair::compute on one rank. Rows 0..n_local-1 are own atoms, the rest those of other ranks, each once: images of
+ * an atom share its row. */
 typedef struct lammps_mace_step {
   int64_t n_local, n_total, n_pairs;
+  int one_domain;         /* one rank: there is nobody to exchange with */
   const int32_t *species; /* [n_total] index into the model's elements, -1 = not part of this model */
   const int64_t *tags;    /* [n_total] atom IDs */
   const int64_t *offsets; /* [n_local + 1] pairs of row i are offsets[i]..offsets[i+1] */
   const int32_t *senders; /* [n_pairs] row of the neighbour */
   const double *vectors;  /* [n_pairs][3] x_j - x_i, Angstrom */
-  const int32_t *owners;  /* [n_total] local row that owns each row; NULL on more than one rank */
   double *node_energies;  /* [n_local] result, eV */
   double *pair_gradient;  /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
   double energy;          /* result, eV, of this rank's atoms */
   void *exchanger;
-  /* Collective. Forward fills the ghosts' rows, reverse adds them into their owners' and zeroes them. NULL on success,
-   * else a message (nothing was sent). */
+  /* Collective. Forward fills the rows from n_local on, reverse adds them into their owners' and zeroes them. NULL on
+   * success, else a message (nothing was sent). */
   const char *(*exchange)(void *exchanger, int reverse, const lammps_mace_rows *rows);
   /* Collective: sums over all ranks, in place. After the last forward exchange, as all calls for charges. */
   const char *(*sum)(void *exchanger, double *values, int count);

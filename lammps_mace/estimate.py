@@ -38,6 +38,7 @@ class Estimate:
 
     Attributes:
         atoms, ghosts, pairs: of one rank; pairs count both directions.
+        remote_atoms: atoms of other ranks whose features it gets, however many ghosts they have.
         exchange_bytes: that reach a rank in a step, forward and reverse.
         feature_bytes, pair_bytes, chunk_bytes: memory, on the device on which JAX runs, but for
             the part of pair_bytes and feature_bytes that LAMMPS and the exchange hold.
@@ -45,6 +46,7 @@ class Estimate:
 
     atoms: float
     ghosts: float
+    remote_atoms: float
     pairs: float
     exchange_bytes: float
     feature_bytes: float
@@ -75,9 +77,37 @@ def domain_grid(ranks: int) -> tuple[int, int, int]:
 
 def ghosts_of_a_domain(atoms: int, ranks: int, density: float, reach: float) -> float:
     """Return the ghosts of one rank: atoms within ``reach`` (Å) around its part of the cube."""
-    edge = (atoms / density) ** (1 / 3)
-    sides = [edge / n for n in domain_grid(ranks)]
+    sides = _sides(atoms, ranks, density)
     return density * (math.prod(side + 2 * reach for side in sides) - math.prod(sides))
+
+
+def remote_atoms_of_a_domain(atoms: int, ranks: int, density: float, reach: float) -> float:
+    """Return how many atoms of other ranks are within ``reach`` (Å) of an atom of one rank.
+
+    These fill slabs on the faces of its part, cylinders along its edges and spheres at its
+    corners. No part of the cube counts twice, and none that is its own.
+    """
+    edge = (atoms / density) ** (1 / 3)
+    sides = _sides(atoms, ranks, density)
+    x, y, z = (min(edge - side, 2 * _depth(density, reach)) for side in sides)
+    a, b, c = sides
+    slabs, cylinders = x * b * c + a * y * c + a * b * z, x * y * c + x * b * z + a * y * z
+    return density * (slabs + math.pi / 4 * cylinders + math.pi / 6 * x * y * z)
+
+
+def _sides(atoms: int, ranks: int, density: float) -> list[float]:
+    return [(atoms / density) ** (1 / 3) / n for n in domain_grid(ranks)]
+
+
+def _depth(density: float, reach: float, steps: int = 200) -> float:
+    """Return how deep the atoms are that a flat face has within ``reach``, in the mean.
+
+    One at depth d is among them if the cap of its sphere behind the face, h = reach - d high, has
+    an atom: 1 - exp(-density pi h^2 (3 reach - h) / 3) of them.
+    """
+    heights = [(k + 0.5) / steps * reach for k in range(steps)]
+    caps = (math.pi * h**2 * (3 * reach - h) / 3 for h in heights)
+    return sum(1 - math.exp(-density * cap) for cap in caps) / steps * reach
 
 
 def estimate(shapes: Shapes, atoms: int, ranks: int, density: float, per_atom: float) -> Estimate:
@@ -88,20 +118,20 @@ def estimate(shapes: Shapes, atoms: int, ranks: int, density: float, per_atom: f
         per_atom: pairs per atom.
     """
     own = atoms / ranks
-    around = ghosts_of_a_domain(atoms, ranks, density, shapes.cutoff_angstrom + SKIN_ANGSTROM)
-    # One rank knows its ghosts as images of its own atoms.
-    ghosts = around if ranks > 1 else 0.0
+    reach = shapes.cutoff_angstrom + SKIN_ANGSTROM
+    remote = remote_atoms_of_a_domain(atoms, ranks, density, reach)
     sent, kept, item = sum(shapes.exchange_widths), sum(shapes.kept_widths), shapes.item_bytes
     widest = max(shapes.exchange_widths, default=0)
     pairs = own * per_atom
     return Estimate(
         atoms=own,
-        ghosts=around,
+        ghosts=ghosts_of_a_domain(atoms, ranks, density, reach),
+        remote_atoms=remote,
         pairs=pairs,
-        exchange_bytes=2 * ghosts * sent * item,
+        exchange_bytes=2 * remote * sent * item,
         # Features of every boundary and adjoints of one, and the rows on their way.
-        feature_bytes=MARGIN * item * (own * (kept + 2 * widest) + (own + ghosts) * (sent + widest))
-        + (own + ghosts) * widest * item,
+        feature_bytes=MARGIN * item * (own * (kept + 2 * widest) + (own + remote) * (sent + widest))
+        + (own + remote) * widest * item,
         # In LAMMPS: its list with the skin, vector, sender, gradient; here float64 gradients once
         # more; vectors and gradients on host and device, two int32 columns on both.
         pair_bytes=pairs * (4 * _skin_factor(shapes) + 24 + 4 + 24 + 24)

@@ -1,11 +1,14 @@
 // Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm, and sums over the ranks.
 #include "exchange.h"
 
+#include "atom.h"
 #include "comm.h"
 #include "pair.h"
 
 #include <algorithm>
 #include <cstring>
+
+using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 namespace {
@@ -41,16 +44,26 @@ void GhostExchange::plan(const std::vector<int> &row_bytes, const lammps_mace_ch
 
 int GhostExchange::widest_in_doubles() const
 {
-  int widest = 16;    // two doubles at least: the start check; fetch_owners needs one
+  int widest = 16;    // two doubles at least: the start check; assign_rows needs one
   for (const auto &operation : operations)
     if (operation.kind != Kind::sum) widest = std::max(widest, operation.bytes);
   return (widest + 7) / 8;
 }
 
-void GhostExchange::begin_step(int64_t n_local_now, int64_t n_total_now)
+void GhostExchange::assign_rows(const Atom &atom, const NeighList &list, double reach)
 {
-  n_local = n_local_now;
-  n_total = n_total_now;
+  n_local = atom.nlocal;
+  std::vector<GhostRows::Owner> owners(n_local + atom.nghost);
+  for (int64_t i = 0; i < n_local; i++) owners[i] = {comm->me, int32_t(i)};
+  copy_to_ghosts(reinterpret_cast<char *>(owners.data()), sizeof(GhostRows::Owner));
+  ghosts.find_images(owners, comm->me, n_local);
+  ghosts.need_neighbours(atom, list, reach);
+  add_to_owners(Carried::needs, {nullptr, sizeof(double), sizeof(double), nullptr});
+  ghosts.number();
+}
+
+void GhostExchange::begin_step()
+{
   done = 0;
   lammps_error = nullptr;
 }
@@ -105,13 +118,14 @@ const char *GhostExchange::run(Kind kind, int64_t bytes, const Rows &given)
   if (const char *reason = refusal(kind, bytes)) return reason;
   done++;
   try {
-    if (kind == Kind::sum) {
-      run_sum(reinterpret_cast<double *>(given.first), int(bytes / sizeof(double)));
-    } else if (kind == Kind::reverse) {
-      add_to_owners(given);
-      clear_ghosts();
-    } else {
-      copy_to_ghosts(given);
+    switch (kind) {
+      case Kind::sum: run_sum(reinterpret_cast<double *>(given.first), int(bytes / sizeof(double))); break;
+      case Kind::charge: copy_to_ghosts(Carried::atoms, given); break;
+      case Kind::forward: copy_to_ghosts(Carried::rows, given); break;
+      case Kind::reverse:
+        add_to_owners(Carried::rows, given);
+        clear_ghosts();
+        break;
     }
   } catch (...) {
     lammps_error = std::current_exception();
@@ -120,31 +134,33 @@ const char *GhostExchange::run(Kind kind, int64_t bytes, const Rows &given)
   return nullptr;
 }
 
-void GhostExchange::copy_to_ghosts(const Rows &given)
+void GhostExchange::copy_to_ghosts(Carried what, const Rows &given)
 {
+  carried = what;
   rows = given;
   comm->forward_comm(pair, rows.doubles());
 }
 
-void GhostExchange::add_to_owners(const Rows &given)
+void GhostExchange::add_to_owners(Carried what, const Rows &given)
 {
+  carried = what;
   rows = given;
   comm->reverse_comm(pair, rows.doubles());
 }
 
 void GhostExchange::clear_ghosts()
 {
-  for (int64_t i = n_local; rows && i < n_total; i++) std::memset(rows.of(i), 0, rows.bytes);
+  for (int64_t row = n_local; rows && row < int64_t(ghosts.atoms.size()); row++) std::memset(rows.of(row), 0, rows.bytes);
 }
 
 void GhostExchange::copy_to_ghosts(char *given, int bytes)
 {
-  copy_to_ghosts(Rows{given, bytes, 0, nullptr});
+  copy_to_ghosts(Carried::atoms, {given, bytes, 0, nullptr});
 }
 
 void GhostExchange::add_to_owners(double *given, int bytes)
 {
-  add_to_owners(Rows{reinterpret_cast<char *>(given), bytes, sizeof(double), nullptr});
+  add_to_owners(Carried::atoms, {reinterpret_cast<char *>(given), bytes, sizeof(double), nullptr});
 }
 
 void GhostExchange::run_sum(double *values, int count)
@@ -160,44 +176,71 @@ void GhostExchange::join_rest()
   while (!complete()) run(operations[done].kind, operations[done].bytes, {nullptr, operations[done].bytes, 0, nullptr});
 }
 
-void GhostExchange::fetch_owners(std::vector<int32_t> &owners, int64_t n_local_now, int64_t n_total_now)
+// Calls use(row) for what travels with these atoms.
+template <typename Use> void GhostExchange::each_sent(int n, const int *list, Use use) const
 {
-  owners.resize(n_total_now);
-  for (int64_t i = 0; i < n_local_now; i++) owners[i] = int32_t(i);
-  copy_to_ghosts(reinterpret_cast<char *>(owners.data()), sizeof(int32_t));
+  if (carried == Carried::rows)
+    for (const int32_t row : ghosts.sent(list)) use(row);
+  else
+    for (int i = 0; i < n; i++) use(list[i]);
 }
 
-void GhostExchange::transfer(double *buffer, int i, const char *row) const
+template <typename Use> void GhostExchange::each_received(int n, int first, Use use) const
 {
-  buffer[(i + 1) * rows.doubles() - 1] = 0.0;    // rows that do not fill their last double
-  std::memcpy(buffer + i * rows.doubles(), row, rows.bytes);
+  for (int64_t ghost = first; ghost < int64_t(first) + n; ghost++) {
+    if (carried == Carried::atoms)
+      use(ghost);
+    else if (ghosts.needed(ghost))
+      use(ghosts.row_of[ghost]);
+  }
+}
+
+double *GhostExchange::packed(int64_t row, double *at) const
+{
+  double *const end = at + rows.doubles();
+  end[-1] = 0.0;    // rows that do not fill their last double
+  if (rows)
+    std::memcpy(at, rows.of(row), rows.bytes);
+  else
+    std::fill(at, end, 0.0);
+  return end;
 }
 
 int GhostExchange::pack_forward(int n, const int *list, double *buffer) const
 {
-  if (!rows) std::fill(buffer, buffer + n * rows.doubles(), 0.0);
-  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows.of(list[i]));
-  return n * rows.doubles();
+  double *end = buffer;
+  each_sent(n, list, [&](int64_t row) { end = packed(row, end); });
+  return int(end - buffer);
 }
 
 void GhostExchange::unpack_forward(int n, int first, const double *buffer)
 {
-  for (int i = 0; rows && i < n; i++)
-    std::memcpy(rows.of(int64_t(first) + i), buffer + i * rows.doubles(), rows.bytes);
+  if (!rows) return;
+  each_received(n, first, [&](int64_t row) {
+    std::memcpy(rows.of(row), buffer, rows.bytes);
+    buffer += rows.doubles();
+  });
 }
 
 int GhostExchange::pack_reverse(int n, int first, double *buffer) const
 {
-  if (!rows) std::fill(buffer, buffer + n * rows.doubles(), 0.0);
-  for (int i = 0; rows && i < n; i++) transfer(buffer, i, rows.of(int64_t(first) + i));
-  return n * rows.doubles();
+  double *end = buffer;
+  if (carried == Carried::needs)
+    for (int i = 0; i < n; i++) *end++ = ghosts.needed(first + i);
+  else
+    each_received(n, first, [&](int64_t row) { end = packed(row, end); });
+  return int(end - buffer);
 }
 
 void GhostExchange::unpack_reverse(int n, const int *list, const double *buffer)
 {
+  if (carried == Carried::needs) return ghosts.need_sent(n, list, buffer);
+  if (!rows) return;
   const auto add_row = rows.item_bytes == 4 ? add<float> : add<double>;
-  for (int i = 0; rows && i < n; i++)
-    add_row(rows.of(list[i]), reinterpret_cast<const char *>(buffer + i * rows.doubles()), rows.bytes);
+  each_sent(n, list, [&](int64_t row) {
+    add_row(rows.of(row), reinterpret_cast<const char *>(buffer), rows.bytes);
+    buffer += rows.doubles();
+  });
 }
 
 }    // namespace lammps_mace

@@ -7,6 +7,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "error.h"
 #include "force.h"
 #include "memory.h"
 #include "neigh_list.h"
@@ -42,7 +43,8 @@ void PairMLIAPUnified::compute(int eflag, int vflag)
   ev_init(eflag, vflag);
   if (start_check && comm->nprocs > 1) prove_exchange();
   warn_of_net_charge();
-  exchange.begin_step(atom->nlocal, atom->nlocal + atom->nghost);
+  assign_rows();
+  exchange.begin_step();
   const bool good = run_step();
   const int stage = exchange.stage();
   if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
@@ -60,32 +62,44 @@ void PairMLIAPUnified::prove_exchange()
   checked_layout = comm->layout;
 }
 
+// Atoms keep their rows until LAMMPS makes new ghosts. Collective.
+void PairMLIAPUnified::assign_rows()
+{
+  const size_t n_total = atom->nlocal + atom->nghost;
+  int stale = neighbor->ago == 0 || exchange.ghosts.row_of.size() != n_total;
+  MPI_Allreduce(MPI_IN_PLACE, &stale, 1, MPI_INT, MPI_MAX, world);
+  if (!stale) return;
+  try {
+    exchange.assign_rows(*atom, *list, potential->cutoff_angstrom + neighbor->skin);
+  } catch (const std::bad_alloc &) {    // the others wait in an exchange
+    error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(n_total) + " atoms and ghosts: "
+                      "use more ranks");
+  }
+}
+
 bool PairMLIAPUnified::run_step()
 {
   try {
-    rows.fill(*atom, *list, species_of_type, potential->cutoff_angstrom);
-    if (comm->nprocs == 1) update_owners();
-    return no_two_in_one_place() && evaluate() && results_are_finite();
+    rows.fill(*atom, *list, exchange.ghosts, species_of_type, potential->cutoff_angstrom);
+    return pairs_are_good() && evaluate() && results_are_finite();
   } catch (const std::exception &error) {    // in practice std::bad_alloc
     set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());
     return false;
   }
 }
 
-// Such a pair has no direction: networks take it for one that is not there, and their energy jumps.
-bool PairMLIAPUnified::no_two_in_one_place()
+bool PairMLIAPUnified::pairs_are_good()
 {
+  if (rows.rowless >= 0) {
+    set_reason(failure, "atom ID " + std::to_string(atom->tag[rows.rowless]) + " has come into the cutoff from beyond the skin: "
+                            "neighbour lists are made too rarely: write `neigh_modify every 1 delay 0 check yes`");
+    return false;
+  }
+  // Such a pair has no direction: networks take it for one that is not there, and their energy jumps.
   if (rows.coincident < 0) return true;
   set_reason(failure, "atom ID " + std::to_string(rows.tags[rows.coincident]) + " and another atom are in the same place: "
                           "remove one, for example with `delete_atoms overlap 0.1 all all`");
   return false;
-}
-
-// Rows keep their owners until LAMMPS reneighbours.
-void PairMLIAPUnified::update_owners()
-{
-  const size_t n_total = atom->nlocal + atom->nghost;
-  if (neighbor->ago == 0 || owners.size() != n_total) exchange.fetch_owners(owners, atom->nlocal, n_total);
 }
 
 // Results start as NaN, so that one Python forgot to write cannot pass for zero.
@@ -93,9 +107,9 @@ bool PairMLIAPUnified::evaluate()
 {
   node_energies.assign(atom->nlocal, std::numeric_limits<double>::quiet_NaN());
   pair_gradient.assign(rows.vectors.size(), std::numeric_limits<double>::quiet_NaN());
-  step = {atom->nlocal, atom->nlocal + atom->nghost, int64_t(rows.senders.size()),
+  step = {atom->nlocal, int64_t(rows.species.size()), int64_t(rows.senders.size()), comm->nprocs == 1,
           rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
-          comm->nprocs == 1 ? owners.data() : nullptr, node_energies.data(), pair_gradient.data(), 0.0,
+          node_energies.data(), pair_gradient.data(), 0.0,
           this, &exchange_rows, &sum_over_ranks, &take_charges};
   if (!potential->compute(step, failure)) return false;
   if (exchange.complete()) return true;
@@ -134,7 +148,7 @@ void PairMLIAPUnified::add_results()
     for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++) {
       double *const g = &pair_gradient[3 * p];
       for (int c = 0; c < 3; c++) g[c] *= unit;
-      add_pair(i, rows.senders[p], &rows.vectors[3 * p], g);
+      add_pair(i, exchange.ghosts.atoms[rows.senders[p]], &rows.vectors[3 * p], g);
     }
   }
   if (coulomb.active()) add_coulomb();
@@ -178,7 +192,7 @@ void PairMLIAPUnified::finish()
 double PairMLIAPUnified::memory_usage()
 {
   const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
-  return Pair::memory_usage() + rows.bytes() + coulomb.bytes() + results + owners.capacity() * sizeof(int32_t);
+  return Pair::memory_usage() + rows.bytes() + exchange.ghosts.bytes() + coulomb.bytes() + results;
 }
 
 }    // namespace lammps_mace

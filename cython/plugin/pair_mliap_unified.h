@@ -47,9 +47,9 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   static const char *sum_over_ranks(void *self, double *values, int count);
   static const char *take_charges(void *self, const double *charges, double *potentials);
 
+  void assign_rows();
   bool run_step();
-  bool no_two_in_one_place();
-  void update_owners();
+  bool pairs_are_good();
   bool evaluate();
   bool results_are_finite();
   void add_results();
@@ -62,7 +62,6 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   bool start_check = true;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
   PairRows rows;
-  std::vector<int32_t> owners;
   std::vector<double> node_energies, pair_gradient;
   lammps_mace_step step = {};
   GhostExchange exchange;

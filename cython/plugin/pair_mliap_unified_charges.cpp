@@ -85,8 +85,10 @@ void PairMLIAPUnified::add_coulomb()
 
 void PairMLIAPUnified::write_charges()
 {
-  for (int i = 0; i < atom->nlocal + atom->nghost; i++)
-    if (rows.species[i] >= 0) atom->q[i] = coulomb.charges[i];
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++) {
+    const int species = i < atom->nlocal ? rows.species[i] : species_of_type[atom->type[i] - 1];
+    if (species >= 0) atom->q[i] = coulomb.charges[i];
+  }
 }
 
 }    // namespace lammps_mace

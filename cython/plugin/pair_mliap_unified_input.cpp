@@ -130,7 +130,7 @@ void PairMLIAPUnified::init_style()
                           "add `special_bonds lj/coul 1.0 1.0 1.0`");
   refuse_heat_flux();
   check_charges();
-  owners.clear();
+  exchange.ghosts.clear();
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 

@@ -80,7 +80,8 @@ def _table(
         "ranks": f"{options.ranks}, as {grid}; the figures below are of one",
         "atoms": f"{found.atoms:,.0f} own, {found.ghosts:,.0f} ghosts",
         "pairs": f"{found.pairs:,.0f}, both directions",
-        "exchange": f"{_size(found.exchange_bytes)} per step, forward and reverse",
+        "exchange": f"features of {found.remote_atoms:,.0f} atoms of other ranks, "
+        f"{_size(found.exchange_bytes)} per step, forward and reverse",
         "memory, features": _size(found.feature_bytes),
         "memory, pairs": _size(found.pair_bytes),
         "memory, chunk": _size(found.chunk_bytes),

@@ -13,7 +13,8 @@ class Neighbors:
     """The pairs of one rank, grouped by the atom in their centre.
 
     In one domain ghosts are images of local atoms and ``senders`` names the local rows, so that
-    n_total == n_local; otherwise rows n_local.. are copies of atoms, mostly of other ranks.
+    n_total == n_local; otherwise rows n_local.. are copies of atoms: with the plugin one for each
+    needed atom of another rank, else all of LAMMPS's ghosts.
 
     Pairs may stay on the GPU where LAMMPS has them; they are then in any order, with ``centres``.
 
@@ -48,7 +49,7 @@ class Neighbors:
 
     @property
     def n_total(self) -> int:
-        """Own atoms and ghosts."""
+        """Rows: own atoms and copies."""
         return len(self.species)
 
     @property
@@ -84,14 +85,14 @@ class Prediction:
 class Exchange(Protocol):
     """What ranks do together; in a step all of them call the same methods in the same order.
 
-    Rows are float32 or float64 [n, width]; row ``places[i]`` is that of atom i < n_total.
+    Features are float32 or float64 [n, width]; those of row i < n_total are at ``places[i]``.
     """
 
     def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Fill the ghosts' rows from their owners, in place."""
+        """Fill the copies' rows from their owners, in place."""
 
     def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Add the ghosts' rows into their owners' and zero them, in place."""
+        """Add the copies' rows into their owners' and zero them, in place."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return float64 [n] summed over the ranks."""

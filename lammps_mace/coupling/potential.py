@@ -129,11 +129,10 @@ def _engine(source: _Source, device: Any) -> Engine:
 
 
 def _neighbors(step: Step) -> Neighbors:
-    alone = step.owners is not None
     return Neighbors(
-        species=step.species[: step.n_local] if alone else step.species,
+        species=step.species,
         offsets=step.offsets,
-        senders=step.owners[step.senders] if alone else step.senders,
+        senders=step.senders,
         vectors=np.asarray(step.vectors),
-        one_domain=alone,
+        one_domain=step.one_domain,
     )

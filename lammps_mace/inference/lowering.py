@@ -99,8 +99,9 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
     after = None if layer.last else MaceLayer(config, info, index + 1)
     params = model.params[f"layers_{index}"]
     program, terms = tables.contraction(layer, params["expansion_block"])
+    edges, edge_weights = _edges(model, layer, backend)
     structure = Structure(
-        edges=tables.edge_program(layer, info.graph_cutoff_angstrom),
+        edges=edges,
         contraction=program,
         target=e3nn.Irreps(layer.target_irreps),
         next_target=None if after is None else e3nn.Irreps(after.target_irreps),
@@ -113,10 +114,10 @@ def _lowered_layer(model: Model, index: int, backend: str) -> LoweredLayer:
     )
     weights = {
         "terms": terms,
-        "product": tables.packed(_product(model, layer), backend),
+        "product": tables.packed(_used_product(model, layer, after), backend),
         "gates": _gates(model, params["expansion_block"]),
         "readout": params["readout_block"],
-        **_edges(model, layer, structure.edges, backend),
+        **edge_weights,
         **_next(model, layer, after, backend),
     }
     return LoweredLayer(model, structure, tables.cast(weights, model.dtype))
@@ -127,24 +128,45 @@ def _product(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:
     return tables.square(block, layer.target_irreps, model.config.num_channels)
 
 
+def _used_product(
+    model: Model, layer: MaceLayer, after: MaceLayer | None
+) -> dict[str, np.ndarray]:
+    """Return the last map of a layer to what is kept and read out; ``send`` may have its own."""
+    product = _product(model, layer)
+    if after is None or not _merged(layer):
+        return product
+    read = [ir for text in model.config.readout_irreps for _, ir in e3nn.Irreps(text)]
+    used = {str(ir) for ir in (*read, *(ir for _, ir in after.target_irreps))}
+    return {irrep: matrix for irrep, matrix in product.items() if irrep in used}
+
+
 def _gates(model: Model, params: Any) -> Any:
     if not model.config.gate_nodes:
         return None
     return params["species_wise_gate_weights"], params["species_wise_gate_bias"]
 
 
-def _edges(model: Model, layer: MaceLayer, program: EdgeProgram, backend: str) -> dict[str, Any]:
-    """Return what the edge operation reads, and the map of its sums."""
+def _edges(
+    model: Model, layer: MaceLayer, backend: str
+) -> tuple[EdgeProgram, dict[str, Any]]:
+    """Return the edge operation, what it reads, and the map of its sums."""
     params = model.params[f"layers_{layer.index}"]
-    mix = [pack_matrices(table, backend) for table in tables.mix_tables(layer, params)]
-    weights = {**_first(model, layer), "mix": mix}
+    program = tables.edge_program(layer, model.dataset_info.graph_cutoff_angstrom)
+    mix = tables.mix_tables(layer, params)
+    weights = _first(model, layer)
     coefficients = None if exact_radial(model) else splines(model, layer.index)
     if coefficients is None:
         block = params["interaction_block"]
         scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
-        return {**weights, "radial": layer_kernels(model, layer.index), "pair_scale": scale}
-    coefficients = coefficients.reshape(len(coefficients), len(program.paths), program.channels)
-    return {**weights, "spline": pack_spline(coefficients)}
+        weights |= {"radial": layer_kernels(model, layer.index), "pair_scale": scale}
+    else:
+        coefficients = coefficients.reshape(len(coefficients), len(program.paths), -1)
+        if not layer.index:
+            program, coefficients, weights["first"], mix = tables.in_radial_basis(
+                program, coefficients, weights["first"], mix
+            )
+        weights["spline"] = pack_spline(coefficients)
+    return program, {**weights, "mix": [pack_matrices(table, backend) for table in mix]}
 
 
 def _first(model: Model, layer: MaceLayer) -> dict[str, Any]:

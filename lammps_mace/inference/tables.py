@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import e3nn_jax as e3nn
 import jax
 import numpy as np
 
+from lammps_mace.inference.radial import few_functions
 from lammps_mace.kernels import (
     ContractionProgram,
     EdgePath,
@@ -118,6 +120,45 @@ def mix_tables(layer: MaceLayer, params: Mapping[str, Any]) -> list[np.ndarray]:
             table = table @ by_species[str(irrep)]
         tables.append(table)
     return tables
+
+
+def in_radial_basis(
+    program: EdgeProgram, coefficients: np.ndarray, sent: np.ndarray, mix: list[np.ndarray]
+) -> tuple[EdgeProgram, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the first layer's edge operation with fewer channels, as it is if there are none.
+
+    What atoms send depends on their species s alone there. With all radial weights made from few
+    functions, R_pc(r) = sum_k u_k(r) g_kpc,
+
+        sum_j R_pc(r_ij) Y(D_ij) h_c(s_j) = sum_sk h_c(s) g_kpc sum_(j of s) u_k(r_ij) Y(D_ij):
+
+    edges need one channel for each s and k only, everything else goes into the map of the sums.
+
+    Args:
+        coefficients: [knots + 3, n_paths, channels], of the radial splines.
+        sent: [n_species, 1, channels].
+        mix: per target [1 or n_species, paths * channels, channels out].
+
+    Returns:
+        The four in the new channels.
+    """
+    knots, n_paths, channels = coefficients.shape
+    functions, parts = few_functions(coefficients.reshape(knots, -1))
+    n_species, n_functions = len(sent), functions.shape[1]
+    width = n_species * n_functions
+    if width >= channels:
+        return program, coefficients, sent, mix
+    parts = parts.reshape(n_functions, n_paths, channels)
+    narrow = []
+    for table, paths in zip(mix, program.paths_to, strict=True):
+        by_path = table.reshape(len(table), len(paths), channels, -1)
+        of_paths = parts[:, list(paths)]
+        made = np.einsum("kpc,sc,ipco->ipsko", of_paths, sent[:, 0], by_path, optimize=True)
+        narrow.append(made.reshape(len(table), len(paths) * width, -1))
+    which = np.repeat(np.eye(n_species), n_functions, axis=1)[:, None]
+    everywhere = np.broadcast_to(functions[:, None, None], (knots, n_paths, n_species, n_functions))
+    table = everywhere.reshape(knots, n_paths, width)
+    return replace(program, channels=width), table, which, narrow
 
 
 def contraction(

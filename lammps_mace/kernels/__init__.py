@@ -2,6 +2,7 @@
 
 from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
 from lammps_mace.kernels.edges import (
+    BLOCK,
     EdgePath,
     EdgeProgram,
     Rows,
@@ -14,6 +15,7 @@ from lammps_mace.kernels.linear import Matrices, linear, linear_into, pack_matri
 from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
 
 __all__ = [
+    "BLOCK",
     "ContractionProgram",
     "EdgePath",
     "EdgeProgram",

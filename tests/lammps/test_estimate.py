@@ -45,7 +45,8 @@ def compute(self, step):
             step.reverse_exchange(rows, places)
     energy = original(self, Counted())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print("seen", len(step.senders), sum(sent), step.n_total - step.n_local, peak, flush=True)
+    remote = step.n_total - step.n_local
+    print("seen", len(step.senders), sum(sent), remote, peak, flush=True)
     return energy
 
 module.Potential.compute = compute
@@ -54,7 +55,8 @@ module.Potential.compute = compute
 
 @pytest.fixture
 def seen(run_lammps, tmp_path):
-    """Return a function: atoms -> [pairs, exchanged bytes, ghosts, peak bytes] of each rank."""
+    """Return a function: atoms -> LAMMPS's mean ghosts, and of each rank
+    [pairs, exchanged bytes, atoms of others, peak bytes]."""
     # So many channels that what compiling takes, tens of MB, is small beside the features.
     config = {"num_channels": 64, "l_max": 1, "correlation": 1, "radial_mlp_hidden": (4,)}
     write_model(tmp_path / "x.model", make_model(**config))
@@ -68,7 +70,8 @@ def seen(run_lammps, tmp_path):
         assert done.returncode == 0, done.out
         found = re.findall(r"seen (\d+) (\d+) (\d+) (\d+)", done.out)
         assert len(found) == RANKS
-        return [[int(number) for number in rank] for rank in found]
+        [ghosts] = re.findall(r"Nghost: +(\S+) ave", done.out)
+        return float(ghosts), [[int(number) for number in rank] for rank in found]
 
     return run
 
@@ -83,12 +86,13 @@ def test_estimate_equals_a_run(seen, tmp_path, capsys):
     density = ["--density", str(atoms / LENGTH**3), "--ranks", str(RANKS), "--json"]
     path = tmp_path / "x.model"
     found = json.loads(estimated(capsys, path, "--atoms", str(atoms), *density))
-    small, large = seen(64), seen(atoms)
-    pairs, exchanged, ghosts, _ = (sum(column) / RANKS for column in zip(*large, strict=True))
+    (_, small), (ghosts, large) = seen(64), seen(atoms)
+    pairs, exchanged, remote, _ = (sum(column) / RANKS for column in zip(*large, strict=True))
     # Atoms may not be closer than 1.2 Å: that part of the sphere is empty.
     free = pairs_per_atom(1, 4.0) - pairs_per_atom(1, 1.2)
     assert found["pairs"] * free / pairs_per_atom(1, 4.0) == pytest.approx(pairs, rel=PAIRS)
     assert found["ghosts"] == pytest.approx(ghosts, rel=EXCHANGE)
+    assert found["remote_atoms"] == pytest.approx(remote, rel=EXCHANGE)
     assert found["exchange_bytes"] == pytest.approx(exchanged, rel=EXCHANGE)
     # Compiled code and libraries are in both.
     grown = sum(b[3] - a[3] for a, b in zip(small, large, strict=True)) / RANKS

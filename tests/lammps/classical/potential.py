@@ -41,7 +41,7 @@ class Potential:
     """Lennard-Jones, or a two-hop potential that needs ghost features; read from a JSON file.
 
     Keys: cutoff, epsilon, sigma, elements, hops (1 or 2), dtype, pad (extra exchanged columns),
-    fault ({"kind", "rank", "step"}), report.
+    fault ({"kind", "rank", "step"}), report, tell (print the numbers of own and other rows).
     """
 
     def __init__(self, path, comm, units):
@@ -139,23 +139,22 @@ class Potential:
 
     def two_hops(self, step):
         """E_i = sum_j phi_ij s_j with s_j = sum_k phi_jk: s of a ghost comes from its owner."""
+        assert len(np.unique(step.tags)) == step.n_total, "an atom has two rows"
+        if self.parameters.get("tell"):
+            print(f"rows {step.n_local} {step.n_total - step.n_local}", flush=True)
         energy, slope = self.phi(step.vectors)
         centres = np.repeat(np.arange(step.n_local), np.diff(step.offsets))
         rows = np.zeros((step.n_total, self.width), self.dtype)
         rows[: step.n_local] = np.bincount(centres, energy, step.n_local)[:, None]
         self.fault("before exchange")
-        if step.owners is not None:
-            rows = rows[step.owners]
-        else:
+        if not step.one_domain:
             step.forward_exchange(rows[:, :-1] if self.kind_now() == "width" else rows)
         self.fault("between exchanges")
         s = rows[:, -1].astype(float)
         step.node_energies[:] = np.bincount(centres, energy * s[step.senders], step.n_local)
         adjoint = np.zeros((step.n_total, self.width), self.dtype)
         adjoint[:] = np.bincount(step.senders, energy, step.n_total)[:, None]
-        if step.owners is not None:
-            adjoint = np.bincount(step.owners, adjoint[:, -1], step.n_total)[:, None]
-        elif self.kind_now() != "skip":
+        if not step.one_domain and self.kind_now() != "skip":
             step.reverse_exchange(adjoint)
             assert not adjoint[step.n_local :].any()
         weight = s[step.senders] + adjoint[centres, -1]
