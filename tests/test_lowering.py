@@ -9,7 +9,8 @@ from small import energy_and_gradient, make_model, make_structure, neighbors_of
 
 from lammps_mace.coupling.neighbors import NoExchange
 from lammps_mace.engine import Engine
-from lammps_mace.inference import lowering, radial
+from lammps_mace.inference import lowering, radial, tables
+from lammps_mace.kernels import BLOCK
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines
@@ -78,6 +79,38 @@ def splined(monkeypatch):
 def test_error_of_the_splines_alone(splined):
     error = max(gradient_error(splined, make_structure(2), Engine(splined)))
     assert EXACT < error < SPLINE
+
+
+# So many channels that the few functions of the radial network, for each species, are fewer.
+WIDE = {"num_channels": 80, "correlation": 2, "radial_mlp_hidden": (32,)}
+IN_BASIS = ("one layer", "pseudotensors", "gates", "first residual", "scalars")
+
+
+@pytest.mark.parametrize("name", IN_BASIS)
+def test_first_layer_in_few_radial_functions(monkeypatch, splined, name):
+    model, structure = make_model(**{**OPTIONS[name], **WIDE}), make_structure(2)
+    few = Engine(model)
+    monkeypatch.setattr(tables, "in_radial_basis", lambda *given: given)
+    all_of_them = Engine(model)
+    widths = [engine.layers[0].sum_channels for engine in (few, all_of_them)]
+    assert widths == [4 * BLOCK, 80]  # two species
+    a, b = (engine.evaluate(neighbors_of(structure), NoExchange()) for engine in (few, all_of_them))
+    largest = np.abs(b.pair_gradient).max()
+    assert a.energy == pytest.approx(b.energy, rel=1e-9)
+    np.testing.assert_allclose(a.pair_gradient, b.pair_gradient, rtol=0, atol=1e-6 * largest)
+    assert not np.array_equal(a.pair_gradient, b.pair_gradient)
+
+
+def test_few_functions_make_all():
+    coefficients = radial.splines(make_model("float32", **WIDE), 0)
+    functions, parts = radial.few_functions(coefficients)
+    assert functions.shape[1] % BLOCK == 0
+    assert functions.shape[1] == 2 * BLOCK
+    largest = np.abs(coefficients).max()
+    np.testing.assert_allclose(functions @ parts, coefficients, rtol=0, atol=1e-7 * largest)
+    # Control: these functions are needed.
+    fewer = functions[:, :BLOCK] @ parts[:BLOCK]
+    assert np.abs(fewer - coefficients).max() > 3e-7 * largest
 
 
 def test_forces_are_derivatives_through_the_splines(splined):

@@ -4,12 +4,15 @@
 #include "comm.h"
 #include "error.h"
 #include "lammps.h"
+#include "universe.h"
 
 #include <mpi.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <thread>
 
 using namespace LAMMPS_NS;
 
@@ -30,7 +33,13 @@ void agree(LAMMPS *lmp, bool failed, int stage, Failure &failure, const std::str
   MPI_Bcast(failure.reason, sizeof failure.reason, MPI_CHAR, speaker, lmp->world);
   std::string reason = failure.reason;
   if (!where.empty()) reason += " (rank " + std::to_string(speaker) + " of " + std::to_string(ranks) + ", " + where + ")";
-  lmp->error->all(FLERR, reason);
+  try {
+    lmp->error->all(FLERR, reason);
+  } catch (...) {
+    // Of several worlds, the first rank that leaves ends all processes: rank 0 of this one still writes the reason to its log.
+    if (lmp->universe->nworlds > 1 && me != 0) std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    throw;
+  }
 }
 
 }    // namespace lammps_mace

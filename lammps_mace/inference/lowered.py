@@ -85,9 +85,9 @@ class LoweredLayer:
     The weights, arrays of the model's precision:
         spline: packed table, or radial: matrices of the network, with pair_scale
             [n_species, n_species, paths * channels] or None.
-        first: [n_species, 1, channels], what atoms send before the first layer; only there.
+        first: [n_species, 1, sum_channels], what atoms send before the first layer; only there.
         first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
-        mix: per target degree of the edges, matrices from paths * channels to channels.
+        mix: per target degree of the edges, matrices from paths * sum_channels to channels.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: matrices per target irrep.
@@ -110,6 +110,11 @@ class LoweredLayer:
     def knots(self) -> int | None:
         """Knots of the radial splines; None with the radial network itself."""
         return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
+
+    @property
+    def sum_channels(self) -> int:
+        """Channels of the sums over neighbours."""
+        return self._is.edges.channels
 
     def forward(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
