@@ -8,7 +8,8 @@ multiplied together, and what the next layer does to an atom's own features happ
     new    = product(contraction(mixed)) + kept
     kept   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
 
-Where nothing comes between product and linear_in, sent is made from the contraction at once.
+Where nothing comes between product and linear_in, sent is made from the contraction at once. The
+first layer may have channels of its own up to mix, see inference.tables.in_radial_basis.
 """
 
 from __future__ import annotations
