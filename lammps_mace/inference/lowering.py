@@ -128,9 +128,7 @@ def _product(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:
     return tables.square(block, layer.target_irreps, model.config.num_channels)
 
 
-def _used_product(
-    model: Model, layer: MaceLayer, after: MaceLayer | None
-) -> dict[str, np.ndarray]:
+def _used_product(model: Model, layer: MaceLayer, after: MaceLayer | None) -> dict[str, np.ndarray]:
     """Return the last map of a layer to what is kept and read out; ``send`` may have its own."""
     product = _product(model, layer)
     if after is None or not _merged(layer):
@@ -146,9 +144,7 @@ def _gates(model: Model, params: Any) -> Any:
     return params["species_wise_gate_weights"], params["species_wise_gate_bias"]
 
 
-def _edges(
-    model: Model, layer: MaceLayer, backend: str
-) -> tuple[EdgeProgram, dict[str, Any]]:
+def _edges(model: Model, layer: MaceLayer, backend: str) -> tuple[EdgeProgram, dict[str, Any]]:
     """Return the edge operation, what it reads, and the map of its sums."""
     params = model.params[f"layers_{layer.index}"]
     program = tables.edge_program(layer, model.dataset_info.graph_cutoff_angstrom)

@@ -1,4 +1,4 @@
-"""Rows of features: one for each atom of another rank that is needed, however many ghosts it has."""
+"""Rows of features: one for each needed atom of another rank, however many ghosts it has."""
 
 import re
 
@@ -67,9 +67,7 @@ def test_rows_do_not_grow_with_the_ghosts(rows, prepare, argon, ranks, layout):
 @pytest.mark.parametrize("layout", ["", TILED])
 @pytest.mark.parametrize("style", [MLIAP, "comm_modify cutoff 14\n" + MLIAP, WIDE])
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_moving_atoms_keep_their_rows(
-    run_lammps, prepare, classical, argon, style, ranks, layout
-):
+def test_moving_atoms_keep_their_rows(run_lammps, prepare, classical, argon, style, ranks, layout):
     """Atoms change ranks and neighbours; lists, and with them rows, are made anew meanwhile."""
     start = prepare(argon) + "velocity all create 600 4711 loop all\nfix 1 all nve\n"
     run = OUTPUT + "neighbor 0.5 bin\ntimestep 0.005\nrun 40\n"
