@@ -78,7 +78,7 @@ class Engine:
         self.layers = lowered.layers
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
-        self._atomic_energies = np.array(_atomic_energies(model))
+        self._scales, self._shifts = _scales_and_shifts(model)
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
@@ -198,13 +198,11 @@ class Engine:
         return out
 
     def _energies(self, arrangement: Arrangement, outputs: jax.Array) -> np.ndarray:
-        info, neighbors = self.model.dataset_info, arrangement.neighbors
+        neighbors = arrangement.neighbors
         species = neighbors.species[: neighbors.n_local]
-        energies = arrangement.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
-        energies = energies * info.scaling_stdev + info.scaling_mean
-        energies += self._atomic_energies[species]
-        known = species >= 0 if neighbors.counted is None else (species >= 0) & neighbors.counted
-        return np.where(known, energies, 0.0)
+        network = arrangement.from_slots(np.asarray(outputs)[:, 0])
+        energies = network * self._scales[species] + self._shifts[species]
+        return energies if neighbors.counted is None else np.where(neighbors.counted, energies, 0.0)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[list[jax.Array]]:
@@ -274,8 +272,16 @@ def _added(outputs: jax.Array, chunk: Any, rows: jax.Array) -> jax.Array:
     return chunk.put_atoms(outputs, chunk.atoms(outputs) + rows)
 
 
-def _atomic_energies(model: Model) -> list[float]:
-    # One entry more: species -1, not part of the model, reads the last.
-    if not model.config.add_atomic_energies:
-        return [0.0] * (len(model.dataset_info.atomic_numbers) + 1)
-    return [*atomic_energy_table(model.dataset_info, model.head), 0.0]
+def _scales_and_shifts(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return what makes eV of the network's energy, float64 [n_species + 1] each.
+
+    Species -1, not part of the model, reads the last: 0.
+    """
+    info, n_species = model.dataset_info, len(model.dataset_info.atomic_numbers)
+    isolated = np.zeros(n_species)
+    if model.config.add_atomic_energies:
+        isolated += np.array(atomic_energy_table(info, model.head))
+    return (
+        np.append(np.full(n_species, float(info.scaling_stdev)), 0.0),
+        np.append(isolated + info.scaling_mean, 0.0),
+    )
