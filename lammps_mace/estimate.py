@@ -87,10 +87,9 @@ def remote_atoms_of_a_domain(atoms: int, ranks: int, density: float, reach: floa
     These fill slabs on the faces of its part, cylinders along its edges and spheres at its
     corners. No part of the cube counts twice, and none that is its own.
     """
-    edge = (atoms / density) ** (1 / 3)
-    sides = _sides(atoms, ranks, density)
-    x, y, z = (min(edge - side, 2 * _depth(density, reach)) for side in sides)
-    a, b, c = sides
+    a, b, c = sides = _sides(atoms, ranks, density)
+    deep, others = 2 * _depth(density, reach), [n - 1 for n in domain_grid(ranks)]
+    x, y, z = (min(side * n, deep) for side, n in zip(sides, others, strict=True))
     slabs, cylinders = x * b * c + a * y * c + a * b * z, x * y * c + x * b * z + a * y * z
     return density * (slabs + math.pi / 4 * cylinders + math.pi / 6 * x * y * z)
 

@@ -1,8 +1,7 @@
 // Which row of features each atom has: one row for an atom of another rank, however many images of it LAMMPS has as ghosts.
 #include "ghost_rows.h"
 
-#include "atom.h"
-#include "neigh_list.h"
+#include "neighbours.h"
 
 using namespace LAMMPS_NS;
 
@@ -27,16 +26,8 @@ void GhostRows::find_images(const std::vector<Owner> &owners, int me, int64_t n_
 
 void GhostRows::need_neighbours(const Atom &atom, const NeighList &list, double reach)
 {
-  double *const *const x = atom.x;
-  for (int k = 0; k < list.inum; k++) {
-    const int i = list.ilist[k];
-    for (int l = 0; l < list.numneigh[i]; l++) {
-      const int j = list.firstneigh[i][l] & NEIGHMASK;
-      if (j < n_local) continue;
-      const double r[3] = {x[j][0] - x[i][0], x[j][1] - x[i][1], x[j][2] - x[i][2]};
-      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < reach * reach) need(j);
-    }
-  }
+  for (int k = 0; k < list.inum; k++)
+    each_neighbour(atom, list, reach, list.ilist[k], [&](int j, const double *) { need(j); });
 }
 
 void GhostRows::need_sent(int n, const int *list, const double *asked)

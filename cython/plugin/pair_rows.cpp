@@ -2,9 +2,7 @@
 #include "pair_rows.h"
 
 #include "ghost_rows.h"
-
-#include "atom.h"
-#include "neigh_list.h"
+#include "neighbours.h"
 
 using namespace LAMMPS_NS;
 
@@ -24,15 +22,9 @@ struct PairRows::Source {
   const GhostRows &ghosts;
   double cutoff;
 
-  // Calls use(j, x_j - x_i) for the neighbours of i inside the cutoff.
   template <typename Use> void each_neighbour(int i, Use use) const
   {
-    double *const *const x = atom.x;
-    for (int k = 0; k < list.numneigh[i]; k++) {
-      const int j = list.firstneigh[i][k] & NEIGHMASK;    // the upper bits mark bonded pairs
-      const double r[3] = {x[j][0] - x[i][0], x[j][1] - x[i][1], x[j][2] - x[i][2]};
-      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < cutoff * cutoff) use(j, r);
-    }
+    lammps_mace::each_neighbour(atom, list, cutoff, i, use);
   }
 };
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from lammps_mace.inference.radial import few_functions
 from lammps_mace.kernels import (
+    BLOCK,
     ContractionProgram,
     EdgePath,
     EdgeProgram,
@@ -143,8 +144,11 @@ def in_radial_basis(
         The four in the new channels.
     """
     knots, n_paths, channels = coefficients.shape
+    n_species = len(sent)
+    if n_species * BLOCK >= channels:  # nor could they be fewer: the decomposition is spared
+        return program, coefficients, sent, mix
     functions, parts = few_functions(coefficients.reshape(knots, -1))
-    n_species, n_functions = len(sent), functions.shape[1]
+    n_functions = functions.shape[1]
     width = n_species * n_functions
     if width >= channels:
         return program, coefficients, sent, mix
@@ -156,8 +160,7 @@ def in_radial_basis(
         made = np.einsum("kpc,sc,ipco->ipsko", of_paths, sent[:, 0], by_path, optimize=True)
         narrow.append(made.reshape(len(table), len(paths) * width, -1))
     which = np.repeat(np.eye(n_species), n_functions, axis=1)[:, None]
-    everywhere = np.broadcast_to(functions[:, None, None], (knots, n_paths, n_species, n_functions))
-    table = everywhere.reshape(knots, n_paths, width)
+    table = np.tile(functions[:, None], (1, n_paths, n_species))
     return replace(program, channels=width), table, which, narrow
 
 
