@@ -23,6 +23,7 @@ from lammps_mace.inference.chunks import (
     Capacity,
     HostPairRows,
     Inputs,
+    Layout,
     arrange,
     cut,
     padded,
@@ -71,6 +72,7 @@ class Engine:
         self.cutoff = model.dataset_info.graph_cutoff_angstrom
         self.dtype = np.dtype(model.dtype)
         self.capacity = Capacity()
+        self._layout: Layout | None = None  # of the last step
         self.start_counting()
         lowered = lower(model, plain, backend)
         self._on_cpu = jax.default_backend() == "cpu"
@@ -78,7 +80,7 @@ class Engine:
         self.layers = lowered.layers
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
-        self._scales, self._shifts = _scales_and_shifts(model)
+        self._scale, self._shifts = _scale_and_shifts(model)
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
@@ -106,11 +108,18 @@ class Engine:
         self.steps = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
-    def evaluate(self, neighbors: Neighbors, exchange: Exchange) -> Prediction:
-        """Return energies and pair gradients; every rank calls this together."""
+    def evaluate(
+        self, neighbors: Neighbors, exchange: Exchange, out: np.ndarray | None = None
+    ) -> Prediction:
+        """Return energies and pair gradients; every rank calls this together.
+
+        Args:
+            out: write the pair gradients there; only for pairs on the host.
+        """
         self.steps += 1
         with self._timed("neighbour data"):
-            arrangement = arrange(neighbors, self.capacity, self._chunk_limit)
+            arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._layout)
+            self._layout = arrangement.layout
             if arrangement.capacity != self.capacity:
                 self.capacity = arrangement.capacity
                 self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
@@ -123,7 +132,7 @@ class Engine:
         outputs, gradient, charges = self._run(inputs, ghosts)
         with self._timed("forces"):
             energies = self._energies(arrangement, outputs)
-            return Prediction(energies, pairs.gradient(gradient), charges)
+            return Prediction(energies, pairs.gradient(gradient, out), charges)
 
     def _run(
         self, inputs: Inputs, ghosts: Ghosts
@@ -194,14 +203,14 @@ class Engine:
     def _output_adjoint(self, inputs: Inputs) -> np.ndarray:
         out = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         # The network's energies are multiplied by this before they are eV.
-        out[:, 0] = inputs.counted * self.model.dataset_info.scaling_stdev
+        out[:, 0] = inputs.counted * self._scale
         return out
 
     def _energies(self, arrangement: Arrangement, outputs: jax.Array) -> np.ndarray:
         neighbors = arrangement.neighbors
         species = neighbors.species[: neighbors.n_local]
-        network = arrangement.from_slots(np.asarray(outputs)[:, 0])
-        energies = network * self._scales[species] + self._shifts[species]
+        network = arrangement.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
+        energies = network * self._scale + self._shifts[species]
         return energies if neighbors.counted is None else np.where(neighbors.counted, energies, 0.0)
 
     @contextmanager
@@ -272,16 +281,13 @@ def _added(outputs: jax.Array, chunk: Any, rows: jax.Array) -> jax.Array:
     return chunk.put_atoms(outputs, chunk.atoms(outputs) + rows)
 
 
-def _scales_and_shifts(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Return what makes eV of the network's energy, float64 [n_species + 1] each.
+def _scale_and_shifts(model: Model) -> tuple[float, np.ndarray]:
+    """Return what makes eV of the network's energy: a factor, and float64 [n_species + 1].
 
-    Species -1, not part of the model, reads the last: 0.
+    Species -1, not part of the model, reads the last: 0, as its network energy is.
     """
     info, n_species = model.dataset_info, len(model.dataset_info.atomic_numbers)
     isolated = np.zeros(n_species)
     if model.config.add_atomic_energies:
         isolated += np.array(atomic_energy_table(info, model.head))
-    return (
-        np.append(np.full(n_species, float(info.scaling_stdev)), 0.0),
-        np.append(isolated + info.scaling_mean, 0.0),
-    )
+    return float(info.scaling_stdev), np.append(isolated + info.scaling_mean, 0.0)

@@ -136,6 +136,19 @@ def test_moving_atoms_do_not_compile_again():
     assert set(engine.compilations.values()) == {2}
 
 
+def test_atoms_that_change_places_between_steps():
+    """As many atoms as before, but others: the layout of the last step is void."""
+    structure = make_structure(2)
+    other = replace(structure, species=1 - structure.species)
+    engine, fresh = Engine(make_model()), Engine(make_model())
+    first = engine.evaluate(neighbors_of(structure), NoExchange())
+    after = engine.evaluate(neighbors_of(other), NoExchange())
+    expected = fresh.evaluate(neighbors_of(other), NoExchange())
+    assert np.array_equal(after.node_energies, expected.node_energies)
+    assert np.array_equal(after.pair_gradient, expected.pair_gradient)
+    assert relative(first.pair_gradient, expected.pair_gradient) > 0.01  # the control
+
+
 def test_capacity_has_room_and_never_shrinks():
     neighbors = neighbors_of(make_structure(2))
     room = arrange(neighbors, Capacity()).capacity
@@ -164,7 +177,7 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
     arrangement = arrange(neighbors, Capacity())
     species = arrangement.to_slots(neighbors.species + 1)
     chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
-    for kind, chunk in zip(arrangement.chunk_species, chunks, strict=False):
+    for kind, chunk in zip(arrangement.layout.chunk_species, chunks, strict=False):
         assert set(chunk) <= {0, kind + 1}
     assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
     rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
@@ -183,6 +196,6 @@ def test_full_chunks_of_mixed_species_are_not_in_order():
     """Slots without gaps are still not the local rows: atoms stand by species."""
     structure = replace(make_structure(2), species=np.tile([0, 1], 32).astype(np.int32))
     arrangement = arrange(neighbors_of(structure), Capacity())
-    assert np.array_equal(arrangement.slots, np.arange(64))
-    assert not arrangement.in_order
+    assert np.array_equal(arrangement.layout.slots, np.arange(64))
+    assert not arrangement.layout.in_order
     assert list(arrangement.from_slots(arrangement.to_slots(np.arange(64)))) == list(range(64))

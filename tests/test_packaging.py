@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lammps_mace
-from lammps_mace import _bridge
+from lammps_mace import _bridge, _pairs
 from lammps_mace.coupling import hook
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +117,12 @@ def test_stub_names_what_the_bridge_has():
     assert _bridge.Step.__doc__
     documented = {node.name for node in functions if ast.get_docstring(node)}
     assert documented >= stubbed - {"n_local", "n_total"}
+
+
+def test_stub_names_what_pairs_has():
+    stub = ast.parse((ROOT / "cython" / "_pairs.pyi").read_text())
+    stubbed = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+    assert stubbed == {name for name in vars(_pairs) if not name.startswith("_")}
 
 
 def test_steps_come_from_lammps_only():

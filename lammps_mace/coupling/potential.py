@@ -81,7 +81,6 @@ class Potential:
         self._n_local = step.n_local
         prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
-        step.pair_gradient[:] = prediction.pair_gradient
         return prediction.energy
 
     def _predict(self, step: Step) -> Prediction:
@@ -89,7 +88,7 @@ class Potential:
 
         try:
             with jax.default_device(self._device):
-                return self.engine.evaluate(_neighbors(step), step)
+                return self.engine.evaluate(_neighbors(step), step, step.pair_gradient)
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from lammps_mace._pairs import give_gradient, take_pairs
 from lammps_mace.coupling.neighbors import Neighbors
 
 MAX_CHUNK_ATOMS = 64  # on a CPU: what a chunk needs stays in the caches
@@ -180,105 +181,142 @@ def best_chunk_atoms(counts: np.ndarray, limit: int = MAX_CHUNK_ATOMS) -> int:
     return int(sizes[np.argmin(chunks * (sizes + _FIXED_COST))])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Which slot each atom of the model has: their species alone decide.
+
+    Attributes:
+        species: int32 [n_local], of all own atoms, -1 for those that are not of the model.
+        order: int64 [n_atoms], local rows of the model's atoms sorted by species.
+        slots: int64 [n_atoms], slot of each of these.
+        chunk_atoms: slots of a chunk.
+        chunk_species: int64 [n_chunks].
+    """
+
+    species: np.ndarray
+    order: np.ndarray
+    slots: np.ndarray
+    chunk_atoms: int
+    chunk_species: np.ndarray
+
+    @classmethod
+    def of(cls, species: np.ndarray, chunk_limit: int, chunk_atoms: int = 0) -> Layout:
+        """Return the layout with chunks of so many atoms; 0: of the best size up to the limit."""
+        order = np.flatnonzero(species >= 0)
+        order = order[np.argsort(species[order], kind="stable")]
+        counts = np.bincount(species[order])
+        kinds = np.flatnonzero(counts)
+        counts = counts[kinds]
+        size = chunk_atoms or best_chunk_atoms(counts, chunk_limit)
+        chunks = -(-counts // size)
+        # Slots, and atoms, before each species.
+        before, first = (np.cumsum(n) - n for n in (chunks * size, counts))
+        slots = np.arange(len(order)) + np.repeat(before - first, counts)
+        # A copy: what LAMMPS lends ends with the step.
+        return cls(species.copy(), order, slots, size, np.repeat(kinds, chunks))
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of all chunks."""
+        return len(self.chunk_species) * self.chunk_atoms
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether slots are local rows, so that nothing has to move."""
+        return len(self.order) == len(self.species) and np.array_equal(self.slots, self.order)
+
+
+@dataclass(frozen=True, eq=False)
 class Arrangement:
     """Which atom and which pair stands where.
 
     Attributes:
         neighbors: as they came.
-        order: int [n_atoms], local rows of the model's atoms sorted by species.
-        slots: int [n_atoms], slot of each of these.
+        layout: of their atoms.
+        pair_ends: int64 [layout.n_slots], pairs up to and with each slot's.
         capacity: sizes of the arrays.
-        chunk_species: int [n_chunks].
     """
 
     neighbors: Neighbors
-    order: np.ndarray
-    slots: np.ndarray
+    layout: Layout
+    pair_ends: np.ndarray
     capacity: Capacity
-    chunk_species: np.ndarray
 
-    @cached_property
-    def in_order(self) -> bool:
-        """Whether slots are local rows, so that nothing has to move."""
-        n = self.neighbors.n_local
-        return len(self.order) == n and bool(np.array_equal(self.slots, self.order))
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of the model's atoms."""
+        return int(self.pair_ends[-1]) if len(self.pair_ends) else 0
 
     @cached_property
     def rows(self) -> np.ndarray:
         """Return the row of each own atom and ghost in the arrays of features, int32 [n_total]."""
         n_local, n_total = self.neighbors.n_local, self.neighbors.n_total
         rows = np.full(n_total, self.capacity.rows - 1, np.int32)
-        rows[self.order] = self.slots
+        rows[self.layout.order] = self.layout.slots
         rows[n_local:] = self.capacity.slots + np.arange(n_total - n_local)
         return rows
 
     def to_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [slots, ...] (zero where empty) of [n_local, ...]."""
         out = np.zeros((self.capacity.slots, *values.shape[1:]), values.dtype)
-        out[self.slots] = values[self.order]
+        out[self.layout.slots] = values[self.layout.order]
         return out
 
     def from_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [n_local, ...] (zero for atoms not of the model) of [slots, ...]."""
-        if self.in_order:
+        if self.layout.in_order:
             return values[: self.neighbors.n_local]
         out = np.zeros((self.neighbors.n_local, *values.shape[1:]), values.dtype)
-        out[self.order] = values[self.slots]
+        out[self.layout.order] = values[self.layout.slots]
         return out
 
 
 def arrange(
-    neighbors: Neighbors, capacity: Capacity, chunk_limit: int = MAX_CHUNK_ATOMS
+    neighbors: Neighbors,
+    capacity: Capacity,
+    chunk_limit: int = MAX_CHUNK_ATOMS,
+    last: Layout | None = None,
 ) -> Arrangement:
     """Sort the atoms by species into chunks and return where they stand.
 
     The capacity is ``capacity``, or a larger one where that has no room. A chunk size, at most
     ``chunk_limit``, is chosen when the capacity grows.
+
+    Args:
+        last: layout of the last step: it stays while the atoms do.
     """
-    local = neighbors.species[: neighbors.n_local]
-    order = np.flatnonzero(local >= 0)
-    order = order[np.argsort(local[order], kind="stable")]
-    species = local[order]
-    counts = np.bincount(species)
-    kinds = np.flatnonzero(counts)
-    counts = counts[kinds]
-    first = np.cumsum(counts) - counts
-    size = capacity.chunk_atoms or best_chunk_atoms(counts, chunk_limit)
-    layout = _layout(neighbors, order, first, counts, size)
-    if not capacity.holds(layout.need):
-        if capacity.chunk_atoms != (best := best_chunk_atoms(counts, chunk_limit)):
-            layout = _layout(neighbors, order, first, counts, best)
-        capacity = capacity.grown_to(layout.need)
-    return Arrangement(
-        neighbors, order, layout.slots, capacity, np.repeat(kinds, layout.chunks_of_species)
-    )
+    species, size = neighbors.species[: neighbors.n_local], capacity.chunk_atoms
+    if last is None or last.chunk_atoms != size or not np.array_equal(last.species, species):
+        last = Layout.of(species, chunk_limit, size)
+    arrangement = _arranged(neighbors, last, capacity)
+    need = _need(arrangement)
+    if capacity.holds(need):
+        return arrangement
+    best = Layout.of(species, chunk_limit)
+    if best.chunk_atoms != last.chunk_atoms:
+        arrangement = _arranged(neighbors, best, capacity)
+        need = _need(arrangement)
+    return replace(arrangement, capacity=capacity.grown_to(need))
 
 
-class _Layout(NamedTuple):
-    slots: np.ndarray
-    chunks_of_species: np.ndarray
-    need: Capacity
+def _arranged(neighbors: Neighbors, layout: Layout, capacity: Capacity) -> Arrangement:
+    counts = np.zeros(layout.n_slots, np.int64)
+    counts[layout.slots] = np.diff(neighbors.offsets)[layout.order]
+    return Arrangement(neighbors, layout, np.cumsum(counts), capacity)
 
 
-def _layout(
-    neighbors: Neighbors, order: np.ndarray, first: np.ndarray, counts: np.ndarray, size: int
-) -> _Layout:
-    chunks = -(-counts // size)
-    before = (np.cumsum(chunks) - chunks) * size  # slots before each species
-    slots = np.arange(len(order)) + np.repeat(before - first, counts)
-    pairs = np.zeros(int(chunks.sum()) * size, np.int64)
-    pairs[slots] = np.diff(neighbors.offsets)[order]
-    chunk_pairs = int(pairs.reshape(-1, size).sum(axis=1).max(initial=1))
-    need = Capacity(
-        chunk_atoms=size,
-        chunks=max(int(chunks.sum()), 1),
+def _need(arrangement: Arrangement) -> Capacity:
+    """Return the sizes without any margin."""
+    neighbors, layout = arrangement.neighbors, arrangement.layout
+    ends = arrangement.pair_ends[layout.chunk_atoms - 1 :: layout.chunk_atoms]
+    return Capacity(
+        chunk_atoms=layout.chunk_atoms,
+        chunks=max(len(ends), 1),
         ghosts=neighbors.n_total - neighbors.n_local + 1,
-        chunk_pairs=chunk_pairs,
-        pairs=max(int(pairs.sum()), neighbors.n_pairs),
+        chunk_pairs=int(np.diff(ends, prepend=0).max(initial=1)),
+        pairs=neighbors.n_pairs,
         atoms=neighbors.n_total,
     )
-    return _Layout(slots, chunks, need)
 
 
 class PairRows(Protocol):
@@ -292,8 +330,12 @@ class PairRows(Protocol):
     senders: Any
     sender_species: Any
 
-    def gradient(self, gradient: jax.Array) -> Any:
-        """Return dE/d(r_neighbour - r_centre) as the pairs were given, float64 [n_pairs, 3]."""
+    def gradient(self, gradient: jax.Array, out: Any = None) -> Any:
+        """Return dE/d(r_neighbour - r_centre) as the pairs were given, float64 [n_pairs, 3].
+
+        Args:
+            out: write it there; only for pairs on the host.
+        """
 
 
 class HostPairRows:
@@ -303,61 +345,48 @@ class HostPairRows:
     """
 
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
-        self._arrangement = arrangement
         neighbors, room = arrangement.neighbors, arrangement.capacity.pair_rows
-        order = slice(None) if arrangement.in_order else self._order
-        original = neighbors.senders[order]
-        n_pairs = len(original)
+        self._order, self._offsets = arrangement.layout.order, neighbors.offsets
         self.vectors = np.empty((room, 3), dtype)
-        # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
-        given = neighbors.vectors[order]
-        np.negative(given, out=self.vectors[:n_pairs], casting="same_kind")
+        self.senders, self.sender_species = (np.empty(room, np.int32) for _ in range(2))
+        n_pairs = take_pairs(
+            self._order, self._offsets, neighbors.senders, np.ascontiguousarray(neighbors.vectors),
+            arrangement.rows, neighbors.species, self.vectors, self.senders, self.sender_species,
+        )  # fmt: skip
         self.vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of distance
-        self.senders = filled(room, arrangement.rows[original])
-        self.sender_species = filled(room, neighbors.species[original])
+        self.senders[n_pairs:] = self.sender_species[n_pairs:] = 0
 
-    def gradient(self, gradient: jax.Array) -> np.ndarray:
-        """Return dE/d(r_neighbour - r_centre) in the given order, float64 [n_pairs, 3]."""
-        values, n_pairs = np.asarray(gradient), self._arrangement.neighbors.n_pairs
-        if self._arrangement.in_order:
-            return -values[:n_pairs].astype(np.float64)
-        out = np.zeros((n_pairs, 3))
-        out[self._order] = -values[: len(self._order)]
+    def gradient(self, gradient: jax.Array, out: np.ndarray | None = None) -> np.ndarray:
+        """Return dE/d(r_neighbour - r_centre) in the given order, float64 [n_pairs, 3].
+
+        Args:
+            out: write it there.
+        """
+        out = np.empty((self._offsets[-1], 3)) if out is None else out
+        if len(self._order) < len(self._offsets) - 1:
+            out[:] = 0.0  # of atoms that are not of the model
+        give_gradient(self._order, self._offsets, np.asarray(gradient), out)
         return out
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        """Where each pair came from, int [pairs of the model's atoms]."""
-        offsets, atoms = self._arrangement.neighbors.offsets, self._arrangement.order
-        counts = np.diff(offsets)[atoms]
-        first = np.cumsum(counts) - counts
-        return np.repeat(offsets[:-1][atoms] - first, counts) + np.arange(counts.sum())
 
 
 def padded(arrangement: Arrangement, pairs: PairRows, dtype: np.dtype) -> Inputs:
     """Return the arrays of a step at full capacity."""
     neighbors, capacity = arrangement.neighbors, arrangement.capacity
-    starts, ends = _pair_ranges(arrangement)
     counted = neighbors.counted
     counted = np.ones(neighbors.n_local, dtype) if counted is None else counted.astype(dtype)
+    # Empty slots have an empty range at the end of the atoms before them, inside the chunk.
+    ends = filled(capacity.slots, arrangement.pair_ends, arrangement.n_pairs)
     arrays: dict[str, Any] = {
         "vectors": pairs.vectors,
         "senders": pairs.senders,
         "sender_species": pairs.sender_species,
-        "starts": starts,
+        "starts": np.append(np.int32(0), ends[:-1]),
         "ends": ends,
-        "chunk_species": filled(capacity.chunks, arrangement.chunk_species),
+        "chunk_species": filled(capacity.chunks, arrangement.layout.chunk_species),
         "counted": arrangement.to_slots(counted),
-        "n_chunks": np.int32(len(arrangement.chunk_species)),
+        "n_chunks": np.int32(len(arrangement.layout.chunk_species)),
     }
     return Inputs(**arrays)
-
-
-def _pair_ranges(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
-    # Empty slots have an empty range at the end of the atoms before them, inside the chunk.
-    counts = arrangement.to_slots(np.diff(arrangement.neighbors.offsets))
-    ends = np.cumsum(counts).astype(np.int32)
-    return ends - counts.astype(np.int32), ends
 
 
 def filled(size: int, values: np.ndarray, rest: int = 0) -> np.ndarray:

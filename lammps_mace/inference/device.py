@@ -21,16 +21,16 @@ class DevicePairRows:
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
         neighbors, capacity = arrangement.neighbors, arrangement.capacity
         room, self._n_pairs = capacity.pair_rows, neighbors.n_pairs
-        # Those whose centre is an own atom of the model; the others come after them.
-        self._count = int(np.diff(neighbors.offsets)[arrangement.order].sum())
+        self._count = arrangement.n_pairs  # the others come after them
         self.vectors, self.senders, self.sender_species, self._order = _sorted(
             *(to_jax(x, room) for x in (neighbors.vectors, neighbors.centres, neighbors.senders)),
             places(arrangement), filled(capacity.atoms, neighbors.species, -1),
             self._n_pairs, self._count, 2 * cutoff, dtype=dtype,
         )  # fmt: skip
 
-    def gradient(self, gradient: jax.Array) -> Any:
+    def gradient(self, gradient: jax.Array, out: Any = None) -> Any:
         """Return dE/d(r_neighbour - r_centre) as LAMMPS lists the pairs, float64 [n_pairs, 3]."""
+        assert out is None, "the result is made on the GPU"
         return to_cupy(_listed(gradient, self._order, self._count))[: self._n_pairs]
 
 

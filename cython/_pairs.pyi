@@ -1,0 +1,48 @@
+# Types of lammps_mace._pairs (compiled from cython/_pairs.pyx).
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def take_pairs(
+    atoms: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    senders: NDArray[np.int32],
+    vectors: NDArray[np.float64],
+    rows: NDArray[np.int32],
+    species: NDArray[np.int32],
+    out_vectors: NDArray[Any],
+    out_senders: NDArray[np.int32],
+    out_species: NDArray[np.int32],
+) -> int:
+    """Write the pairs of these atoms one after the other; return how many.
+
+    Args:
+        atoms: [n], own atoms, in the order wanted.
+        offsets: [n_local + 1]; the pairs of atom i are offsets[i]:offsets[i+1].
+        senders: [n_pairs], an atom or ghost.
+        vectors: [n_pairs, 3], r_neighbour - r_centre.
+        rows, species: [n_total], of each atom and ghost.
+        out_vectors: float32 or float64 [room, 3], r_centre - r_neighbour.
+        out_senders, out_species: [room], rows and species of the senders.
+
+    Raises:
+        ValueError: an index is out of bounds, or there is too little room.
+    """
+
+def give_gradient(
+    atoms: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    gradient: NDArray[Any],
+    out: NDArray[np.float64],
+) -> None:
+    """Write the gradients of these atoms' pairs, float32 or float64, back in the first order.
+
+    Args:
+        atoms, offsets: as they were given to :func:`take_pairs`.
+        gradient: [room, 3], by r_centre - r_neighbour.
+        out: [n_pairs, 3], by r_neighbour - r_centre; the pairs of other atoms stay as they are.
+
+    Raises:
+        ValueError: an index is out of bounds.
+    """
