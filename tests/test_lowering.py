@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from small import energy_and_gradient, make_model, make_structure, neighbors_of
@@ -10,7 +11,7 @@ from small import energy_and_gradient, make_model, make_structure, neighbors_of
 from lammps_mace.coupling.neighbors import NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.inference import lowering, radial, tables
-from lammps_mace.kernels import BLOCK
+from lammps_mace.kernels import BLOCK, evaluate_spline
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines
@@ -102,7 +103,7 @@ def test_first_layer_in_few_radial_functions(monkeypatch, splined, name):
 
 
 def test_few_functions_make_all():
-    coefficients = radial.splines(make_model("float32", **WIDE), 0)
+    coefficients = radial.splines(make_model("float32", **WIDE), 0).coefficients
     functions, parts = radial.few_functions(coefficients)
     assert functions.shape[1] % BLOCK == 0
     assert functions.shape[1] == 2 * BLOCK
@@ -137,21 +138,51 @@ def test_too_few_knots_are_refused(monkeypatch):
 
 def test_no_more_knots_than_the_errors_ask_for(monkeypatch):
     model = make_model("float32")
-    few = len(radial.splines(model, 0))
-    monkeypatch.setattr(radial, "_SLOPE_ERROR", radial._SLOPE_ERROR / 100)
-    assert len(radial.splines(model, 0)) > few  # nor are the splines of other rules taken
+    few = radial.splines(model, 0).grid.knots
+    monkeypatch.setattr(radial, "_ERRORS", ((0.0, 1e-8, 1e-7), (0.35, 1e-8, 1e-7)))
+    assert radial.splines(model, 0).grid.knots > few  # nor are the splines of other rules taken
+
+
+def steep_at_0(model):
+    """Return the model with a radial network that varies much near 0 only, as trained ones do."""
+    params = jax.tree.map(lambda x: x, model.params)
+    first = params["layers_0"]["interaction_block"]["radial_mlp"]["layers_0"]
+    first["kernel"] = 40.0 * first["kernel"]
+    return replace(model, params=params)
+
+
+def test_knots_are_where_they_are_needed(monkeypatch):
+    """Of two spacings the one with fewer knots at the distances of neighbours is taken."""
+    flat = make_model("float32")
+    steep, cutoff = steep_at_0(flat), flat.dataset_info.graph_cutoff_angstrom
+    assert radial.splines(flat, 0).grid.scale == cutoff
+    found = radial.splines(steep, 0)
+    assert found.grid.scale < cutoff
+    r = np.random.default_rng(0).uniform(0.0, cutoff, 500)
+    for exact, fitted, limit in zip(
+        radial._sampler(steep, 0)(r),
+        evaluate_spline(found.coefficients, found.grid, r),
+        (1e-6, 1e-5),
+        strict=True,
+    ):
+        assert 0.0 < np.abs(fitted - exact).max() < limit * np.abs(exact).max()
+    monkeypatch.setattr(radial, "_SCALES", (1.0,))
+    other = radial.splines(steep, 0)
+    assert other.grid.knots < found.grid.knots
+    used = [grid.knots - grid.position(0.35 * cutoff) for grid in (found.grid, other.grid)]
+    assert used[0] < used[1]
 
 
 def test_splines_are_kept_and_belong_to_their_weights(tmp_path):
     model, other = make_model("float32"), make_model("float32", seed=1)
     first = radial.splines(model, 0)
-    assert len(list((tmp_path / "splines").iterdir())) == 1
-    assert np.array_equal(radial.splines(model, 0), first)
-    assert not np.array_equal(radial.splines(other, 0), first)
-    [kept, _] = (tmp_path / "splines").iterdir()
+    [kept] = (tmp_path / "splines").iterdir()
+    again = radial.splines(model, 0)
+    assert again.grid == first.grid
+    assert np.array_equal(again.coefficients, first.coefficients)
+    assert not np.array_equal(radial.splines(other, 0).coefficients, first.coefficients)
     kept.write_bytes(kept.read_bytes()[:100])  # a full disk
-    assert radial.splines(model, 0) is not None
-    assert radial.splines(other, 0) is not None
+    assert np.array_equal(radial.splines(model, 0).coefficients, first.coefficients)
 
 
 @pytest.mark.parametrize(

@@ -146,14 +146,18 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
       batch.locate(task, i, task.rows + (batch.rows[i] - task.first_row) * batch.knot_stride);
     return;
   }
-  const T density = static_cast<T>(task.knots / task.cutoff);
-  Vector<T> t = r * density, q;
+  const T scale = static_cast<T>(task.knot_scale);
+  const T limit = static_cast<T>(task.knots * (1 + task.knot_scale / task.cutoff));
+  const Vector<T> inverse = 1 / (r + scale), s = limit * r * inverse;
+  Vector<T> k;
   for (int i = 0; i < W; i++) {
-    const auto knot = std::min(static_cast<std::int64_t>(t[i]), task.knots - 1);
+    const auto knot = std::min(static_cast<std::int64_t>(s[i]), task.knots - 1);
     if (begin + i < batch.size) batch.locate(task, begin + i, task.table + knot * batch.knot_stride);
-    t[i] -= static_cast<T>(knot);
+    k[i] = static_cast<T>(knot);
   }
-  q = 1 - t;
+  // Not s - k: that would lose digits where knots are far apart.
+  const Vector<T> rest = limit - k, t = rest * (r - scale * k / rest) * inverse, q = 1 - t;
+  const Vector<T> density = limit * scale * inverse * inverse;  // ds/dr
   b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
   b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
   d[0] = T(-.5) * q * q * density, d[1] = (T(1.5) * t - 2) * t * density;

@@ -63,7 +63,7 @@ struct EdgeCall {
   ffi::AnyBuffer sent;
   Integers paths, result_paths, matrix_first, matrix_harmonics;
   Reals matrix_values;
-  double cutoff;
+  double cutoff, knot_scale;
 };
 
 // The task with all that does not depend on the direction. norms lives as long as the call.
@@ -80,7 +80,7 @@ EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
   norms = harmonic_norms(task.degree);
   task.norms = norms.data();
   task.channels = static_cast<int>(call.sent.dimensions()[2]);
-  task.cutoff = call.cutoff;
+  task.cutoff = call.cutoff, task.knot_scale = call.knot_scale;
   const auto shape = call.radial.dimensions();
   task.table = shape.size() == 4 ? call.radial.typed_data<T>() : nullptr;
   task.rows = shape.size() == 4 ? nullptr : call.radial.typed_data<T>();
@@ -126,9 +126,10 @@ void forward(const EdgeCall &call, ffi::RemainingRets &results) {
 
 ffi::Error edges_forward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
                          IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
-                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff) {
+                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff,
+                         double knot_scale) {
   const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff};
+                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale};
   if (auto error = check(call); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -172,9 +173,9 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
 ffi::Error edges_backward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
                           IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
                           Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
-                          double cutoff, bool to_senders) {
+                          double cutoff, double knot_scale, bool to_senders) {
   const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff};
+                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale};
   if (auto error = check(call); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
@@ -342,7 +343,8 @@ ffi::Error linear(IntBuffer species, IntBuffer first, ffi::RemainingArgs args, f
       .Attr<Integers>("matrix_first")    \
       .Attr<Integers>("matrix_harmonics") \
       .Attr<Reals>("matrix_values")      \
-      .Attr<double>("cutoff")
+      .Attr<double>("cutoff")            \
+      .Attr<double>("knot_scale")
 
 #pragma GCC visibility push(default)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, edges_forward,

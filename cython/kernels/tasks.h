@@ -30,7 +30,7 @@ struct EdgeTask {
   const Path *paths;
   Matrices matrices;
   int n_paths, channels, degree;
-  double cutoff;
+  double cutoff, knot_scale;       // of the spline: see lammps_mace/kernels/spline.py
   const double *norms;             // [degree + 1][degree + 1], see harmonics.h
   const T *table;                  // [blocks][knots + 3][n_paths][kTableBlock], or null
   std::int64_t knots;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import e3nn_jax as e3nn
@@ -150,13 +151,14 @@ def _edges(model: Model, layer: MaceLayer, backend: str) -> tuple[EdgeProgram, d
     program = tables.edge_program(layer, model.dataset_info.graph_cutoff_angstrom)
     mix = tables.mix_tables(layer, params)
     weights = _first(model, layer)
-    coefficients = None if exact_radial(model) else splines(model, layer.index)
-    if coefficients is None:
+    found = None if exact_radial(model) else splines(model, layer.index)
+    if found is None:
         block = params["interaction_block"]
         scale = block["species_pair_scale"] if model.config.species_pair_scaling else None
         weights |= {"radial": layer_kernels(model, layer.index), "pair_scale": scale}
     else:
-        coefficients = coefficients.reshape(len(coefficients), len(program.paths), -1)
+        program = replace(program, knot_scale=found.grid.scale)
+        coefficients = found.coefficients.reshape(found.grid.knots + 3, len(program.paths), -1)
         if not layer.index:
             program, coefficients, weights["first"], mix = tables.in_radial_basis(
                 program, coefficients, weights["first"], mix

@@ -12,13 +12,14 @@ from lammps_mace.kernels.edges import (
     pack_spline,
 )
 from lammps_mace.kernels.linear import Matrices, linear, linear_into, pack_matrices
-from lammps_mace.kernels.spline import evaluate_spline, fit_spline, spline_points
+from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 
 __all__ = [
     "BLOCK",
     "ContractionProgram",
     "EdgePath",
     "EdgeProgram",
+    "Grid",
     "Matrices",
     "Rows",
     "Spline",
@@ -32,5 +33,4 @@ __all__ = [
     "linear_into",
     "pack_matrices",
     "pack_spline",
-    "spline_points",
 ]

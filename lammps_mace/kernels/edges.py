@@ -48,6 +48,7 @@ class EdgeProgram:
         paths: in the order of the radial weights.
         channels: of each block.
         cutoff: Å.
+        knot_scale: Å, of :class:`lammps_mace.kernels.spline.Grid`; only for splines.
     """
 
     source_degrees: tuple[int, ...]
@@ -55,6 +56,7 @@ class EdgeProgram:
     paths: tuple[EdgePath, ...]
     channels: int
     cutoff: float
+    knot_scale: float = 0.0
 
     @cached_property
     def source_rows(self) -> tuple[int, ...]:

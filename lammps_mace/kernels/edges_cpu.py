@@ -99,6 +99,7 @@ def _attributes(program: EdgeProgram) -> dict[str, Any]:
         "matrix_harmonics": np.concatenate(harmonics).astype(np.int32),
         "matrix_values": np.concatenate(values),
         "cutoff": np.float64(program.cutoff),
+        "knot_scale": np.float64(program.knot_scale),
     }
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.kernels.edges import EdgeProgram, Radial, Rows, Spline
+from lammps_mace.kernels.spline import Grid
 
 
 class _Edges(NamedTuple):
@@ -153,13 +154,21 @@ def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.
     if isinstance(radial, Rows):
         return radial.values
     blocks, rows, paths, width = radial.table.shape
-    knots = rows - 3
-    s = distances * (knots / program.cutoff)
-    k = jnp.clip(jnp.floor(s).astype(jnp.int32), 0, knots - 1)
-    pieces = _pieces(s - k.astype(s.dtype))
+    k, t = _place(Grid(program.cutoff, rows - 3, program.knot_scale), distances)
+    pieces = _pieces(t)
     near = radial.table[:, k[:, None] + jnp.arange(4)]  # [blocks, edges, 4, paths, width]
     values = jnp.sum(pieces[None, :, :, None, None] * near, axis=2)
     return values.transpose(1, 2, 0, 3).reshape(-1, paths, blocks * width)[:, :, : program.channels]
+
+
+def _place(grid: Grid, r: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the knot before each distance, int32 [n], and how far it is to the next, [n]."""
+    s = jax.lax.stop_gradient(grid.position(r))
+    k = jnp.clip(jnp.floor(s), 0, grid.knots - 1)
+    # Not s - k: that would lose digits where knots are far apart.
+    rest = grid.limit - k
+    t = rest * (r - grid.scale * k / rest) / (r + grid.scale)
+    return k.astype(jnp.int32), t
 
 
 def _pieces(t: jax.Array) -> jax.Array:

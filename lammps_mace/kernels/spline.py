@@ -1,38 +1,72 @@
-"""Uniform cubic B-splines on [0, cutoff]: fit in float64, and evaluate.
+"""Cubic B-splines on [0, cutoff], with closer knots where functions vary more: fit and evaluate.
 
-With h = cutoff / knots, k = floor(r / h) and t = r / h - k, the spline is sum_j b_j(t) c[k + j],
-j = 0..3, with the four pieces b_j of the uniform cubic B-spline (de Boor, A Practical Guide to
-Splines, 1978): one coefficient per knot and function, two continuous derivatives.
+With s(r) the number of the knot at r, not rounded, k = floor(s) and t = s - k, the spline is
+sum_j b_j(t) c[k + j], j = 0..3, with the four pieces b_j of the uniform cubic B-spline (de Boor, A
+Practical Guide to Splines, 1978): one coefficient per knot and function, two continuous
+derivatives.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from scipy.linalg import solve_banded
+from scipy.sparse import csr_array
 
 _NEARLY_ZERO = 1e-9  # of the cutoff; at 0 itself the model's radial functions are cut to zero
 _MIN_KNOTS = 4
 
 
-def spline_points(cutoff: float, knots: int) -> np.ndarray:
-    """Return where :func:`fit_spline` wants the functions, float64 [knots + 1], from 0 to cutoff.
+@dataclass(frozen=True)
+class Grid:
+    """Knots at equal steps of r / (r + scale), from 0 to the cutoff: s(r) = limit r / (r + scale).
 
-    The first point lies a hair above 0, so that functions with a special value at 0 do no harm.
+    Radial networks vary most where no atoms are, near 0, and hardly at all near the cutoff.
+
+    Attributes:
+        cutoff: Å.
+        knots: number of intervals.
+        scale: Å; the cutoff divided by a power of two, so that ``limit`` has no rounding error.
 
     Raises:
-        ValueError: fewer than 4 knots, or a cutoff that is not positive.
+        ValueError: fewer than 4 knots, or a length that is not positive.
     """
-    if knots < _MIN_KNOTS:
-        raise ValueError(f"knots={knots}: a spline needs at least {_MIN_KNOTS}")
-    if not cutoff > 0.0:
-        raise ValueError(f"cutoff={cutoff}: must be positive")
-    points = np.linspace(0.0, cutoff, knots + 1)
-    points[0] = _NEARLY_ZERO * cutoff
-    return points
+
+    cutoff: float
+    knots: int
+    scale: float
+
+    def __post_init__(self) -> None:
+        if self.knots < _MIN_KNOTS:
+            raise ValueError(f"knots={self.knots}: a spline needs at least {_MIN_KNOTS}")
+        for name in ("cutoff", "scale"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be positive")
+
+    @property
+    def limit(self) -> float:
+        """S at infinity."""
+        return self.knots * (1.0 + self.scale / self.cutoff)
+
+    def points(self) -> np.ndarray:
+        """Return where :func:`fit_spline` wants the functions, float64 [knots + 1].
+
+        The first lies a hair above 0, so that functions with a special value at 0 do no harm.
+        """
+        k = np.arange(self.knots + 1)
+        points = self.scale * k / (self.limit - k)
+        points[0], points[-1] = _NEARLY_ZERO * self.cutoff, self.cutoff
+        return points
+
+    def position(self, r: Any) -> Any:
+        """Return s at a distance or an array of them, Å."""
+        return self.limit * r / (r + self.scale)
 
 
-def fit_spline(values: np.ndarray, cutoff: float) -> np.ndarray:
-    """Return the coefficients of the spline through ``values`` at :func:`spline_points`.
+def fit_spline(values: np.ndarray) -> np.ndarray:
+    """Return the coefficients of the spline through ``values`` at the points of a grid.
 
     The slopes at both ends are those of the polynomial through the five nearest points.
 
@@ -41,14 +75,10 @@ def fit_spline(values: np.ndarray, cutoff: float) -> np.ndarray:
 
     Returns:
         float64 [knots + 3, n_functions].
-
-    Raises:
-        ValueError: fewer than 5 points, or a cutoff that is not positive.
     """
     values = np.asarray(values, np.float64)
-    spline_points(cutoff, len(values) - 1)
     first, last = _twice_slope(values[:5]), _twice_slope(values[:-6:-1])
-    # The rows are c[k] + 4 c[k+1] + c[k+2] = 6 f(k) and, at the ends, c[2] - c[0] = 2 h f'. The
+    # The rows are c[k] + 4 c[k+1] + c[k+2] = 6 f(k) and, at the ends, c[2] - c[0] = 2 df/ds. The
     # latter are subtracted from their neighbours, which makes the matrix tridiagonal.
     right = 6.0 * np.concatenate([values[:1], values, values[-1:]])
     right[0] -= first
@@ -61,20 +91,19 @@ def fit_spline(values: np.ndarray, cutoff: float) -> np.ndarray:
 
 
 def _twice_slope(nearest: np.ndarray) -> np.ndarray:
-    # 2 h f' at the end of a row of points that starts there and goes inwards; fourth order.
+    # 2 df/ds at the end of a row of points that starts there and goes inwards; fourth order.
     weights = np.array([-25.0, 48.0, -36.0, 16.0, -3.0]) / 12.0
     return 2.0 * np.tensordot(weights, nearest, 1)
 
 
 def evaluate_spline(
-    coefficients: np.ndarray, cutoff: float, r: np.ndarray
+    coefficients: np.ndarray, grid: Grid, r: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return values and derivatives, [n, n_functions] each, at distances [n] in [0, cutoff]."""
-    knots = len(coefficients) - 3
-    s = np.asarray(r, np.float64) * (knots / cutoff)
-    k = np.clip(s.astype(int), 0, knots - 1)
-    t = (s - k)[:, None]
-    rows = [coefficients[k + j] for j in range(4)]
+    r = np.asarray(r, np.float64)
+    s = grid.position(r)
+    k = np.clip(s.astype(int), 0, grid.knots - 1)
+    t = s - k
     pieces = (
         (1.0 - t) ** 3 / 6.0,
         (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
@@ -87,6 +116,11 @@ def evaluate_spline(
         -1.5 * t**2 + t + 0.5,
         t**2 / 2.0,
     )
-    value = sum(b * c for b, c in zip(pieces, rows, strict=True))
-    derivative = sum(b * c for b, c in zip(slopes, rows, strict=True)) * (knots / cutoff)
-    return value, derivative
+    density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
+
+    def combined(weights: np.ndarray) -> np.ndarray:
+        columns, starts = k[:, None] + np.arange(4), np.arange(0, 4 * len(r) + 1, 4)
+        shape = len(r), len(coefficients)
+        return csr_array((weights.T.ravel(), columns.ravel(), starts), shape) @ coefficients
+
+    return combined(np.stack(pieces)), combined(np.stack(slopes) * density)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
-from lammps_mace.kernels import Rows, edges_backward, edges_forward, evaluate_spline
+from lammps_mace.kernels import Grid, Rows, edges_backward, edges_forward, evaluate_spline
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
 KINDS = [(False, np.float64), (False, np.float32), (True, np.float64)]  # explicit weights, dtype
@@ -64,7 +64,8 @@ def table_weights(case, chosen, vectors):
     flat = np.asarray(case.radial.table, np.float64).transpose(1, 2, 0, 3)
     flat = flat.reshape(rows, paths, blocks * width)[:, :, : case.program.channels]
     r0 = np.linalg.norm(np.asarray(case.vectors, np.float64)[chosen], axis=1)
-    value, slope = evaluate_spline(flat.reshape(rows, -1), CUTOFF, np.minimum(r0, CUTOFF))
+    grid = Grid(CUTOFF, rows - 3, case.program.knot_scale)
+    value, slope = evaluate_spline(flat.reshape(rows, -1), grid, np.minimum(r0, CUTOFF))
     squared = jnp.sum(vectors**2, axis=1)
     r = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
     linear = value + slope * (r - r0)[:, None]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from lammps_mace.kernels import evaluate_spline, fit_spline, spline_points
+from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
 
 CUTOFF = 5.0
+SCALES = (CUTOFF, CUTOFF / 8)
 
 
 def bessel(r):
@@ -16,33 +17,66 @@ def bessel(r):
     return values, (orders * np.cos(orders * r) - values) / r
 
 
-def test_a_cubic_is_reproduced_with_its_derivative():
-    polynomial = np.polynomial.Polynomial([0.3, -1.0, 0.5, 0.2])
-    points = spline_points(CUTOFF, 10)
-    coefficients = fit_spline(polynomial(points)[:, None], CUTOFF)
+def place(grid, r):
+    """Return s and ds/dr."""
+    return grid.limit * r / (r + grid.scale), grid.limit * grid.scale / (r + grid.scale) ** 2
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_knots_lie_where_the_grid_says(scale):
+    grid = Grid(CUTOFF, 32, scale)
+    points = grid.points()
+    assert points[0] == pytest.approx(0.0, abs=1e-8)
+    assert points[-1] == CUTOFF
+    np.testing.assert_allclose(grid.position(points), np.arange(33), atol=1e-6)
+    steps = np.diff(points)
+    assert np.all(np.diff(steps) > 0.0)
+    # ds/dr at 0, over that at the cutoff.
+    assert steps[-1] / steps[0] == pytest.approx((1 + CUTOFF / scale) ** 2, rel=0.3)
+    assert grid.limit == np.float32(grid.limit)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_cubic_in_s_is_reproduced_with_its_derivative(scale):
+    polynomial = np.polynomial.Polynomial([0.3, -1.0, 0.05, 0.02])
+    grid = Grid(CUTOFF, 10, scale)
+    coefficients = fit_spline(polynomial(grid.position(grid.points()))[:, None])
     r = np.linspace(0.0, CUTOFF, 57)
-    value, derivative = evaluate_spline(coefficients, CUTOFF, r)
-    np.testing.assert_allclose(value[:, 0], polynomial(r), atol=1e-7)
-    np.testing.assert_allclose(derivative[:, 0], polynomial.deriv()(r), atol=1e-6)
+    value, derivative = evaluate_spline(coefficients, grid, r)
+    s, density = place(grid, r)
+    np.testing.assert_allclose(value[:, 0], polynomial(s), atol=1e-6)
+    np.testing.assert_allclose(derivative[:, 0], polynomial.deriv()(s) * density, atol=1e-5)
 
 
-def test_the_pieces_are_those_of_scipy():
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_pieces_are_those_of_scipy(scale):
     coefficients = np.random.default_rng(0).normal(size=(13, 2))
-    knots = (np.arange(-3, 14)) * (CUTOFF / 10)
+    grid = Grid(CUTOFF, 10, scale)
     r = np.linspace(0.0, CUTOFF - 1e-9, 40)
-    value, derivative = evaluate_spline(coefficients, CUTOFF, r)
-    oracle = BSpline(knots, coefficients, 3)
-    np.testing.assert_allclose(value, oracle(r), atol=1e-13)
-    np.testing.assert_allclose(derivative, oracle(r, 1), atol=1e-12)
+    value, derivative = evaluate_spline(coefficients, grid, r)
+    oracle = BSpline(np.arange(-3, 14), coefficients, 3)
+    s, density = place(grid, r)
+    np.testing.assert_allclose(value, oracle(s), atol=1e-13)
+    np.testing.assert_allclose(derivative, oracle(s, 1) * density[:, None], atol=1e-11)
 
 
-@pytest.mark.parametrize(("knots", "value", "derivative"), [(128, 2e-5, 1e-3), (512, 1e-7, 1e-5)])
-def test_errors_shrink_with_the_knots(knots, value, derivative):
-    coefficients = fit_spline(bessel(spline_points(CUTOFF, knots))[0], CUTOFF)
+ERRORS = [
+    (CUTOFF, 128, 4e-5, 5e-4),
+    (CUTOFF, 512, 1e-7, 2e-6),
+    # Few knots at long distances, where these functions vary as much.
+    (CUTOFF / 8, 128, 0.03, 0.1),
+    (CUTOFF / 8, 512, 4e-5, 4e-4),
+]
+
+
+@pytest.mark.parametrize(("scale", "knots", "value", "derivative"), ERRORS)
+def test_errors_shrink_with_the_knots(scale, knots, value, derivative):
+    grid = Grid(CUTOFF, knots, scale)
+    coefficients = fit_spline(bessel(grid.points())[0])
     assert coefficients.shape == (knots + 3, 8)
     r = np.random.default_rng(0).uniform(0.1 * CUTOFF, CUTOFF, 1000)
     for found, exact, limit in zip(
-        evaluate_spline(coefficients, CUTOFF, r), bessel(r), (value, derivative), strict=True
+        evaluate_spline(coefficients, grid, r), bessel(r), (value, derivative), strict=True
     ):
         error = np.abs(found - exact).max() / np.abs(exact).max()
         assert 1e-12 < error < limit  # an error of zero would not be measured
@@ -50,6 +84,8 @@ def test_errors_shrink_with_the_knots(knots, value, derivative):
 
 def test_refusals():
     with pytest.raises(ValueError, match="knots=3: a spline needs at least 4"):
-        spline_points(CUTOFF, 3)
+        Grid(CUTOFF, 3, CUTOFF)
     with pytest.raises(ValueError, match="cutoff=0.0: must be positive"):
-        spline_points(0.0, 8)
+        Grid(0.0, 8, 1.0)
+    with pytest.raises(ValueError, match="scale=-1.0: must be positive"):
+        Grid(CUTOFF, 8, -1.0)

@@ -54,6 +54,7 @@ def edge_program(source, l_max, target, channels):
         ),
         channels,
         CUTOFF,
+        knot_scale=CUTOFF / 8,
     )
 
 
