@@ -20,8 +20,9 @@ print(scipy.signal.find_peaks([0, 1, 0])[0].tolist(), "scipy.stats" in sys.modul
 
 
 def test_jax_and_scipy_signal_are_imported_late(tmp_path):
+    # -P: what is installed, not the sources in the current folder.
     run = subprocess.run(
-        [sys.executable, "-c", START], capture_output=True, text=True, check=True,
+        [sys.executable, "-P", "-c", START], capture_output=True, text=True, check=True,
         env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": ""},
     )  # fmt: skip
     assert run.stdout.split("\n")[:3] == ["False", "False", "[1] True"]
