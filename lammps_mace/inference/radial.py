@@ -92,9 +92,9 @@ def splines(model: Model, index: int) -> Splines | None:
     path = cache_folder() / "splines" / f"{_fingerprint(model, index)}.npz"
     try:
         with path.open("rb") as file, np.load(file) as kept:
-            cutoff, scale = kept["lengths"]
-            coefficients = kept["coefficients"]
-        return Splines(Grid(float(cutoff), len(coefficients) - 3, float(scale)), coefficients)
+            scale, coefficients = float(kept["scale"]), kept["coefficients"]
+        cutoff = model.dataset_info.graph_cutoff_angstrom
+        return Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or not whole
         found = _fit(model, index)
     if found is not None:
@@ -136,8 +136,7 @@ def _keep(path: Path, found: Splines) -> None:
     part = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
     with suppress(OSError):  # a read-only or full disk: fit again next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        lengths = found.grid.cutoff, found.grid.scale
-        np.savez(part, lengths=lengths, coefficients=found.coefficients)
+        np.savez(part, scale=found.grid.scale, coefficients=found.coefficients)
         part.replace(path)
 
 

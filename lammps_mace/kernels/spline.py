@@ -117,10 +117,10 @@ def evaluate_spline(
         t**2 / 2.0,
     )
     density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
+    columns, starts = k[:, None] + np.arange(4), np.arange(0, 4 * len(r) + 1, 4)
+    shape = len(r), len(coefficients)
 
     def combined(weights: np.ndarray) -> np.ndarray:
-        columns, starts = k[:, None] + np.arange(4), np.arange(0, 4 * len(r) + 1, 4)
-        shape = len(r), len(coefficients)
         return csr_array((weights.T.ravel(), columns.ravel(), starts), shape) @ coefficients
 
     return combined(np.stack(pieces)), combined(np.stack(slopes) * density)
