@@ -41,6 +41,24 @@ def test_several_chunks_and_float32():
     assert EXACT < relative(prediction.pair_gradient, gradient) < FLOAT32
 
 
+@pytest.mark.parametrize(
+    ("channels", "narrow"), [(64, True), (4, False)], ids=["sums", "mixed sums"]
+)
+def test_what_a_layer_notes_changes_nothing(channels, narrow, monkeypatch):
+    model = make_model("float32", num_channels=channels, num_layers=3)
+    neighbors = neighbors_of(make_structure(2))
+    engine = Engine(model)
+    noting = engine.evaluate(neighbors, NoExchange())
+    first, second = (room.memo for room in engine._rooms)
+    assert (sum(x[0].size for x in first) < sum(x[0].size for x in second)) == narrow
+    monkeypatch.setattr("lammps_mace.engine._MEMO_BYTES", 0)
+    engine = Engine(model)
+    again = engine.evaluate(neighbors, NoExchange())
+    assert [room.memo for room in engine._rooms] == [None, None]
+    assert again.energy == pytest.approx(noting.energy, rel=1e-6)
+    assert relative(again.pair_gradient, noting.pair_gradient) < 1e-6
+
+
 def test_gradient_is_the_derivative_of_the_energy():
     model, structure = make_model(), make_structure()
     engine, neighbors = Engine(model), neighbors_of(structure)

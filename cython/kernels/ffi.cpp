@@ -191,13 +191,13 @@ struct ContractionCall {
   ContractionTask<T> task{};
 
   // `of_atoms` has a row for each atom and component.
-  ContractionCall(ffi::AnyBuffer weights, std::int32_t species, std::int32_t first, ffi::RemainingArgs &args,
-                  std::size_t n_blocks, Integers code, Integers order, const ffi::AnyBuffer &of_atoms) {
+  ContractionCall(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args, std::size_t n_blocks,
+                  Integers code, Integers order, const ffi::AnyBuffer &of_atoms) {
     for (std::size_t i = 0; i < n_blocks; i++) {
       const auto block = *args.get<ffi::AnyBuffer>(i);
       const auto shape = block.dimensions();
       dims.push_back(shape[1]);
-      blocks.push_back(block.typed_data<T>() + first * shape[1] * shape[2]);
+      blocks.push_back(block.typed_data<T>());
       task.n_rows += static_cast<int>(dims.back());
     }
     task.atoms = of_atoms.dimensions()[0];
@@ -210,13 +210,8 @@ struct ContractionCall {
   }
 };
 
-// Whether `atoms` rows from `first` on are there.
-bool holds(const ffi::AnyBuffer &rows, std::int64_t first, std::int64_t atoms) {
-  return first >= 0 && first + atoms <= rows.dimensions()[0];
-}
-
-ffi::Error check(const ffi::AnyBuffer &weights, const IntBuffer &species, Integers order, const IntBuffer &first,
-                 ffi::RemainingArgs &args, std::size_t n_blocks, const ffi::AnyBuffer &of_atoms) {
+ffi::Error check(const ffi::AnyBuffer &weights, const IntBuffer &species, Integers order, ffi::RemainingArgs &args,
+                 std::size_t n_blocks, const ffi::AnyBuffer &of_atoms) {
   const auto shape = weights.dimensions();
   if (shape.size() != 3 || shape[1] != static_cast<std::int64_t>(order.size()))
     return invalid("the weights do not fit the monomials");
@@ -224,13 +219,16 @@ ffi::Error check(const ffi::AnyBuffer &weights, const IntBuffer &species, Intege
     return invalid("weights must be float32 or float64");
   const std::int32_t chosen = species.typed_data()[0];
   if (chosen < 0 || chosen >= shape[0]) return invalid("species " + std::to_string(chosen) + " has no weights");
+  for (std::size_t i = 0; i < n_blocks; i++)
+    if ((*args.get<ffi::AnyBuffer>(i)).dimensions()[0] != of_atoms.dimensions()[0])
+      return invalid("the features have different numbers of atoms");
   return ffi::Error::Success();
 }
 
 template <class T>
-void contract(ffi::AnyBuffer weights, std::int32_t species, std::int32_t first, ffi::RemainingArgs &blocks,
-              ffi::AnyBuffer &result, Integers code, Integers order) {
-  ContractionCall<T> call(weights, species, first, blocks, blocks.size(), code, order, result);
+void contract(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &blocks, ffi::AnyBuffer &result,
+              Integers code, Integers order) {
+  ContractionCall<T> call(weights, species, blocks, blocks.size(), code, order, result);
   call.task.result = result.typed_data<T>();
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().contraction_forward_f32(call.task);
@@ -238,21 +236,21 @@ void contract(ffi::AnyBuffer weights, std::int32_t species, std::int32_t first, 
     lammps_mace::kernels().contraction_forward_f64(call.task);
 }
 
-ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer first, ffi::RemainingArgs blocks,
+ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks,
                                ffi::Result<ffi::AnyBuffer> result, Integers code, Integers order) {
-  if (auto error = check(weights, species, order, first, blocks, blocks.size(), *result); error.failure()) return error;
-  const std::int32_t chosen = species.typed_data()[0], row = first.typed_data()[0];
-  weights.element_type() == ffi::F32 ? contract<float>(weights, chosen, row, blocks, *result, code, order)
-                                     : contract<double>(weights, chosen, row, blocks, *result, code, order);
+  if (auto error = check(weights, species, order, blocks, blocks.size(), *result); error.failure()) return error;
+  const std::int32_t chosen = species.typed_data()[0];
+  weights.element_type() == ffi::F32 ? contract<float>(weights, chosen, blocks, *result, code, order)
+                                     : contract<double>(weights, chosen, blocks, *result, code, order);
   return ffi::Error::Success();
 }
 
 template <class T>
-void pull_back(ffi::AnyBuffer weights, std::int32_t species, std::int32_t first, ffi::RemainingArgs &args,
+void pull_back(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args,
                ffi::RemainingRets &results, Integers code, Integers order) {
   const std::size_t n_blocks = args.size() - 1;
   const auto adjoint = *args.get<ffi::AnyBuffer>(n_blocks);
-  ContractionCall<T> call(weights, species, first, args, n_blocks, code, order, adjoint);
+  ContractionCall<T> call(weights, species, args, n_blocks, code, order, adjoint);
   std::vector<T *> out;
   for (std::size_t i = 0; i < n_blocks; i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
   call.task.adjoint = adjoint.typed_data<T>();
@@ -263,22 +261,21 @@ void pull_back(ffi::AnyBuffer weights, std::int32_t species, std::int32_t first,
     lammps_mace::kernels().contraction_backward_f64(call.task);
 }
 
-ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer first,
-                                ffi::RemainingArgs blocks_and_adjoint, ffi::RemainingRets results, Integers code,
-                                Integers order) {
+ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks_and_adjoint,
+                                ffi::RemainingRets results, Integers code, Integers order) {
   const std::size_t n_blocks = blocks_and_adjoint.size() - 1;
   const auto adjoint = *blocks_and_adjoint.get<ffi::AnyBuffer>(n_blocks);
-  if (auto error = check(weights, species, order, first, blocks_and_adjoint, n_blocks, adjoint); error.failure())
+  if (auto error = check(weights, species, order, blocks_and_adjoint, n_blocks, adjoint); error.failure())
     return error;
-  const std::int32_t chosen = species.typed_data()[0], row = first.typed_data()[0];
+  const std::int32_t chosen = species.typed_data()[0];
   weights.element_type() == ffi::F32
-      ? pull_back<float>(weights, chosen, row, blocks_and_adjoint, results, code, order)
-      : pull_back<double>(weights, chosen, row, blocks_and_adjoint, results, code, order);
+      ? pull_back<float>(weights, chosen, blocks_and_adjoint, results, code, order)
+      : pull_back<double>(weights, chosen, blocks_and_adjoint, results, code, order);
   return ffi::Error::Success();
 }
 
 ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const ffi::AnyBuffer &result,
-                 std::int32_t species, std::int32_t first) {
+                 std::int32_t species) {
   const auto rows = block.dimensions(), packed = table.dimensions(), out = result.dimensions();
   if (block.element_type() != ffi::F32 && block.element_type() != ffi::F64)
     return invalid("features must be float32 or float64");
@@ -288,41 +285,34 @@ ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const
     return invalid("a matrix does not fit its features");
   if (packed[0] > 1 && (species < 0 || species >= packed[0]))
     return invalid("species " + std::to_string(species) + " has no matrix");
-  if (out[1] != rows[1] || !holds(result, first, rows[0])) return invalid("the products do not fit into the result");
+  if (out[0] != rows[0] || out[1] != rows[1]) return invalid("the products do not fit into the result");
   return ffi::Error::Success();
 }
 
 template <class T>
-void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, T *result, std::int64_t columns,
-              std::int32_t species, std::int32_t first) {
+void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, std::int32_t species) {
   const auto rows = block.dimensions(), packed = table.dimensions();
   const std::int64_t matrix = packed[0] > 1 ? species * packed[1] * packed[2] * packed[3] : 0;
-  const LinearTask<T> task{block.typed_data<T>(), rows[0] * rows[1], static_cast<int>(rows[2]),
-                           static_cast<int>(columns), table.typed_data<T>() + matrix,
-                           result + first * rows[1] * columns};
+  const int columns = static_cast<int>(result.dimensions()[2]);
+  const LinearTask<T> task{block.typed_data<T>(), rows[0] * rows[1], static_cast<int>(rows[2]), columns,
+                           table.typed_data<T>() + matrix, result.typed_data<T>()};
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().linear_f32(task);
   else
     lammps_mace::kernels().linear_f64(task);
 }
 
-// Operands: all blocks, their tables, and, where only rows from `first` on are made, the arrays that these belong to.
-ffi::Error linear(IntBuffer species, IntBuffer first, ffi::RemainingArgs args, ffi::RemainingRets results) {
+// Operands: all blocks, then their tables.
+ffi::Error linear(IntBuffer species, ffi::RemainingArgs args, ffi::RemainingRets results) {
   const std::size_t n = results.size();
-  const bool in_place = args.size() == 3 * n;
-  if (!in_place && args.size() != 2 * n) return invalid("as many matrices as blocks are needed");
-  const std::int32_t chosen = species.typed_data()[0], row = first.typed_data()[0];
+  if (args.size() != 2 * n) return invalid("as many matrices as blocks are needed");
+  const std::int32_t chosen = species.typed_data()[0];
   for (std::size_t i = 0; i < n; i++) {
     const auto block = *args.get<ffi::AnyBuffer>(i), table = *args.get<ffi::AnyBuffer>(n + i);
     ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
-    if (auto error = check(block, table, result, chosen, row); error.failure()) return error;
-    const auto columns = result.dimensions()[2];
-    const auto place = [&](auto type) {
-      using T = decltype(type);
-      return in_place ? updated<T>(*args.get<ffi::AnyBuffer>(2 * n + i), result) : result.typed_data<T>();
-    };
-    block.element_type() == ffi::F32 ? multiply(block, table, place(float{}), columns, chosen, row)
-                                     : multiply(block, table, place(double{}), columns, chosen, row);
+    if (auto error = check(block, table, result, chosen); error.failure()) return error;
+    block.element_type() == ffi::F32 ? multiply<float>(block, table, result, chosen)
+                                     : multiply<double>(block, table, result, chosen);
   }
   return ffi::Error::Success();
 }
@@ -356,7 +346,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, contraction_forwa
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
-                                  .Arg<IntBuffer>()
                                   .RemainingArgs()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<Integers>("code")
@@ -365,11 +354,10 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_back
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
-                                  .Arg<IntBuffer>()
                                   .RemainingArgs()
                                   .RemainingRets()
                                   .Attr<Integers>("code")
                                   .Attr<Integers>("order"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, linear,
-                              ffi::Ffi::Bind().Arg<IntBuffer>().Arg<IntBuffer>().RemainingArgs().RemainingRets());
+                              ffi::Ffi::Bind().Arg<IntBuffer>().RemainingArgs().RemainingRets());
 #pragma GCC visibility pop

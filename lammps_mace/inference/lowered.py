@@ -14,9 +14,10 @@ first layer may have channels of its own up to mix, see inference.tables.in_radi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import e3nn_jax as e3nn
 import flax.linen as nn
@@ -38,7 +39,6 @@ from lammps_mace.kernels import (
     edges_backward,
     edges_forward,
     linear,
-    linear_into,
 )
 from lammps_mace.model.embedding import safe_norm
 from lammps_mace.model.layer import bounded
@@ -73,13 +73,6 @@ class Structure:
     backend: str
 
 
-class _Rows(NamedTuple):
-    """Arrays that hold the rows of a chunk's atoms, from ``first`` on."""
-
-    arrays: tuple[jax.Array, ...]
-    first: jax.Array
-
-
 class LoweredLayer:
     """See :class:`lammps_mace.inference.layers.Layer`.
 
@@ -105,7 +98,11 @@ class LoweredLayer:
         after = structure.next_target
         self.kept_shape = None if after is None else (after.dim, channels)
         self.sent_shape = None if after is None else (structure.target.dim, channels)
-        self.memo_shapes = tuple((dim, channels) for dim in structure.contraction.dims)
+        sums = tuple(shape[1:] for shape in structure.edges.result_shapes(0))
+        mixed = tuple((dim, channels) for dim in structure.contraction.dims)
+        # What takes less memory: its traffic is what the memo costs, mixing again is cheap.
+        self._notes_sums = _size(sums) < _size(mixed)
+        self.memo_shapes = sums if self._notes_sums else mixed
 
     @property
     def knots(self) -> int | None:
@@ -120,20 +117,26 @@ class LoweredLayer:
     def forward(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
     ) -> tuple[Results, Memo]:
-        """See the protocol; the memo holds the mixed sums."""
-        mixed = self._mixed(weights, inputs, chunk, state, memo)
+        """See the protocol; the memo holds the sums or the mixed sums."""
+        sums = self._sums(weights, inputs, chunk, state)
+        mixed = self._linear(sums, weights["mix"], chunk)
         new = self._contracted(weights, chunk, mixed)
         results = self._results(weights, chunk, new, self._kept(weights, chunk, state))
-        return results, None if memo is None else mixed.arrays
+        if memo is not None:
+            memo = tuple(map(chunk.put_atoms, memo, sums if self._notes_sums else mixed))
+        return results, memo
 
     def linearize(
         self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
     ) -> tuple[Results, Pull]:
         """See the protocol."""
         if memo is None:
-            mixed = self._mixed(weights, inputs, chunk, state, None)
+            rows = self._sums(weights, inputs, chunk, state)
         else:
-            mixed = _Rows(memo, chunk.slot)
+            rows = tuple(map(chunk.atoms, memo))
+        mixed = rows
+        if memo is None or self._notes_sums:
+            mixed = self._linear(rows, weights["mix"], chunk)
 
         def update(new: jax.Array, kept: jax.Array | None) -> Results:
             return self._results(weights, chunk, new, kept)
@@ -144,7 +147,7 @@ class LoweredLayer:
         def pull(adjoint: Results, sums: Sums) -> Sums:
             new_adjoint, kept_adjoint = pull_update(adjoint)
             mixed_adjoint = contract_backward(
-                self._is.contraction, *mixed, weights["terms"], chunk.species, new_adjoint,
+                self._is.contraction, mixed, weights["terms"], chunk.species, new_adjoint,
                 backend=self._is.backend,
             )  # fmt: skip
             sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
@@ -155,27 +158,19 @@ class LoweredLayer:
 
         return results, pull
 
-    def _mixed(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> _Rows:
-        """Return the mixed sums of a chunk, in the memo if there is one."""
-        sums = edges_forward(
+    def _sums(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+    ) -> tuple[jax.Array, ...]:
+        return edges_forward(
             self._is.edges, self._radial(weights, inputs, chunk, chunk.pairs(inputs.vectors)),
             inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
-        if memo is None:
-            return _Rows(self._linear(sums, weights["mix"], chunk), jnp.int32(0))
-        written = linear_into(
-            memo, chunk.slot, sums, weights["mix"], chunk.species, backend=self._is.backend
-        )
-        return _Rows(written, chunk.slot)
 
-    def _contracted(self, weights: Any, chunk: Chunk, mixed: _Rows) -> jax.Array:
+    def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
         return contract(
-            self._is.contraction, *mixed, chunk.n_atoms, weights["terms"], chunk.species,
-            backend=self._is.backend,
-        )  # fmt: skip
+            self._is.contraction, mixed, weights["terms"], chunk.species, backend=self._is.backend
+        )
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
@@ -249,6 +244,11 @@ class LoweredLayer:
         skip = self._mapped(blocks, weights["skip"], chunk)
         sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
         return Results(join(skip, here.next_target), join(sent, here.target), outputs)
+
+
+def _size(shapes: Sequence[tuple[int, ...]]) -> int:
+    """Return the numbers in arrays of these shapes."""
+    return sum(map(math.prod, shapes))
 
 
 def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:

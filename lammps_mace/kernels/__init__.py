@@ -11,7 +11,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.linear import Matrices, linear, linear_into, pack_matrices
+from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "evaluate_spline",
     "fit_spline",
     "linear",
-    "linear_into",
     "pack_matrices",
     "pack_spline",
 ]

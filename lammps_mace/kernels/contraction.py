@@ -84,37 +84,33 @@ def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> 
 def contract(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
-    atoms: int,
     weights: jax.Array,
     species: jax.Array,
     *,
     backend: str,
 ) -> jax.Array:
-    """Return the polynomials of some atoms, [atoms, n_components, channels].
+    """Return the polynomials of B atoms, [B, n_components, channels].
 
     Args:
-        blocks: [rows, dims[i], channels] each.
-        first: int32 scalar, row of the first atom; the others follow.
+        blocks: [B, dims[i], channels] each.
         weights: [n_species, n_terms, channels].
         species: int32 scalar, that of all these atoms.
         backend: "xla" or "cpu".
     """
-    return _implementation(backend).forward(program, blocks, first, atoms, weights, species)
+    return _implementation(backend).forward(program, blocks, weights, species)
 
 
 def contract_backward(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
-    """Return the gradient of sum(contract(...) * adjoint), [atoms, dims[i], channels] each."""
-    return _implementation(backend).backward(program, blocks, first, weights, species, adjoint)
+    """Return the gradient of sum(contract(...) * adjoint), [B, dims[i], channels] each."""
+    return _implementation(backend).backward(program, blocks, weights, species, adjoint)
 
 
 def _implementation(backend: str) -> Any:

@@ -15,34 +15,30 @@ from lammps_mace.kernels.contraction import ContractionProgram, Node
 def forward(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
-    atoms: int,
     weights: jax.Array,
     species: jax.Array,
 ) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`."""
-    shape = (atoms, len(program.components), blocks[0].shape[2])
+    shape = (len(blocks[0]), len(program.components), blocks[0].shape[2])
     call = jax.ffi.ffi_call(
         native.target("contraction_forward"), jax.ShapeDtypeStruct(shape, blocks[0].dtype)
     )
-    return call(weights, species.reshape(1), first.reshape(1), *blocks, **_attributes(program))
+    return call(weights, species.reshape(1), *blocks, **_attributes(program))
 
 
 def backward(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`."""
-    atoms = adjoint.shape[0]
     call = jax.ffi.ffi_call(
         native.target("contraction_backward"),
-        [jax.ShapeDtypeStruct((atoms, *block.shape[1:]), block.dtype) for block in blocks],
+        [jax.ShapeDtypeStruct(block.shape, block.dtype) for block in blocks],
     )
-    arguments = (weights, species.reshape(1), first.reshape(1), *blocks, adjoint)
+    arguments = (weights, species.reshape(1), *blocks, adjoint)
     return tuple(call(*arguments, **_attributes(program)))
 
 

@@ -17,13 +17,11 @@ from lammps_mace.kernels.contraction import ContractionProgram, Node
 def forward(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
-    atoms: int,
     weights: jax.Array,
     species: jax.Array,
 ) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`."""
-    x, w = _rows(blocks, first, atoms), weights[species]
+    x, w = _rows(blocks), weights[species]
     sums = [_sum([_value(node, x, w) for node in roots]) for roots in program.trees]
     return jnp.stack([jnp.zeros_like(x[0]) if one is None else one for one in sums], axis=1)
 
@@ -31,13 +29,12 @@ def forward(
 def backward(
     program: ContractionProgram,
     blocks: tuple[jax.Array, ...],
-    first: jax.Array,
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`."""
-    x, w = _rows(blocks, first, adjoint.shape[0]), weights[species]
+    x, w = _rows(blocks), weights[species]
     dx: list[jax.Array | None] = [None] * len(x)
     for component, roots in enumerate(program.trees):
         for node in roots:
@@ -50,9 +47,8 @@ def backward(
     )
 
 
-def _rows(blocks: tuple[jax.Array, ...], first: jax.Array, atoms: int) -> list[jax.Array]:
-    chunks = [jax.lax.dynamic_slice_in_dim(block, first, atoms) for block in blocks]
-    return [chunk[:, m] for chunk in chunks for m in range(chunk.shape[1])]
+def _rows(blocks: tuple[jax.Array, ...]) -> list[jax.Array]:
+    return [block[:, m] for block in blocks for m in range(block.shape[1])]
 
 
 def _sum(terms: Sequence[jax.Array]) -> jax.Array | None:

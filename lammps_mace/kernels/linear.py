@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import native
@@ -69,32 +68,6 @@ def linear(
     return _linear(backend, tuple(blocks), tuple(matrices), species)
 
 
-def linear_into(
-    wholes: Sequence[jax.Array],
-    first: jax.Array,
-    blocks: Sequence[jax.Array],
-    matrices: Sequence[Matrices],
-    species: jax.Array,
-    *,
-    backend: str,
-) -> tuple[jax.Array, ...]:
-    """Return the arrays with rows from ``first`` (int32 scalar) on replaced by :func:`linear`."""
-    if backend == "xla":
-        made = _linear(backend, tuple(blocks), tuple(matrices), species)
-        return tuple(
-            jax.lax.dynamic_update_slice_in_dim(whole, rows, first, 0)
-            for whole, rows in zip(wholes, made, strict=True)
-        )
-    tables = [m.forward for m in matrices]
-    n, start = len(blocks), 2 + len(blocks) + len(tables)
-    call = jax.ffi.ffi_call(
-        native.target("linear"),
-        [jax.ShapeDtypeStruct(whole.shape, whole.dtype) for whole in wholes],
-        input_output_aliases={start + i: i for i in range(n)},
-    )
-    return tuple(call(species.reshape(1), first.reshape(1), *blocks, *tables, *wholes))
-
-
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _linear(
     backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], species: jax.Array
@@ -109,8 +82,7 @@ def _linear(
         native.target("linear"),
         [jax.ShapeDtypeStruct(shape, blocks[0].dtype) for shape in shapes],
     )
-    first = jnp.zeros(1, jnp.int32)
-    return tuple(call(species.reshape(1), first, *blocks, *(m.forward for m in matrices)))
+    return tuple(call(species.reshape(1), *blocks, *(m.forward for m in matrices)))
 
 
 def _forward(

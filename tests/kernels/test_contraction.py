@@ -10,7 +10,6 @@ from lammps_mace.kernels import ContractionProgram, contract, contract_backward
 from lammps_mace.model.polynomial import from_tensors
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
-BEFORE = 2  # rows
 CASES = {  # dims, components, monomials per component and order, atoms, channels
     "one atom": ((1, 3), 2, (2, 4, 5, 0), 1, 16),
     "three orders": ((1, 3, 5), 4, (3, 10, 40, 0), 7, 33),
@@ -65,12 +64,12 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     weights = rng.normal(size=(3, program.n_terms, channels))
     adjoint = rng.normal(size=(atoms, n_components, channels))
 
-    def both(blocks, first):
+    def both(blocks):
         keywords = {"backend": name}
         w, species = jnp.asarray(weights, dtype), jnp.int32(1)
         dy = jnp.asarray(adjoint, dtype)
-        y = contract(program, blocks, first, atoms, w, species, **keywords)
-        return contract_backward(program, blocks, first, w, species, dy, **keywords), y
+        y = contract(program, blocks, w, species, **keywords)
+        return contract_backward(program, blocks, w, species, dy, **keywords), y
 
     def plain(x):
         polynomial, named = as_polynomial(program, jnp.asarray(weights))
@@ -78,12 +77,9 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
         return jnp.sum(y * adjoint), y
 
     cuts = np.cumsum(dims)[:-1]
-    # Rows of other atoms stand before and behind.
-    others = ((BEFORE, 3), (0, 0), (0, 0))
-    whole = np.pad(features, others, constant_values=np.nan)
-    blocks = tuple(jnp.asarray(b, dtype) for b in np.split(whole, cuts, axis=1))
+    blocks = tuple(jnp.asarray(b, dtype) for b in np.split(features, cuts, axis=1))
     with running(backend) as name:  # also known to both
-        gradient, y = jax.block_until_ready(jax.jit(both)(blocks, jnp.int32(BEFORE)))
+        gradient, y = jax.block_until_ready(jax.jit(both)(blocks))
     expected_gradient, expected = jax.jit(jax.grad(plain, has_aux=True))(jnp.asarray(features))
     assert y.dtype == dtype
     scale = float(np.abs(expected).max())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, running
 
-from lammps_mace.kernels import Matrices, linear, linear_into, pack_matrices
+from lammps_mace.kernels import Matrices, linear, pack_matrices
 
 TOLERANCE = {np.float64: 1e-13, np.float32: 1e-5}  # of the largest value
 CASES = {  # atoms, then per block its rows for an atom, n_in and n_out
@@ -74,33 +74,9 @@ def test_an_unknown_species_is_an_error(chosen):
         multiply("one row", np.float64, "sse2", 3, chosen)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_products_take_their_place_among_other_rows(backend):
-    rng = np.random.default_rng(0)
-    block, matrix = rng.normal(size=(4, 3, 5)), rng.normal(size=(1, 5, 7))
-    whole = rng.normal(size=(9, 3, 7))
-    with jax.enable_x64(True), running(backend) as name:
-        packed = Matrices(*map(jnp.asarray, pack_matrices(matrix, name)))
-
-        @jax.jit
-        def into(whole, first):
-            one, zero = (jnp.asarray(block),), jnp.int32(0)
-            return linear_into((whole,), first, one, [packed], zero, backend=name)
-
-        [found] = into(jnp.asarray(whole), jnp.int32(2))
-    expected = whole.copy()
-    expected[2:6] = block @ matrix[0]
-    assert np.allclose(found, expected, rtol=1e-13)
-
-
-def test_rows_beyond_the_end_are_an_error():
-    whole, block, matrix = np.zeros((4, 1, 2)), np.zeros((3, 1, 2)), np.zeros((1, 2, 2))
+def test_features_that_do_not_fit_the_matrix_are_an_error():
     with jax.enable_x64(True), running("sse2"):
-        packed = Matrices(*map(jnp.asarray, pack_matrices(matrix, "cpu")))
-        with pytest.raises(Exception, match="the products do not fit into the result"):
-            jax.block_until_ready(
-                linear_into(
-                    (jnp.asarray(whole),), jnp.int32(2), (jnp.asarray(block),), [packed],
-                    jnp.int32(0), backend="cpu",
-                )
-            )  # fmt: skip
+        packed = Matrices(*map(jnp.asarray, pack_matrices(np.zeros((1, 2, 2)), "cpu")))
+        block = jnp.zeros((3, 1, 3))
+        with pytest.raises(Exception, match="a matrix does not fit its features"):
+            jax.block_until_ready(linear((block,), [packed], jnp.int32(0), backend="cpu"))

@@ -75,11 +75,8 @@ def test_xla_alone_is_exported_for_gpus(backend, calls):
 
         blocks, pull = jax.vjp(first_path, sums)
         blocks = linear(blocks, [matrices] * len(blocks), zero, backend=backend)
-        atoms = len(blocks[0])
-        y = contract(program, blocks, zero, atoms, weights, zero, backend=backend)
-        [adjoints] = pull(
-            contract_backward(program, blocks, zero, weights, zero, y, backend=backend)
-        )
+        y = contract(program, blocks, weights, zero, backend=backend)
+        [adjoints] = pull(contract_backward(program, blocks, weights, zero, y, backend=backend))
         return edges_backward(*arguments, adjoints, case.gradient, case.sent_adjoint, **keywords)
 
     weights = jnp.ones((1, program.n_terms, channels), jnp.float32)
