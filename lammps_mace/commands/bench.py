@@ -118,7 +118,8 @@ def measure(path: Path, atoms: Atoms, ranks: int, steps: int) -> Timing:
 def make_structure(model: Model, n_atoms: int) -> Atoms:
     """Return about so many atoms on a face-centred cubic lattice, elements at random.
 
-    The lattice is as dense as the model's training data: its mean number of neighbours.
+    The lattice is as dense as the model's training data: its mean number of neighbours. No plane
+    of atoms lies where ranks meet, so that those have equal shares.
     """
     from ase import Atoms
     from ase.build import bulk
@@ -127,6 +128,7 @@ def make_structure(model: Model, n_atoms: int) -> Atoms:
     neighbors = model.config.avg_num_neighbors or info.avg_num_neighbors
     density = neighbors / (4 / 3 * np.pi * info.graph_cutoff_angstrom**3)
     cell = bulk("X", "fcc", a=(4 / density) ** (1 / 3), cubic=True)
+    cell.positions += cell.cell.lengths() / 4
     edge = max(1, round((n_atoms / 4) ** (1 / 3)))
     layers = max(1, round(n_atoms / (4 * edge * edge)))
     crystal = cell.repeat((edge, edge, layers))
