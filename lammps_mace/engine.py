@@ -30,7 +30,7 @@ from lammps_mace.inference.chunks import (
 )
 from lammps_mace.inference.device import DeviceGhosts, DevicePairRows
 from lammps_mace.inference.ghosts import Ghosts
-from lammps_mace.inference.layers import Layer, Memo, Results, State, Sums
+from lammps_mace.inference.layers import Layer, Memo, Results, State, Sums, memo_numbers
 from lammps_mace.inference.lowering import lower
 from lammps_mace.model.mace import atomic_energy_table
 from lammps_mace.modelfile import Model
@@ -181,7 +181,7 @@ class Engine:
             return None if shape is None else jnp.zeros((n_rows, *shape), self.dtype)
 
         state = State(zeros(slots, layer.kept_shape), zeros(rows, layer.sent_shape))
-        size = slots * sum(map(math.prod, layer.memo_shapes)) * self.dtype.itemsize
+        size = slots * memo_numbers(layer.memo_shapes) * self.dtype.itemsize
         if size > _MEMO_BYTES:
             return Room(state, None)
         return Room(state, tuple(zeros(slots, shape) for shape in layer.memo_shapes))

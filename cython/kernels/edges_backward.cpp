@@ -317,37 +317,26 @@ struct Plan {
   }
 };
 
-// What the next edge reads and writes at its sender, asked for while this one is worked on: rows of atoms are far apart
-// in memory, and an edge takes longer than a row from the last cache.
-template <class T>
-struct NextRows {
-  const char *h = nullptr, *dh = nullptr;
-  std::int64_t lines = 0;
-
-  LM_INLINE NextRows(const EdgeTask<T> &task, const Batch<T> &batch, int e) {
-    if (e >= batch.size) return;
-    const std::int64_t sender = batch.at[e].sender, size = static_cast<std::int64_t>(task.sent_rows) * task.channels;
-    h = reinterpret_cast<const char *>(task.sent + sender);
-    if (task.sent_adjoint) dh = reinterpret_cast<const char *>(task.sent_adjoint + sender);
-    lines = (size * static_cast<std::int64_t>(sizeof(T)) + 63) / 64;
+// Asks for part `part` of n of what an edge reads and writes at its sender, while the edge before is worked on: rows of
+// atoms are far apart in memory, and an edge takes longer than a row from the last cache. In parts, so that not all
+// have to be waited for at once.
+template <class T, class Radial>
+LM_INLINE void fetch_rows(const EdgeTask<T> &task, const EdgeStart<T, Radial> &edge, std::int64_t part, int n) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t lines = (static_cast<std::int64_t>(task.sent_rows) * task.channels + line - 1) / line;
+  for (std::int64_t i = lines * part / n; i < lines * (part + 1) / n; i++) {
+    __builtin_prefetch(edge.h + i * line);
+    if (edge.dh) __builtin_prefetch(edge.dh + i * line, 1);
   }
-  // A part of n, so that not all have to be waited for at once.
-  LM_INLINE void fetch(int part, int n) const {
-    for (std::int64_t i = lines * part / n; i < lines * (part + 1) / n; i++) {
-      __builtin_prefetch(h + 64 * i);
-      if (dh) __builtin_prefetch(dh + 64 * i, 1);
-    }
-  }
-};
+}
 
 // The share of one edge.
 template <class T, class Radial>
 LM_INLINE Share<T> backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, const Plan<T, Radial> &plan, int e) {
-  const EdgeStart<T, Radial> edge(task, batch, e);
-  const NextRows<T> next(task, batch, e + 1);
+  const EdgeStart<T, Radial> edge(task, batch, e), next(task, batch, std::min(e + 1, batch.size - 1));
   Share<T> share;
   for (int i = 0; i < plan.n_steps; i++) {
-    next.fetch(i, plan.n_steps);
+    fetch_rows(task, next, i, plan.n_steps);
     plan.steps[i].kernel(task.channels, plan.paths + plan.steps[i].first, edge, share);
   }
   if (task.channels % kWidth<T>)

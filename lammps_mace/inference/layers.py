@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -51,6 +52,11 @@ class Sums(NamedTuple):
 Pull = Callable[[Results, Sums], Sums]
 # What forward notes so that linearize has less to do: [slots, dim, channels] each, or nothing.
 Memo = tuple[jax.Array, ...] | None
+
+
+def memo_numbers(shapes: tuple[tuple[int, int], ...]) -> int:
+    """Return the numbers per slot in a memo of these (dim, channels)."""
+    return sum(map(math.prod, shapes))
 
 
 class Layer(Protocol):

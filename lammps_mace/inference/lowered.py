@@ -14,7 +14,6 @@ first layer may have channels of its own up to mix, see inference.tables.in_radi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.inference.chunks import Chunk, Inputs
-from lammps_mace.inference.layers import Memo, Pull, Results, State, Sums
+from lammps_mace.inference.layers import Memo, Pull, Results, State, Sums, memo_numbers
 from lammps_mace.inference.radial import radial_network
 from lammps_mace.kernels import (
     ContractionProgram,
@@ -101,7 +100,7 @@ class LoweredLayer:
         sums = tuple(shape[1:] for shape in structure.edges.result_shapes(0))
         mixed = tuple((dim, channels) for dim in structure.contraction.dims)
         # What takes less memory: its traffic is what the memo costs, mixing again is cheap.
-        self._notes_sums = _size(sums) < _size(mixed)
+        self._notes_sums = memo_numbers(sums) < memo_numbers(mixed)
         self.memo_shapes = sums if self._notes_sums else mixed
 
     @property
@@ -244,11 +243,6 @@ class LoweredLayer:
         skip = self._mapped(blocks, weights["skip"], chunk)
         sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
         return Results(join(skip, here.next_target), join(sent, here.target), outputs)
-
-
-def _size(shapes: Sequence[tuple[int, ...]]) -> int:
-    """Return the numbers in arrays of these shapes."""
-    return sum(map(math.prod, shapes))
 
 
 def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:

@@ -90,6 +90,13 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     )
 
 
+def test_blocks_of_different_numbers_of_atoms_are_an_error():
+    program = ContractionProgram((1, 1), (((0,), (1,)),))
+    blocks, weights = (jnp.zeros((3, 1, 2)), jnp.zeros((4, 1, 2))), jnp.zeros((1, 2, 2))
+    with pytest.raises(Exception, match="the features have different numbers of atoms"):
+        jax.block_until_ready(contract(program, blocks, weights, jnp.int32(0), backend="cpu"))
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"monomial \(1, 0\): give 1 to 4 rows in ascending order"):
         ContractionProgram((2,), (((1, 0),),))
