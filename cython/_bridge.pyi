@@ -46,7 +46,7 @@ class Step:
         Row i < n_total is at ``places[i]``; without them at i, and n is n_total.
         """
     def reverse_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
-        """Add rows n_local.. into their owners' and zero them, in place."""
+        """Add rows n_local.. into their owners', in place."""
     def sum(self, values: Any) -> NDArray[np.float64]:
         """Return float64 [n] summed over all ranks; every rank calls it, or none."""
     def charge(self, charges: NDArray[np.float64]) -> NDArray[np.float64]:

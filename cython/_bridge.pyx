@@ -68,7 +68,7 @@ cdef class Step:
         self.exchange(rows, places, 0)
 
     def reverse_exchange(self, rows, places=None):
-        """Add the rows of other ranks' atoms into their owners', zero them, in place; collective."""
+        """Add the rows of other ranks' atoms into their owners', in place; collective."""
         self.exchange(rows, places, 1)
 
     cdef exchange(self, object rows, object places, int reverse):
@@ -92,13 +92,18 @@ cdef class Step:
             PyBuffer_Release(&view)
 
     cdef const int32_t *checked(self, const int32_t[::1] places, int64_t n_rows) except NULL:
-        """The address of places, once each is known to be a row: C++ writes there."""
-        cdef Py_ssize_t i
+        """The address of places, once each is known to be a row: C++ writes there.
+
+        Other ranks' atoms stand together, so that messages arrive in place.
+        """
+        cdef Py_ssize_t i, ghosts = self.raw.n_local
         if places.shape[0] != self.raw.n_total:
             raise ValueError(f"exchange places must be [n_total={self.raw.n_total}], got {places.shape[0]}")
         for i in range(places.shape[0]):
             if not 0 <= places[i] < n_rows:
                 raise ValueError(f"exchange places[{i}] is {places[i]}, there are {n_rows} rows")
+            if i > ghosts and places[i] != places[ghosts] + i - ghosts:
+                raise ValueError(f"exchange places[{i}] is {places[i]}, not next to the row before it")
         return &places[0] if places.shape[0] else <const int32_t *> &nothing
 
     def sum(self, values):

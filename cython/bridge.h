@@ -37,7 +37,7 @@ typedef struct lammps_mace_rows {
   void *first;
   int64_t width;         /* numbers of a row */
   int item_bytes;        /* of a number, 4 or 8 */
-  const int32_t *places; /* [n_total] where each of the step's rows is; NULL = in their order */
+  const int32_t *places; /* [n_total] where each of the step's rows is, from n_local on one after the other; NULL: i */
 } lammps_mace_rows;
 
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are own atoms, the rest those of other ranks, each once: images of
@@ -54,8 +54,8 @@ typedef struct lammps_mace_step {
   double *pair_gradient;  /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
   double energy;          /* result, eV, of this rank's atoms */
   void *exchanger;
-  /* Collective. Forward fills the rows from n_local on, reverse adds them into their owners' and zeroes them. NULL on
-   * success, else a message (nothing was sent). */
+  /* Collective. Forward fills the rows from n_local on, reverse adds them into their owners'. NULL on success, else a
+   * message (nothing was sent). */
   const char *(*exchange)(void *exchanger, int reverse, const lammps_mace_rows *rows);
   /* Collective: sums over all ranks, in place. After the last forward exchange, as all calls for charges. */
   const char *(*sum)(void *exchanger, double *values, int count);

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -106,6 +104,7 @@ class Engine:
     def start_counting(self) -> None:
         """Forget the steps and the seconds of each stage."""
         self.steps = 0
+        self._since = 0.0  # start of the present stage
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def evaluate(
@@ -117,22 +116,24 @@ class Engine:
             out: write the pair gradients there; only for pairs on the host.
         """
         self.steps += 1
-        with self._timed("neighbour data"):
-            arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._layout)
-            self._layout = arrangement.layout
-            if arrangement.capacity != self.capacity:
-                self.capacity = arrangement.capacity
-                self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
-            kind = DevicePairRows if neighbors.on_gpu else HostPairRows
-            pairs = kind(arrangement, self.dtype, self.cutoff)
-            inputs = padded(arrangement, pairs, self.dtype)
-            if not self._on_cpu:
-                inputs = jax.device_put(inputs)  # once for all functions
+        self._since = time.perf_counter()
+        arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._layout)
+        self._layout = arrangement.layout
+        if arrangement.capacity != self.capacity:
+            self.capacity = arrangement.capacity
+            self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
+        kind = DevicePairRows if neighbors.on_gpu else HostPairRows
+        pairs = kind(arrangement, self.dtype, self.cutoff)
+        inputs = padded(arrangement, pairs, self.dtype)
+        if not self._on_cpu:
+            inputs = jax.device_put(inputs)  # once for all functions
         ghosts = (DeviceGhosts if neighbors.on_gpu else Ghosts)(arrangement, exchange)
+        self._end("neighbour data")
         outputs, gradient, charges = self._run(inputs, ghosts)
-        with self._timed("forces"):
-            energies = self._energies(arrangement, outputs)
-            return Prediction(energies, pairs.gradient(gradient, out), charges)
+        energies = self._energies(arrangement, outputs)
+        prediction = Prediction(energies, pairs.gradient(gradient, out), charges)
+        self._end("forces")
+        return prediction
 
     def _run(
         self, inputs: Inputs, ghosts: Ghosts
@@ -144,33 +145,30 @@ class Engine:
         charges = None
         outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
         for i, (forward, layer) in enumerate(zip(self._forward, self.layers, strict=False)):
-            with self._timed("forward") as done:
-                self._rooms[i], outputs = forward(
-                    layer.weights, inputs, states[-1], outputs, self._rooms[i], **size
-                )
-                done.append(outputs)
-            with self._timed("exchange"):
-                states.append(ghosts.fetch_state(self._rooms[i].state))
+            self._rooms[i], outputs = forward(
+                layer.weights, inputs, states[-1], outputs, self._rooms[i], **size
+            )
+            self._end("forward", outputs)
+            states.append(ghosts.fetch_state(self._rooms[i].state))
+            self._end("exchange")
         adjoint = self._output_adjoint(inputs)
         if self._last is None:
             charges, adjoint = self._settle(ghosts, outputs, adjoint)
             sums = Sums(jnp.zeros_like(inputs.vectors), states.pop())
         else:
             weights = self.layers[-1].weights
-            with self._timed("last layer") as done:
-                outputs, sums = self._last(weights, inputs, states.pop(), outputs, adjoint, **size)
-                done.append(outputs)
+            outputs, sums = self._last(weights, inputs, states.pop(), outputs, adjoint, **size)
+            self._end("last layer", outputs)
             if self._charge_use is not None:
                 charges, _ = self._settle(ghosts, outputs, adjoint)
         for i in reversed(range(len(self._backward))):
-            with self._timed("exchange"):
-                above = ghosts.give_back_state(sums.adjoint)
-            with self._timed("backward") as done:
-                sums = self._backward[i](
-                    self.layers[i].weights, inputs, states.pop(), self._rooms[i].memo, above,
-                    sums.gradient, adjoint, **size,
-                )  # fmt: skip
-                done.append(sums.gradient)
+            above = ghosts.give_back_state(sums.adjoint)
+            self._end("exchange")
+            sums = self._backward[i](
+                self.layers[i].weights, inputs, states.pop(), self._rooms[i].memo, above,
+                sums.gradient, adjoint, **size,
+            )  # fmt: skip
+            self._end("backward", sums.gradient)
         return outputs, sums.gradient, charges
 
     def _new_room(self, layer: Layer) -> Room:
@@ -191,14 +189,14 @@ class Engine:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the charges [n_local], and the adjoint of the outputs with theirs."""
         assert self._charge_use is not None
-        with self._timed("charges"):
-            at = ghosts.arrangement
-            raw = at.from_slots(np.asarray(outputs)[:, 1])
-            species = at.neighbors.species[: len(raw)]
-            charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
-            with_charges = adjoint.copy()  # functions that run may still read the other
-            with_charges[:, 1] = at.to_slots(gradient)
-            return charges, with_charges
+        at = ghosts.arrangement
+        raw = at.from_slots(np.asarray(outputs)[:, 1])
+        species = at.neighbors.species[: len(raw)]
+        charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
+        with_charges = adjoint.copy()  # functions that run may still read the other
+        with_charges[:, 1] = at.to_slots(gradient)
+        self._end("charges")
+        return charges, with_charges
 
     def _output_adjoint(self, inputs: Inputs) -> np.ndarray:
         out = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
@@ -213,13 +211,13 @@ class Engine:
         energies = network * self._scale + self._shifts[species]
         return energies if neighbors.counted is None else np.where(neighbors.counted, energies, 0.0)
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[list[jax.Array]]:
-        start = time.perf_counter()
-        results: list[jax.Array] = []
-        yield results
-        jax.block_until_ready(results)
-        self.seconds[stage] += time.perf_counter() - start
+    def _end(self, stage: str, result: jax.Array | None = None) -> None:
+        """Add to the stage what passed since the one before it, up to its result."""
+        if result is not None:
+            result.block_until_ready()
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._since
+        self._since = now
 
 
 def _jitted(function: Any, layer: Layer, *updated: str) -> Any:

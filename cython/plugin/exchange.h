@@ -1,9 +1,10 @@
-// Moves rows of numbers between the ranks' own atoms and their ghosts through LAMMPS's Comm, and sums over the ranks.
+// What ranks do together in a step, in which order: rows of features between owners and their copies, charges, sums.
 #ifndef LAMMPS_MACE_EXCHANGE_H
 #define LAMMPS_MACE_EXCHANGE_H
 
 #include "../bridge.h"
 #include "ghost_rows.h"
+#include "row_messages.h"
 
 #include <mpi.h>
 
@@ -21,19 +22,25 @@ namespace lammps_mace {
 
 // A step does all forward exchanges in order, then what charges need (sum, charge, sum), then the same widths backwards in
 // reverse order. On one rank there is nobody to exchange rows with: only what charges need remains.
-// Rows travel as bytes, rounded up to whole doubles (LAMMPS's unit): two float32 in one. Of the ghosts that LAMMPS would send,
-// only those travel that have a row of their own: LAMMPS sends as much as it finds packed.
 class GhostExchange {
  public:
   // A reference: `comm_style` puts another Comm in its place.
-  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world) : comm(comm), pair(pair), world(world) {}
+  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world) :
+      messages(world), comm(comm), pair(pair), world(world)
+  {
+  }
 
   void plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges);
-  int widest_in_doubles() const;
+  int widest_row() const;    // in bytes, whole doubles
 
-  // Collective: after LAMMPS has made new ghosts, decide who has which row. Neighbours up to `reach` have one.
-  void assign_rows(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, double reach);
+  // After LAMMPS has made new ghosts, find their owners and decide who has which row. Both are collective; the first returns
+  // a ghost whose owner has another ID, or -1. Neighbours up to `reach` have a row.
+  int64_t find_owners(const LAMMPS_NS::Atom &atom);
+  bool assign_rows(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, double reach);
+  std::vector<Owner> owner_of;    // [n_total], until rows are assigned
   GhostRows ghosts;
+  RowMessages messages;
+  double bytes() const { return ghosts.bytes() + messages.bytes(); }
 
   void begin_step();
   // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do.
@@ -46,55 +53,29 @@ class GhostExchange {
   int stage() const { return done; }
   std::exception_ptr lammps_error;    // thrown by Comm; Python could not carry it
 
-  // Outside the steps' protocol, a row for each own atom and ghost. Those of ghosts are overwritten, or added into their
-  // owners' rows (doubles).
-  void copy_to_ghosts(char *rows, int bytes);
-  void add_to_owners(double *rows, int bytes);
-
   // What LAMMPS's Comm calls: atoms list[0..n) go to another rank, where they are ghosts first..first+n.
+  static constexpr int widest_in_comm = sizeof(Owner) / sizeof(double);
   int pack_forward(int n, const int *list, double *buffer) const;
   void unpack_forward(int n, int first, const double *buffer);
-  int pack_reverse(int n, int first, double *buffer) const;
-  void unpack_reverse(int n, const int *list, const double *buffer);
 
  private:
   enum class Kind { forward, sum, charge, reverse };
-  enum class Carried { atoms, rows, needs };    // by Comm: a row for each ghost, rows of GhostRows, which of these are needed
   struct Operation {
     Kind kind;
     int bytes;    // of a row, or of the sum
   };
 
-  // What is being exchanged. No address: zeros are sent, what arrives is dropped.
-  struct Rows {
-    char *first;
-    int bytes, item_bytes;    // of a row, of a number in it
-    const int32_t *places;    // nullptr: row i is at i
-
-    explicit operator bool() const { return first; }
-    char *of(int64_t row) const { return first + int64_t(places ? places[row] : row) * bytes; }
-    int doubles() const { return (bytes + 7) / 8; }
-  };
-
-  const char *refusal(Kind kind, int64_t bytes);
+  const char *begin(Kind kind, int64_t bytes);
   std::string named(int index) const;
-  const char *run(Kind kind, int64_t bytes, const Rows &given);
-  void copy_to_ghosts(Carried what, const Rows &given);
-  void add_to_owners(Carried what, const Rows &given);
-  void clear_ghosts();
-  void run_sum(double *values, int count);
-  template <typename Use> void each_sent(int n, const int *list, Use use) const;
-  template <typename Use> void each_received(int n, int first, Use use) const;
-  double *packed(int64_t row, double *at) const;
+  void copy_to_ghosts(void *given, int bytes);
 
   LAMMPS_NS::Comm *&comm;
   LAMMPS_NS::Pair *pair;
   MPI_Comm world;
   std::vector<Operation> operations;    // of a step
   int done = 0;                         // of them, in this step
-  int64_t n_local = 0;
-  Carried carried = Carried::atoms;
-  Rows rows = {};
+  double *carried = nullptr;            // by Comm, numbers of own atoms and ghosts; so many each:
+  int per_atom = 0;
   std::string message;
 };
 

@@ -3,72 +3,58 @@
 
 #include "neighbours.h"
 
+#include <algorithm>
+#include <tuple>
+
 using namespace LAMMPS_NS;
 
 namespace lammps_mace {
+namespace {
 
-void GhostRows::find_images(const std::vector<Owner> &owners, int me, int64_t n_own)
-{
-  n_local = n_own;
-  const int64_t n_total = owners.size();
-  first_image.resize(n_total);
-  is_needed.assign(n_total, 0);
-  sent_by_list.clear();
-  std::unordered_map<int64_t, int32_t> seen;
-  seen.reserve(n_total - n_local);
-  for (int64_t i = 0; i < n_total; i++) {
-    const Owner owner = owners[i];
-    const bool own = i < n_local || (owner.rank == me && owner.index >= 0 && owner.index < n_local);
-    const int64_t key = int64_t(owner.rank) << 32 | uint32_t(owner.index);
-    first_image[i] = own ? owner.index : seen.try_emplace(key, int32_t(i)).first->second;
+  bool operator<(const Owner &a, const Owner &b)
+  {
+    return std::tie(a.rank, a.index) < std::tie(b.rank, b.index);
   }
-}
 
-void GhostRows::need_neighbours(const Atom &atom, const NeighList &list, double reach)
+  bool operator==(const Owner &a, const Owner &b)
+  {
+    return std::tie(a.rank, a.index) == std::tie(b.rank, b.index);
+  }
+
+}    // namespace
+
+void GhostRows::assign(const std::vector<Owner> &owner_of, int me, const Atom &atom, const NeighList &list, double reach)
 {
+  const int64_t n_local = atom.nlocal, n_total = owner_of.size();
+  std::vector<char> is_needed(n_total, 0);
   for (int k = 0; k < list.inum; k++)
-    each_neighbour(atom, list, reach, list.ilist[k], [&](int j, const double *) { need(j); });
-}
+    each_neighbour(atom, list, reach, list.ilist[k], [&](int j, const double *) { is_needed[j] = 1; });
 
-void GhostRows::need_sent(int n, const int *list, const double *asked)
-{
-  for (int i = 0; i < n; i++) {
-    if (asked[i] == 0.0) continue;
-    need(list[i]);
-    sent_by_list[list].push_back(first_image[list[i]]);
-  }
-}
+  owners.clear();
+  for (int64_t i = n_local; i < n_total; i++)
+    if (is_needed[i] && owner_of[i].rank != me) owners.push_back(owner_of[i]);
+  std::sort(owners.begin(), owners.end(), operator<);
+  owners.erase(std::unique(owners.begin(), owners.end(), operator==), owners.end());
 
-void GhostRows::number()
-{
-  const int64_t n_total = first_image.size();
   row_of.assign(n_total, -1);
-  atoms.clear();
+  atoms.resize(n_local + owners.size());
   for (int64_t i = 0; i < n_total; i++) {
-    const int64_t first = first_image[i];
-    if (first == i && (i < n_local || is_needed[i])) {
-      row_of[i] = int32_t(atoms.size());
-      atoms.push_back(int32_t(i));
-    } else if (first != i) {
-      row_of[i] = row_of[first];
+    const Owner &owner = owner_of[i];
+    if (owner.rank == me) {
+      row_of[i] = owner.index;
+      if (i < n_local) atoms[i] = int32_t(i);
+      continue;
     }
+    const auto found = std::lower_bound(owners.begin(), owners.end(), owner, operator<);
+    if (found == owners.end() || !(*found == owner)) continue;
+    row_of[i] = int32_t(n_local + (found - owners.begin()));
+    atoms[row_of[i]] = int32_t(i);
   }
-  for (auto &[list, sent] : sent_by_list)
-    for (auto &entry : sent) entry = row_of[entry];
-}
-
-const std::vector<int32_t> &GhostRows::sent(const int *list) const
-{
-  static const std::vector<int32_t> none;
-  const auto found = sent_by_list.find(list);
-  return found == sent_by_list.end() ? none : found->second;
 }
 
 double GhostRows::bytes() const
 {
-  double total = is_needed.capacity() + (row_of.capacity() + atoms.capacity() + first_image.capacity()) * sizeof(int32_t);
-  for (const auto &[list, sent] : sent_by_list) total += sent.capacity() * sizeof(int32_t);
-  return total;
+  return (row_of.capacity() + atoms.capacity()) * sizeof(int32_t) + owners.capacity() * sizeof(Owner);
 }
 
 }    // namespace lammps_mace

@@ -41,14 +41,14 @@ PairMLIAPUnified::~PairMLIAPUnified()
 void PairMLIAPUnified::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  if (start_check && comm->nprocs > 1) prove_exchange();
   warn_of_net_charge();
   assign_rows();
+  if (start_check && comm->nprocs > 1) prove_exchange();
   exchange.begin_step();
   const bool good = run_step();
   const int stage = exchange.stage();
   if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
-  exchange.join_rest();
+  join_rest();
   agree(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
   add_results();
 }
@@ -70,10 +70,26 @@ void PairMLIAPUnified::assign_rows()
   MPI_Allreduce(MPI_IN_PLACE, &stale, 1, MPI_INT, MPI_MAX, world);
   if (!stale) return;
   try {
-    exchange.assign_rows(*atom, *list, potential->cutoff_angstrom + neighbor->skin);
+    const int64_t wrong = exchange.find_owners(*atom);
+    if (wrong >= 0)
+      set_reason(failure, moved_wrongly("forward: the ghost of atom ID " + std::to_string(atom->tag[wrong]) +
+                                        " got the row of " + std::to_string(exchange.owner_of[wrong].tag)));
+    agree(lmp, wrong >= 0, 0, failure, "rows of ghosts");
+    const bool good = exchange.assign_rows(*atom, *list, potential->cutoff_angstrom + neighbor->skin);
+    if (!good) set_reason(failure, moved_wrongly("a rank was asked for atoms that it does not have"));
+    agree(lmp, !good, 0, failure, "rows of ghosts");
   } catch (const std::bad_alloc &) {    // the others wait in an exchange
     error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(n_total) + " atoms and ghosts: "
                       "use more ranks");
+  }
+}
+
+void PairMLIAPUnified::join_rest()
+{
+  try {
+    exchange.join_rest();
+  } catch (const std::bad_alloc &) {    // the others wait
+    error->one(FLERR, failure.reason);
   }
 }
 
@@ -106,8 +122,8 @@ bool PairMLIAPUnified::pairs_are_good()
 bool PairMLIAPUnified::evaluate()
 {
   node_energies.assign(atom->nlocal, std::numeric_limits<double>::quiet_NaN());
-  pair_gradient.assign(rows.vectors.size(), std::numeric_limits<double>::quiet_NaN());
-  step = {atom->nlocal, int64_t(rows.species.size()), int64_t(rows.senders.size()), comm->nprocs == 1,
+  pair_gradient.assign(3 * rows.n_pairs(), std::numeric_limits<double>::quiet_NaN());
+  step = {atom->nlocal, int64_t(rows.species.size()), rows.n_pairs(), comm->nprocs == 1,
           rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
           node_energies.data(), pair_gradient.data(), 0.0,
           this, &exchange_rows, &sum_over_ranks, &take_charges};
@@ -122,15 +138,15 @@ bool PairMLIAPUnified::results_are_finite()
   if (!std::isfinite(step.energy)) return set_reason(failure, "non-finite energy"), false;
   for (int i = 0; i < atom->nlocal; i++) {
     if (rows.species[i] < 0) continue;
-    const std::string id = std::to_string(rows.tags[i]);
+    const auto id = [&] { return std::to_string(rows.tags[i]); };
     if (coulomb.active() && !std::isfinite(coulomb.energy(i)))
-      return set_reason(failure, "non-finite Coulomb energy of atom ID " + id), false;
-    if (!std::isfinite(node_energies[i])) return set_reason(failure, "non-finite energy of atom ID " + id), false;
+      return set_reason(failure, "non-finite Coulomb energy of atom ID " + id()), false;
+    if (!std::isfinite(node_energies[i])) return set_reason(failure, "non-finite energy of atom ID " + id()), false;
     for (int64_t p = rows.offsets[i]; p < rows.offsets[i + 1]; p++) {
       const double *g = &pair_gradient[3 * p];
       if (std::isfinite(g[0] + g[1] + g[2])) continue;
       const double *r = &rows.vectors[3 * p];
-      set_reason(failure, "non-finite force between atom IDs " + id + " and " + std::to_string(rows.tags[rows.senders[p]]) +
+      set_reason(failure, "non-finite force between atom IDs " + id() + " and " + std::to_string(rows.tags[rows.senders[p]]) +
                               ", " + std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
       return false;
     }
@@ -192,7 +208,7 @@ void PairMLIAPUnified::finish()
 double PairMLIAPUnified::memory_usage()
 {
   const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
-  return Pair::memory_usage() + rows.bytes() + exchange.ghosts.bytes() + coulomb.bytes() + results;
+  return Pair::memory_usage() + rows.bytes() + exchange.bytes() + coulomb.bytes() + results;
 }
 
 }    // namespace lammps_mace

@@ -26,8 +26,6 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
 
   int pack_forward_comm(int n, int *list, double *buf, int, int *) override { return exchange.pack_forward(n, list, buf); }
   void unpack_forward_comm(int n, int first, double *buf) override { exchange.unpack_forward(n, first, buf); }
-  int pack_reverse_comm(int n, int first, double *buf) override { return exchange.pack_reverse(n, first, buf); }
-  void unpack_reverse_comm(int n, int *list, double *buf) override { exchange.unpack_reverse(n, list, buf); }
 
  private:
   void allocate();
@@ -48,6 +46,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   static const char *take_charges(void *self, const double *charges, double *potentials);
 
   void assign_rows();
+  void join_rest();
   bool run_step();
   bool pairs_are_good();
   bool evaluate();

@@ -42,7 +42,7 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   exchange.plan(potential->row_bytes, potential->charges);
   // Energies of atoms that reach beyond their own pairs have no dU_i/dx_j among the results.
   centroidstressflag = beyond_neighbours() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
-  comm_forward = comm_reverse = exchange.widest_in_doubles();    // pair hybrid reads these now, Comm at the next run
+  comm_forward = GhostExchange::widest_in_comm;    // pair hybrid reads this now, Comm at the next run
 }
 
 // What is wrong with a pair_style command, and what to write instead; empty if nothing is.

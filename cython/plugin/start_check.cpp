@@ -1,4 +1,4 @@
-// Before the first step on several ranks: do rows of atoms reach their ghosts, and rows of ghosts their owners?
+// Before the first step on several ranks: do rows of atoms reach their copies, and rows of copies their owners?
 #include "start_check.h"
 
 #include "exchange.h"
@@ -43,8 +43,8 @@ namespace {
   class StartCheck {
    public:
     StartCheck(LAMMPS *lmp, GhostExchange &exchange) :
-        lmp(lmp), exchange(exchange), width(exchange.widest_in_doubles()), n_local(lmp->atom->nlocal),
-        n_total(lmp->atom->nlocal + lmp->atom->nghost)
+        lmp(lmp), exchange(exchange), width(exchange.widest_row() / 8), n_local(lmp->atom->nlocal),
+        n_total(exchange.ghosts.atoms.size())
     {
     }
 
@@ -61,8 +61,9 @@ namespace {
     }
 
    private:
-    int64_t tag(int64_t i) const { return lmp->atom->tag[i]; }
+    int64_t tag(int64_t i) const { return lmp->atom->tag[exchange.ghosts.atoms[i]]; }
     double *row(int64_t i) { return &rows[i * width]; }
+    Rows all_rows() { return {reinterpret_cast<char *>(rows.data()), int(8 * width), 8, nullptr}; }
 
     // Column 0 is the ID itself, for the message; the others cannot be right by accident.
     void check_forward()
@@ -72,7 +73,7 @@ namespace {
         row(i)[0] = double(tag(i));
         for (int c = 1; c < width; c++) row(i)[c] = known(tag(i), c);
       }
-      exchange.copy_to_ghosts(reinterpret_cast<char *>(rows.data()), 8 * width);
+      exchange.messages.to_copies(all_rows());
       int64_t bad = n_local;
       while (bad < n_total && forward_is_right(bad)) bad++;
       report_forward(bad < n_total ? bad : -1);
@@ -107,7 +108,7 @@ namespace {
         row(i)[0] = 1.0;
         for (int c = 1; c < width; c++) row(i)[c] = known(tag(i), c);
       }
-      exchange.add_to_owners(rows.data(), 8 * width);
+      exchange.messages.to_owners(all_rows());
       int64_t bad = 0;
       while (bad < n_local && sum_is_right(bad)) bad++;
       report_sum(bad < n_local ? bad : -1);
@@ -200,8 +201,7 @@ namespace {
 
     [[noreturn]] void fail(const std::string &what)
     {
-      lmp->error->all(FLERR, "pair_style mliap unified: the start check found that this LAMMPS or its MPI library moves data "
-                             "wrongly, " + what + ": use the mpirun and MPI library that LAMMPS was built for");
+      lmp->error->all(FLERR, moved_wrongly(what));
     }
 
     LAMMPS *lmp;
@@ -211,6 +211,12 @@ namespace {
   };
 
 }    // namespace
+
+std::string moved_wrongly(const std::string &what)
+{
+  return "pair_style mliap unified: this LAMMPS or its MPI library moves data wrongly, " + what +
+      ": use the mpirun and MPI library that LAMMPS was built for";
+}
 
 void check_exchange(LAMMPS *lmp, GhostExchange &exchange)
 {

@@ -146,7 +146,7 @@ class KokkosExchange(NoExchange):
         rows[places] = self._by_atom(self.forward_copy, rows[places])
 
     def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Add the ghosts' rows into their owners' and zero them, in place; collective."""
+        """Add the ghosts' rows into their owners', in place; collective."""
         rows[places] = self._by_atom(self.reverse_copy, rows[places])
 
     def forward_copy(self, rows: Any) -> Any:
@@ -158,7 +158,7 @@ class KokkosExchange(NoExchange):
         return self._copy(self._data.forward_exchange, rows)
 
     def reverse_copy(self, rows: Any) -> Any:
-        """Return a copy with the ghosts' rows zero, and added to their owners'; collective."""
+        """Return a copy with the ghosts' rows added to their owners'; collective."""
         return self._copy(self._data.reverse_exchange, rows)
 
     def _by_atom(self, exchange: Callable[[Any], Any], rows: np.ndarray) -> np.ndarray:

@@ -85,14 +85,15 @@ class Prediction:
 class Exchange(Protocol):
     """What ranks do together; in a step all of them call the same methods in the same order.
 
-    Features are float32 or float64 [n, width]; those of row i < n_total are at ``places[i]``.
+    Features are float32 or float64 [n, width]; those of row i < n_total are at ``places[i]``, where
+    copies follow each other.
     """
 
     def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
         """Fill the copies' rows from their owners, in place."""
 
     def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Add the copies' rows into their owners' and zero them, in place."""
+        """Add the copies' rows into their owners', in place; what copies then hold is of no use."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return float64 [n] summed over the ranks."""

@@ -69,7 +69,7 @@ class DeviceExchange(Exchange, Protocol):
         """Return a copy with the ghosts' rows from their owners."""
 
     def reverse_copy(self, rows: Any) -> Any:
-        """Return a copy with the ghosts' rows zero, and added to their owners'."""
+        """Return a copy with the ghosts' rows added to their owners'."""
 
 
 class DeviceGhosts(Ghosts):

@@ -21,7 +21,14 @@ GHOST = r"forward: the ghost of atom ID \d+ on rank \d got the row of "
 COUNT = (
     r"reverse: atom ID \d+ received the rows of \d+ ghosts; it has \d+ ghosts, the first on rank \d"
 )
+SAID = r"forward: the ghost of atom ID \d+ got the row of \d+: .*\(rank \d of \d, rows of ghosts\)"
 BREAKS = {
+    "ghosts lost": SAID,
+    "ghosts shifted": SAID,
+    "ghosts doubled": SAID,
+    "request lost": GHOST + r"\d+ from its owner, rank 0",
+    "request shifted": GHOST + r"\d+ from its owner, rank 0",
+    "request doubled": "a rank was asked for atoms that it does not have",
     "forward lost": GHOST + "0 from its owner, rank 1",
     "forward shifted": GHOST + r"\d+ from its owner, rank \d",
     "forward doubled": GHOST + r"\d+ from its owner, rank 1",
@@ -51,9 +58,17 @@ def test_broken_mpi_stops_at_step_0(run_lammps, classical, argon, broken_mpi, wh
     run = run_lammps(argon + layout + STYLE + "run 5\n", ranks, env, timeout=30)
     assert run.returncode != 0
     [line] = [line for line in run.log.splitlines() if line.startswith("ERROR")]
-    assert "the start check found that this LAMMPS or its MPI library moves data wrongly" in line
+    assert "this LAMMPS or its MPI library moves data wrongly" in line
     assert re.search(BREAKS[what], line)
     assert not run.thermo()
+
+
+def test_owners_are_checked_always(run_lammps, classical, argon, broken_mpi):
+    """Whom to ask for a row is told by IDs whenever LAMMPS makes new ghosts, checked or not."""
+    env = {**classical(**TWO_HOPS), **broken_mpi("ghosts shifted")}
+    run = run_lammps(argon + UNCHECKED + "run 5\n", 2, env, timeout=30)
+    assert run.returncode != 0
+    assert re.search(SAID, run.log)
 
 
 @pytest.mark.parametrize("layout", ["", TILED])
@@ -70,7 +85,7 @@ def test_switched_off_the_numbers_are_wrong(
 
 
 def test_checked_again_when_the_decomposition_changes(run_lammps, classical, argon):
-    """comm_style after pair_style replaces LAMMPS's Comm; rows then travel through the new one."""
+    """comm_style after pair_style replaces LAMMPS's Comm; owners are then told by the new one."""
     env = classical(**TWO_HOPS)
     script = argon + STYLE + "thermo_style custom step pe\nrun 0\n" + TILED + "run 0\n"
     script += "run 0\n"
