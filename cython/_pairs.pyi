@@ -4,6 +4,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+def bound_pairs(
+    atoms: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    chunk_slots: int,
+    bounds: NDArray[np.int32],
+) -> int:
+    """Write where each slot's pairs begin and the last one's end; return the most pairs of a chunk.
+
+    Args:
+        atoms: [n], own atoms, in the order wanted.
+        slots: [n], ascending, of each of these; slots that are not among them are empty.
+        offsets: [n_local + 1]; the pairs of atom i are offsets[i]:offsets[i+1].
+        chunk_slots: slots of a chunk.
+        bounds: [n_slots + 1], the pairs of slot i are bounds[i]:bounds[i+1], in the order of slots.
+
+    Raises:
+        ValueError: an index is out of bounds, or there are more pairs than an int32 counts.
+    """
+
 def take_pairs(
     atoms: NDArray[np.int64],
     offsets: NDArray[np.int64],
@@ -11,11 +31,12 @@ def take_pairs(
     vectors: NDArray[np.float64],
     rows: NDArray[np.int32],
     species: NDArray[np.int32],
+    far: float,
     out_vectors: NDArray[Any],
     out_senders: NDArray[np.int32],
     out_species: NDArray[np.int32],
-) -> int:
-    """Write the pairs of these atoms one after the other; return how many.
+) -> None:
+    """Write the pairs of these atoms one after the other, then fill the rest of the room.
 
     Args:
         atoms: [n], own atoms, in the order wanted.
@@ -23,6 +44,7 @@ def take_pairs(
         senders: [n_pairs], an atom or ghost.
         vectors: [n_pairs, 3], r_neighbour - r_centre.
         rows, species: [n_total], of each atom and ghost.
+        far: length of the vectors in the rest of the room, whose row and species are 0.
         out_vectors: float32 or float64 [room, 3], r_centre - r_neighbour.
         out_senders, out_species: [room], rows and species of the senders.
 

@@ -2,15 +2,45 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
+
+
+def bound_pairs(
+    const int64_t[::1] atoms, const int64_t[::1] slots, const int64_t[::1] offsets,
+    Py_ssize_t chunk_slots, int32_t[::1] bounds,
+):
+    """Write where the pairs of each slot begin and the last one's end; return a chunk's most pairs.
+
+    Slots are ascending; those between are empty, as are those after the last.
+    """
+    cdef Py_ssize_t n_slots = len(bounds) - 1, slot = 0, k, chunk
+    cdef int64_t n = 0, most = 0
+    check_ranges(atoms, offsets, INT32_MAX, INT32_MAX)
+    if len(slots) != len(atoms) or chunk_slots < 1:
+        raise ValueError(f"{len(slots)} slots for {len(atoms)} atoms, {chunk_slots} in a chunk")
+    bounds[0] = 0
+    for k in range(len(atoms)):
+        if not slot <= slots[k] < n_slots:
+            raise ValueError(f"slots[{k}] is {slots[k]}, not between {slot} and {n_slots}")
+        for slot in range(slot, slots[k]):
+            bounds[slot + 1] = <int32_t> n
+        slot = slots[k]
+        n += offsets[atoms[k] + 1] - offsets[atoms[k]]
+        bounds[slot + 1] = <int32_t> n
+        slot += 1
+    for slot in range(slot, n_slots):
+        bounds[slot + 1] = <int32_t> n
+    for chunk in range(0, n_slots, chunk_slots):
+        most = max(most, bounds[min(chunk + chunk_slots, n_slots)] - bounds[chunk])
+    return most
 
 
 def take_pairs(
     const int64_t[::1] atoms, const int64_t[::1] offsets, const int32_t[::1] senders,
-    const double[:, ::1] vectors, const int32_t[::1] rows, const int32_t[::1] species,
+    const double[:, ::1] vectors, const int32_t[::1] rows, const int32_t[::1] species, double far,
     floating[:, ::1] out_vectors, int32_t[::1] out_senders, int32_t[::1] out_species,
 ):
-    """Write the pairs of these atoms one after the other, with the model's sign; return how many."""
+    """Write the pairs of these atoms one after the other, with the model's sign, then fill the rest."""
     cdef Py_ssize_t n = 0, k, pair, axis
     cdef int32_t sender
     check_ranges(atoms, offsets, len(senders), min(len(out_senders), len(out_species), len(out_vectors)))
@@ -27,7 +57,13 @@ def take_pairs(
                 # The centre of a pair receives: LAMMPS's r_neighbour - r_centre has the other sign.
                 out_vectors[n, axis] = <floating> -vectors[pair, axis]
             n += 1
-    return n
+    for pair in range(n, len(out_vectors)):
+        out_vectors[pair, 0] = <floating> far
+        out_vectors[pair, 1] = out_vectors[pair, 2] = 0
+    for pair in range(n, len(out_senders)):
+        out_senders[pair] = 0
+    for pair in range(n, len(out_species)):
+        out_species[pair] = 0
 
 
 def give_gradient(

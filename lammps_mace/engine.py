@@ -19,9 +19,9 @@ from lammps_mace.inference.chunks import (
     MAX_CHUNK_ATOMS_GPU,
     Arrangement,
     Capacity,
+    Frame,
     HostPairRows,
     Inputs,
-    Layout,
     arrange,
     cut,
     padded,
@@ -70,7 +70,7 @@ class Engine:
         self.cutoff = model.dataset_info.graph_cutoff_angstrom
         self.dtype = np.dtype(model.dtype)
         self.capacity = Capacity()
-        self._layout: Layout | None = None  # of the last step
+        self._frame: Frame | None = None  # of the last step
         self.start_counting()
         lowered = lower(model, plain, backend)
         self._on_cpu = jax.default_backend() == "cpu"
@@ -117,8 +117,8 @@ class Engine:
         """
         self.steps += 1
         self._since = time.perf_counter()
-        arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._layout)
-        self._layout = arrangement.layout
+        arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._frame)
+        self._frame = arrangement.frame
         if arrangement.capacity != self.capacity:
             self.capacity = arrangement.capacity
             self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
@@ -190,11 +190,11 @@ class Engine:
         """Return the charges [n_local], and the adjoint of the outputs with theirs."""
         assert self._charge_use is not None
         at = ghosts.arrangement
-        raw = at.from_slots(np.asarray(outputs)[:, 1])
+        raw = at.frame.from_slots(np.asarray(outputs)[:, 1])
         species = at.neighbors.species[: len(raw)]
         charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
         with_charges = adjoint.copy()  # functions that run may still read the other
-        with_charges[:, 1] = at.to_slots(gradient)
+        with_charges[:, 1] = at.frame.to_slots(gradient)
         self._end("charges")
         return charges, with_charges
 
@@ -207,7 +207,7 @@ class Engine:
     def _energies(self, arrangement: Arrangement, outputs: jax.Array) -> np.ndarray:
         neighbors = arrangement.neighbors
         species = neighbors.species[: neighbors.n_local]
-        network = arrangement.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
+        network = arrangement.frame.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
         energies = network * self._scale + self._shifts[species]
         return energies if neighbors.counted is None else np.where(neighbors.counted, energies, 0.0)
 

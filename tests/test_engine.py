@@ -193,11 +193,12 @@ def test_a_slice_of_a_chunk_never_runs_over_the_end():
 def test_chunks_hold_one_species_each_and_every_atom_once():
     neighbors = neighbors_of(make_structure(3))
     arrangement = arrange(neighbors, Capacity())
-    species = arrangement.to_slots(neighbors.species + 1)
+    frame = arrangement.frame
+    species = frame.to_slots(neighbors.species + 1)
     chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
-    for kind, chunk in zip(arrangement.layout.chunk_species, chunks, strict=False):
+    for kind, chunk in zip(frame.layout.chunk_species, chunks, strict=False):
         assert set(chunk) <= {0, kind + 1}
-    assert np.array_equal(arrangement.from_slots(species), neighbors.species + 1)
+    assert np.array_equal(frame.from_slots(species), neighbors.species + 1)
     rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
     assert not np.array_equal(-rows.vectors[: neighbors.n_pairs], neighbors.vectors)
     assert np.array_equal(rows.gradient(rows.vectors), neighbors.vectors)
@@ -213,7 +214,7 @@ def test_chunk_sizes_waste_little():
 def test_full_chunks_of_mixed_species_are_not_in_order():
     """Slots without gaps are still not the local rows: atoms stand by species."""
     structure = replace(make_structure(2), species=np.tile([0, 1], 32).astype(np.int32))
-    arrangement = arrange(neighbors_of(structure), Capacity())
-    assert np.array_equal(arrangement.layout.slots, np.arange(64))
-    assert not arrangement.layout.in_order
-    assert list(arrangement.from_slots(arrangement.to_slots(np.arange(64)))) == list(range(64))
+    frame = arrange(neighbors_of(structure), Capacity()).frame
+    assert np.array_equal(frame.layout.slots, np.arange(64))
+    assert not frame.layout.in_order
+    assert list(frame.from_slots(frame.to_slots(np.arange(64)))) == list(range(64))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from lammps_mace._pairs import give_gradient, take_pairs
+from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
 
 N_LOCAL, N_TOTAL = 5, 7
 COUNTS = np.array([3, 0, 4, 2, 1])
@@ -20,6 +20,7 @@ def arrays(dtype=np.float64, room=N_PAIRS + 2):
         "vectors": random.normal(size=(N_PAIRS, 3)),
         "rows": random.permutation(20)[:N_TOTAL].astype(np.int32),
         "species": random.integers(0, 3, N_TOTAL).astype(np.int32),
+        "far": 9.0,
         "out_vectors": np.full((room, 3), np.nan, dtype),
         "out_senders": np.full(room, -9, np.int32),
         "out_species": np.full(room, -9, np.int32),
@@ -34,14 +35,15 @@ def order_of(given):
 def test_pairs_in_the_order_of_atoms_and_back(dtype):
     given = arrays(dtype)
     order = order_of(given)
-    n = take_pairs(**given)
-    assert n == len(order) == N_PAIRS - COUNTS[0]
+    take_pairs(**given)
+    n = len(order)
+    assert n == N_PAIRS - COUNTS[0]
     senders = given["senders"][order]
     assert np.array_equal(given["out_vectors"][:n], -given["vectors"][order].astype(dtype))
     assert np.array_equal(given["out_senders"][:n], given["rows"][senders])
     assert np.array_equal(given["out_species"][:n], given["species"][senders])
-    assert np.isnan(given["out_vectors"][n:]).all()
-    assert set(given["out_senders"][n:]) == set(given["out_species"][n:]) == {-9}
+    assert np.array_equal(given["out_vectors"][n:], [[9.0, 0.0, 0.0]] * 5)
+    assert set(given["out_senders"][n:]) == set(given["out_species"][n:]) == {0}
     back = np.full((N_PAIRS, 3), 7.0)
     give_gradient(given["atoms"], given["offsets"], given["out_vectors"], back)
     assert np.array_equal(back[order], given["vectors"][order].astype(dtype))
@@ -86,3 +88,37 @@ def test_another_type_is_refused(argument):
     given[argument] = given[argument].astype(np.float16)
     with pytest.raises((ValueError, TypeError)):
         take_pairs(**given)
+
+
+def bounds_of(n_slots=7, **changed):
+    """Return the most pairs of a chunk, and the bounds; atom 0 is not of the model."""
+    given = {"atoms": np.array([1, 2, 3, 4]), "slots": np.array([0, 1, 4, 5])}
+    given |= {"offsets": OFFSETS.copy(), "chunk_slots": 2} | changed
+    bounds = np.full(n_slots + 1, -9, np.int32)
+    return bound_pairs(**given, bounds=bounds), list(bounds)
+
+
+def test_bounds_of_slots():
+    """Slots 2, 3 and 6 are empty."""
+    most, bounds = bounds_of()
+    assert bounds == [0, *np.cumsum([0, 4, 0, 0, 2, 1, 0])]
+    assert most == 4
+    assert bounds_of(chunk_slots=6)[0] == 7
+    nobody = np.zeros(0, int)
+    assert bounds_of(atoms=nobody, slots=nobody) == (0, [0] * 8)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"atoms": np.array([1, 2, 3, 5])}, r"atoms\[3\] is 5, there are 5 atoms"),
+        ({"offsets": np.append(OFFSETS[:-1], 2**31)}, "offsets of atom 4"),
+        ({"slots": np.array([0, 1, 4, 7])}, r"slots\[3\] is 7, not between 5 and 7"),
+        ({"slots": np.array([0, 0, 4, 5])}, r"slots\[1\] is 0, not between 1 and 7"),
+        ({"slots": np.array([0, 1])}, "2 slots for 4 atoms"),
+        ({"chunk_slots": 0}, "0 in a chunk"),
+    ],
+)
+def test_wrong_slots_are_refused(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        bounds_of(**wrong)

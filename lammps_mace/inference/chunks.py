@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from lammps_mace._pairs import give_gradient, take_pairs
+from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
 from lammps_mace.coupling.neighbors import Neighbors
 
 MAX_CHUNK_ATOMS = 64  # on a CPU: what a chunk needs stays in the caches
@@ -227,34 +227,43 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangement:
-    """Which atom and which pair stands where.
+class Frame:
+    """What stays as it is while atoms keep their slots and rows; made once.
 
     Attributes:
-        neighbors: as they came.
-        layout: of their atoms.
-        pair_ends: int64 [layout.n_slots], pairs up to and with each slot's.
+        layout: of own atoms.
         capacity: sizes of the arrays.
+        n_total: own atoms and ghosts.
     """
 
-    neighbors: Neighbors
     layout: Layout
-    pair_ends: np.ndarray
     capacity: Capacity
+    n_total: int
 
-    @property
-    def n_pairs(self) -> int:
-        """Pairs of the model's atoms."""
-        return int(self.pair_ends[-1]) if len(self.pair_ends) else 0
+    def fits(self, neighbors: Neighbors, capacity: Capacity) -> bool:
+        """Whether these neighbours stand in this frame."""
+        mine, species = self.layout.species, neighbors.species[: neighbors.n_local]
+        same = self.capacity is capacity and self.n_total == neighbors.n_total
+        return same and len(mine) == len(species) and bool((mine == species).all())
 
     @cached_property
     def rows(self) -> np.ndarray:
         """Return the row of each own atom and ghost in the arrays of features, int32 [n_total]."""
-        n_local, n_total = self.neighbors.n_local, self.neighbors.n_total
-        rows = np.full(n_total, self.capacity.rows - 1, np.int32)
+        n_local = len(self.layout.species)
+        rows = np.full(self.n_total, self.capacity.rows - 1, np.int32)
         rows[self.layout.order] = self.layout.slots
-        rows[n_local:] = self.capacity.slots + np.arange(n_total - n_local)
+        rows[n_local:] = self.capacity.slots + np.arange(self.n_total - n_local)
         return rows
+
+    @cached_property
+    def chunk_species(self) -> np.ndarray:
+        """Return the species of each chunk, int32 [capacity.chunks]."""
+        return filled(self.capacity.chunks, self.layout.chunk_species)
+
+    @cached_property
+    def counted(self) -> np.ndarray:
+        """Return 1 for all atoms of the model and 0 for empty slots, float64 [slots]."""
+        return self.to_slots(np.ones(len(self.layout.species)))
 
     def to_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [slots, ...] (zero where empty) of [n_local, ...]."""
@@ -264,18 +273,44 @@ class Arrangement:
 
     def from_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [n_local, ...] (zero for atoms not of the model) of [slots, ...]."""
+        n_local = len(self.layout.species)
         if self.layout.in_order:
-            return values[: self.neighbors.n_local]
-        out = np.zeros((self.neighbors.n_local, *values.shape[1:]), values.dtype)
+            return values[:n_local]
+        out = np.zeros((n_local, *values.shape[1:]), values.dtype)
         out[self.layout.order] = values[self.layout.slots]
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Which atom and which pair stands where.
+
+    Attributes:
+        neighbors: as they came.
+        frame: of their atoms.
+        pair_bounds: int32 [capacity.slots + 1], the pairs of slot i are those from [i] to [i + 1].
+    """
+
+    neighbors: Neighbors
+    frame: Frame
+    pair_bounds: np.ndarray
+
+    @property
+    def capacity(self) -> Capacity:
+        """Sizes of the arrays."""
+        return self.frame.capacity
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of the model's atoms."""
+        return int(self.pair_bounds[-1])
 
 
 def arrange(
     neighbors: Neighbors,
     capacity: Capacity,
     chunk_limit: int = MAX_CHUNK_ATOMS,
-    last: Layout | None = None,
+    last: Frame | None = None,
 ) -> Arrangement:
     """Sort the atoms by species into chunks and return where they stand.
 
@@ -283,37 +318,33 @@ def arrange(
     ``chunk_limit``, is chosen when the capacity grows.
 
     Args:
-        last: layout of the last step: it stays while the atoms do.
+        last: frame of the last step: it stays while the atoms do.
     """
-    species, size = neighbors.species[: neighbors.n_local], capacity.chunk_atoms
-    if last is None or last.chunk_atoms != size or not np.array_equal(last.species, species):
-        last = Layout.of(species, chunk_limit, size)
-    arrangement = _arranged(neighbors, last, capacity)
-    need = _need(arrangement)
+    species = neighbors.species[: neighbors.n_local]
+    if last is None or not last.fits(neighbors, capacity):
+        layout = Layout.of(species, chunk_limit, capacity.chunk_atoms)
+        last = Frame(layout, capacity, neighbors.n_total)
+    bounds, need = _pair_bounds(neighbors, last.layout, capacity.slots)
     if capacity.holds(need):
-        return arrangement
-    best = Layout.of(species, chunk_limit)
-    if best.chunk_atoms != last.chunk_atoms:
-        arrangement = _arranged(neighbors, best, capacity)
-        need = _need(arrangement)
-    return replace(arrangement, capacity=capacity.grown_to(need))
+        return Arrangement(neighbors, last, bounds)
+    layout = Layout.of(species, chunk_limit)
+    _, need = _pair_bounds(neighbors, layout, 0)
+    frame = Frame(layout, capacity.grown_to(need), neighbors.n_total)
+    bounds, _ = _pair_bounds(neighbors, layout, frame.capacity.slots)
+    return Arrangement(neighbors, frame, bounds)
 
 
-def _arranged(neighbors: Neighbors, layout: Layout, capacity: Capacity) -> Arrangement:
-    counts = np.zeros(layout.n_slots, np.int64)
-    counts[layout.slots] = np.diff(neighbors.offsets)[layout.order]
-    return Arrangement(neighbors, layout, np.cumsum(counts), capacity)
-
-
-def _need(arrangement: Arrangement) -> Capacity:
-    """Return the sizes without any margin."""
-    neighbors, layout = arrangement.neighbors, arrangement.layout
-    ends = arrangement.pair_ends[layout.chunk_atoms - 1 :: layout.chunk_atoms]
-    return Capacity(
+def _pair_bounds(neighbors: Neighbors, layout: Layout, n_slots: int) -> tuple[np.ndarray, Capacity]:
+    """Return the bounds of at least so many slots' pairs, and the sizes without any margin."""
+    bounds = np.empty(max(n_slots, layout.n_slots) + 1, np.int32)
+    chunk_pairs = bound_pairs(
+        layout.order, layout.slots, neighbors.offsets, layout.chunk_atoms, bounds
+    )
+    return bounds, Capacity(
         chunk_atoms=layout.chunk_atoms,
-        chunks=max(len(ends), 1),
+        chunks=max(len(layout.chunk_species), 1),
         ghosts=neighbors.n_total - neighbors.n_local + 1,
-        chunk_pairs=int(np.diff(ends, prepend=0).max(initial=1)),
+        chunk_pairs=max(chunk_pairs, 1),
         pairs=neighbors.n_pairs,
         atoms=neighbors.n_total,
     )
@@ -346,15 +377,15 @@ class HostPairRows:
 
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
         neighbors, room = arrangement.neighbors, arrangement.capacity.pair_rows
-        self._order, self._offsets = arrangement.layout.order, neighbors.offsets
+        self._order, self._offsets = arrangement.frame.layout.order, neighbors.offsets
         self.vectors = np.empty((room, 3), dtype)
         self.senders, self.sender_species = (np.empty(room, np.int32) for _ in range(2))
-        n_pairs = take_pairs(
+        # Behind the last pair a distance that is harmless in every function.
+        take_pairs(
             self._order, self._offsets, neighbors.senders, np.ascontiguousarray(neighbors.vectors),
-            arrangement.rows, neighbors.species, self.vectors, self.senders, self.sender_species,
+            arrangement.frame.rows, neighbors.species, 2 * cutoff,
+            self.vectors, self.senders, self.sender_species,
         )  # fmt: skip
-        self.vectors[n_pairs:] = (2 * cutoff, 0.0, 0.0)  # harmless in every function of distance
-        self.senders[n_pairs:] = self.sender_species[n_pairs:] = 0
 
     def gradient(self, gradient: jax.Array, out: np.ndarray | None = None) -> np.ndarray:
         """Return dE/d(r_neighbour - r_centre) in the given order, float64 [n_pairs, 3].
@@ -371,20 +402,17 @@ class HostPairRows:
 
 def padded(arrangement: Arrangement, pairs: PairRows, dtype: np.dtype) -> Inputs:
     """Return the arrays of a step at full capacity."""
-    neighbors, capacity = arrangement.neighbors, arrangement.capacity
-    counted = neighbors.counted
-    counted = np.ones(neighbors.n_local, dtype) if counted is None else counted.astype(dtype)
-    # Empty slots have an empty range at the end of the atoms before them, inside the chunk.
-    ends = filled(capacity.slots, arrangement.pair_ends, arrangement.n_pairs)
+    frame, counted = arrangement.frame, arrangement.neighbors.counted
+    counted = frame.counted if counted is None else frame.to_slots(counted)
     arrays: dict[str, Any] = {
         "vectors": pairs.vectors,
         "senders": pairs.senders,
         "sender_species": pairs.sender_species,
-        "starts": np.append(np.int32(0), ends[:-1]),
-        "ends": ends,
-        "chunk_species": filled(capacity.chunks, arrangement.layout.chunk_species),
-        "counted": arrangement.to_slots(counted),
-        "n_chunks": np.int32(len(arrangement.layout.chunk_species)),
+        "starts": arrangement.pair_bounds[:-1],
+        "ends": arrangement.pair_bounds[1:],
+        "chunk_species": frame.chunk_species,
+        "counted": counted.astype(dtype),
+        "n_chunks": np.int32(len(frame.layout.chunk_species)),
     }
     return Inputs(**arrays)
 

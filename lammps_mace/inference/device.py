@@ -93,7 +93,7 @@ class DeviceGhosts(Ghosts):
 
 def places(arrangement: Arrangement) -> np.ndarray:
     """Return the row of each own atom and ghost, int32 [capacity.atoms]; no row for the rest."""
-    return filled(arrangement.capacity.atoms, arrangement.rows, arrangement.capacity.rows)
+    return filled(arrangement.capacity.atoms, arrangement.frame.rows, arrangement.capacity.rows)
 
 
 @jax.jit

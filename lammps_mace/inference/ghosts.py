@@ -38,7 +38,7 @@ class Ghosts:
         if self._alone:
             return sent
         memory = _memory(sent)
-        self.exchange.forward_exchange(_flat(memory), self.arrangement.rows)
+        self.exchange.forward_exchange(_flat(memory), self.arrangement.frame.rows)
         return _array(memory, sent)
 
     def give_back(self, adjoint: jax.Array) -> jax.Array:
@@ -46,7 +46,7 @@ class Ghosts:
         if self._alone:
             return adjoint
         memory = _memory(adjoint)
-        self.exchange.reverse_exchange(_flat(memory), self.arrangement.rows)
+        self.exchange.reverse_exchange(_flat(memory), self.arrangement.frame.rows)
         return _array(memory, adjoint)
 
 
