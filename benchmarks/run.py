@@ -204,6 +204,7 @@ def draw(rows: list[dict], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure, axes = plt.subplots(figsize=(9, 0.6 * len(rows) + 1.5))
     known = ("lammps-mace", "symmetrix-xl", "mlip", "mace-torch")
@@ -218,6 +219,10 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.set_yticks(middles, [row["case"] for row in rows])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.set_xlim(left=10)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("µs per atom, energy and forces, one core")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(names), frameon=False)
     figure.tight_layout()
