@@ -120,7 +120,9 @@ def build_plugin(lammps: OtherLammps, folder: Path, mpi: str = "mpicxx") -> Path
 def _build(source: Path, folder: Path, prefix: Path) -> None:
     if source.is_file():
         with tarfile.open(source) as archive:
-            archive.extractall(folder / "source", filter="data")
+            # An argument of extractall only since Python 3.11.4.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(folder / "source")
         source = next((folder / "source").iterdir())
         # A part of the source may be without these, which are installed too.
         (source / "doc" / "lammps.1").touch()
