@@ -22,9 +22,11 @@ cdef object INT32 = np.dtype(np.int32), INT64 = np.dtype(np.int64), FLOAT64 = np
 cdef char nothing = 0  # an address for arrays without elements
 
 
-cdef array(const void *data, tuple shape, Py_ssize_t n_items, object dtype, bint writable=False):
+cdef array(const void *data, tuple shape, object dtype, bint writable=False):
     """A NumPy view of plugin memory, valid until the step ends."""
-    cdef Py_ssize_t n_bytes = n_items * dtype.itemsize
+    cdef Py_ssize_t n, n_bytes = dtype.itemsize
+    for n in shape:
+        n_bytes *= n
     cdef char *start = <char *> data if n_bytes else &nothing
     memory = PyMemoryView_FromMemory(start, n_bytes, PyBUF_WRITE if writable else PyBUF_READ)
     return np.ndarray(shape, dtype, buffer=memory)
@@ -36,15 +38,15 @@ cdef class Step:
     @staticmethod
     cdef Step wrap(lammps_mace_step *raw):
         cdef Step step = Step.__new__(Step)
-        cdef Py_ssize_t n_local = raw.n_local, n_total = raw.n_total, n_pairs = raw.n_pairs
+        n_local, n_total, n_pairs = raw.n_local, raw.n_total, raw.n_pairs
         step.raw = raw
-        step.species = array(raw.species, (n_total,), n_total, INT32)
-        step.tags = array(raw.tags, (n_total,), n_total, INT64)
-        step.offsets = array(raw.offsets, (n_local + 1,), n_local + 1, INT64)
-        step.senders = array(raw.senders, (n_pairs,), n_pairs, INT32)
-        step.vectors = array(raw.vectors, (n_pairs, 3), 3 * n_pairs, FLOAT64)
-        step.node_energies = array(raw.node_energies, (n_local,), n_local, FLOAT64, True)
-        step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), 3 * n_pairs, FLOAT64, True)
+        step.species = array(raw.species, (n_total,), INT32)
+        step.tags = array(raw.tags, (n_total,), INT64)
+        step.offsets = array(raw.offsets, (n_local + 1,), INT64)
+        step.senders = array(raw.senders, (n_pairs,), INT32)
+        step.vectors = array(raw.vectors, (n_pairs, 3), FLOAT64)
+        step.node_energies = array(raw.node_energies, (n_local,), FLOAT64, True)
+        step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), FLOAT64, True)
         return step
 
     cdef lammps_mace_step *live(self) except NULL:

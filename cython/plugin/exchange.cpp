@@ -32,12 +32,17 @@ int GhostExchange::widest_row() const
   return (widest + 7) / 8 * 8;
 }
 
-int64_t GhostExchange::find_owners(const Atom &atom)
+std::vector<Owner> GhostExchange::find_owners(const Atom &atom)
 {
-  const int64_t n_local = atom.nlocal, n_total = n_local + atom.nghost;
-  owner_of.assign(n_total, {-1, -1, 0});
-  for (int64_t i = 0; i < n_local; i++) owner_of[i] = {comm->me, int32_t(i), atom.tag[i]};
+  std::vector<Owner> owner_of(atom.nlocal + atom.nghost, {-1, -1, 0});
+  for (int i = 0; i < atom.nlocal; i++) owner_of[i] = {comm->me, i, atom.tag[i]};
   copy_to_ghosts(owner_of.data(), sizeof(Owner));
+  return owner_of;
+}
+
+int64_t GhostExchange::wrong_ghost(const std::vector<Owner> &owner_of, const Atom &atom) const
+{
+  const int64_t n_local = atom.nlocal, n_total = owner_of.size();
   for (int64_t i = n_local; i < n_total; i++) {
     const Owner owner = owner_of[i];
     const bool known = 0 <= owner.rank && owner.rank < comm->nprocs && 0 <= owner.index;
@@ -46,10 +51,9 @@ int64_t GhostExchange::find_owners(const Atom &atom)
   return -1;
 }
 
-bool GhostExchange::assign_rows(const Atom &atom, const NeighList &list, double reach)
+bool GhostExchange::assign_rows(const std::vector<Owner> &owner_of, const Atom &atom, const NeighList &list, double reach)
 {
   ghosts.assign(owner_of, comm->me, atom, list, reach);
-  owner_of = {};
   return messages.plan(ghosts.owners, atom.nlocal, widest_row());
 }
 

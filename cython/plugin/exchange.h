@@ -33,11 +33,12 @@ class GhostExchange {
   void plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges);
   int widest_row() const;    // in bytes, whole doubles
 
-  // After LAMMPS has made new ghosts, find their owners and decide who has which row. Both are collective; the first returns
-  // a ghost whose owner has another ID, or -1. Neighbours up to `reach` have a row.
-  int64_t find_owners(const LAMMPS_NS::Atom &atom);
-  bool assign_rows(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, double reach);
-  std::vector<Owner> owner_of;    // [n_total], until rows are assigned
+  // After LAMMPS has made new ghosts, find the owners of all atoms [n_total], collective; is there a ghost whose owner has
+  // another ID (else -1)? Then decide who has which row, collective: neighbours up to `reach` have one.
+  std::vector<Owner> find_owners(const LAMMPS_NS::Atom &atom);
+  int64_t wrong_ghost(const std::vector<Owner> &owner_of, const LAMMPS_NS::Atom &atom) const;
+  bool assign_rows(const std::vector<Owner> &owner_of, const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list,
+                   double reach);
   GhostRows ghosts;
   RowMessages messages;
   double bytes() const { return ghosts.bytes() + messages.bytes(); }

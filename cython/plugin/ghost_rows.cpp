@@ -1,7 +1,8 @@
 // Which row of features each atom has: one row for an atom of another rank, however many images of it LAMMPS has as ghosts.
 #include "ghost_rows.h"
 
-#include "neighbours.h"
+#include "atom.h"
+#include "neigh_list.h"
 
 #include <algorithm>
 #include <tuple>
@@ -27,12 +28,20 @@ void GhostRows::assign(const std::vector<Owner> &owner_of, int me, const Atom &a
 {
   const int64_t n_local = atom.nlocal, n_total = owner_of.size();
   std::vector<char> is_needed(n_total, 0);
-  for (int k = 0; k < list.inum; k++)
-    each_neighbour(atom, list, reach, list.ilist[k], [&](int j, const double *) { is_needed[j] = 1; });
+  for (int k = 0; k < list.inum; k++) {
+    const int i = list.ilist[k];
+    const double *const centre = atom.x[i];
+    for (int n = 0; n < list.numneigh[i]; n++) {
+      const int j = list.firstneigh[i][n] & NEIGHMASK;    // the upper bits mark bonded pairs
+      if (owner_of[j].rank == me) continue;
+      const double r[3] = {atom.x[j][0] - centre[0], atom.x[j][1] - centre[1], atom.x[j][2] - centre[2]};
+      if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < reach * reach) is_needed[j] = 1;
+    }
+  }
 
   owners.clear();
   for (int64_t i = n_local; i < n_total; i++)
-    if (is_needed[i] && owner_of[i].rank != me) owners.push_back(owner_of[i]);
+    if (is_needed[i]) owners.push_back(owner_of[i]);
   std::sort(owners.begin(), owners.end(), operator<);
   owners.erase(std::unique(owners.begin(), owners.end(), operator==), owners.end());
 
