@@ -69,15 +69,16 @@ void PairMLIAPUnified::assign_rows()
   int stale = neighbor->ago == 0 || exchange.ghosts.row_of.size() != n_total;
   MPI_Allreduce(MPI_IN_PLACE, &stale, 1, MPI_INT, MPI_MAX, world);
   if (!stale) return;
+  const std::string finder = "the check of ghosts' owners";
   try {
     const std::vector<Owner> owner_of = exchange.find_owners(*atom);
     const int64_t wrong = exchange.wrong_ghost(owner_of, *atom);
     if (wrong >= 0)
-      set_reason(failure, moved_wrongly("forward: the ghost of atom ID " + std::to_string(atom->tag[wrong]) +
-                                        " got the row of " + std::to_string(owner_of[wrong].tag)));
+      set_reason(failure, moved_wrongly(finder, "forward: the ghost of atom ID " + std::to_string(atom->tag[wrong]) +
+                                                    " got the row of " + std::to_string(owner_of[wrong].tag)));
     agree(lmp, wrong >= 0, 0, failure, "rows of ghosts");
     const bool good = exchange.assign_rows(owner_of, *atom, *list, potential->cutoff_angstrom + neighbor->skin);
-    if (!good) set_reason(failure, moved_wrongly("a rank was asked for atoms that it does not have"));
+    if (!good) set_reason(failure, moved_wrongly(finder, "a rank was asked for atoms that it does not have"));
     agree(lmp, !good, 0, failure, "rows of ghosts");
   } catch (const std::bad_alloc &) {    // the others wait in an exchange
     error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(n_total) + " atoms and ghosts: "

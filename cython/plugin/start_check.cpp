@@ -201,7 +201,7 @@ namespace {
 
     [[noreturn]] void fail(const std::string &what)
     {
-      lmp->error->all(FLERR, moved_wrongly(what));
+      lmp->error->all(FLERR, moved_wrongly("the start check", what));
     }
 
     LAMMPS *lmp;
@@ -212,9 +212,9 @@ namespace {
 
 }    // namespace
 
-std::string moved_wrongly(const std::string &what)
+std::string moved_wrongly(const std::string &finder, const std::string &what)
 {
-  return "pair_style mliap unified: this LAMMPS or its MPI library moves data wrongly, " + what +
+  return "pair_style mliap unified: " + finder + " found that this LAMMPS or its MPI library moves data wrongly, " + what +
       ": use the mpirun and MPI library that LAMMPS was built for";
 }
 

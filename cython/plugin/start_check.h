@@ -17,8 +17,8 @@ class GhostExchange;
 // by MPI_Allreduce. Returns when all is right, else every rank leaves through error->all, which names ranks and IDs.
 void check_exchange(LAMMPS_NS::LAMMPS *lmp, GhostExchange &exchange);
 
-// The error for data that arrived wrongly.
-std::string moved_wrongly(const std::string &what);
+// The error for data that arrived wrongly, and who found it.
+std::string moved_wrongly(const std::string &finder, const std::string &what);
 
 }    // namespace lammps_mace
 
