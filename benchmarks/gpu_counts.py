@@ -18,7 +18,7 @@ from lammps_mace import load_model
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.evaluation import find_pairs
-from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS_GPU
+from lammps_mace.inference.chunks import GPU_CHUNKS
 
 
 class Recorder:
@@ -46,7 +46,7 @@ def main() -> None:
     n = len(atoms)
     pairs = find_pairs(atoms, model.dataset_info.graph_cutoff_angstrom)
     engine = Engine(model, backend="xla")
-    engine._chunk_limit = MAX_CHUNK_ATOMS_GPU
+    engine._chunk_rule = GPU_CHUNKS
     forward = engine._forward = [Recorder(f) for f in engine._forward]
     backward = engine._backward = [Recorder(f) for f in engine._backward]
     engine._last = last = Recorder(engine._last)

@@ -15,8 +15,8 @@ import numpy as np
 from lammps_mace.coupling.charges import charge_use, settle
 from lammps_mace.coupling.neighbors import Exchange, Neighbors, Prediction
 from lammps_mace.inference.chunks import (
-    MAX_CHUNK_ATOMS,
-    MAX_CHUNK_ATOMS_GPU,
+    CPU_CHUNKS,
+    GPU_CHUNKS,
     Arrangement,
     Capacity,
     Frame,
@@ -74,7 +74,7 @@ class Engine:
         self.start_counting()
         lowered = lower(model, plain, backend)
         self._on_cpu = jax.default_backend() == "cpu"
-        self._chunk_limit = MAX_CHUNK_ATOMS if self._on_cpu else MAX_CHUNK_ATOMS_GPU
+        self._chunk_rule = CPU_CHUNKS if self._on_cpu else GPU_CHUNKS
         self.layers = lowered.layers
         self.how = lowered.how
         self._n_outputs = 2 if model.config.predict_partial_charges else 1
@@ -117,7 +117,7 @@ class Engine:
         """
         self.steps += 1
         self._since = time.perf_counter()
-        arrangement = arrange(neighbors, self.capacity, self._chunk_limit, self._frame)
+        arrangement = arrange(neighbors, self.capacity, self._chunk_rule, self._frame)
         self._frame = arrangement.frame
         if arrangement.capacity != self.capacity:
             self.capacity = arrangement.capacity

@@ -9,7 +9,8 @@ from small import CUTOFF, energy_and_gradient, make_model, make_structure, neigh
 from lammps_mace.coupling.neighbors import Neighbors, NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.inference.chunks import (
-    MAX_CHUNK_ATOMS,
+    CPU_CHUNKS,
+    GPU_CHUNKS,
     Capacity,
     HostPairRows,
     arrange,
@@ -196,8 +197,11 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
     frame = arrangement.frame
     species = frame.to_slots(neighbors.species + 1)
     chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
-    for kind, chunk in zip(frame.layout.chunk_species, chunks, strict=False):
-        assert set(chunk) <= {0, kind + 1}
+    kinds, atoms = frame.layout.chunk_species, frame.layout.atoms_in_chunk
+    for kind, n_atoms, chunk in zip(kinds, atoms, chunks, strict=False):
+        assert set(chunk[:n_atoms]) == {kind + 1}
+        assert not chunk[n_atoms:].any()
+    assert atoms.sum() == neighbors.n_local
     assert np.array_equal(frame.from_slots(species), neighbors.species + 1)
     rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
     assert not np.array_equal(-rows.vectors[: neighbors.n_pairs], neighbors.vectors)
@@ -205,10 +209,13 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
 
 
 def test_chunk_sizes_waste_little():
-    assert best_chunk_atoms(np.array([216])) == 54
-    assert best_chunk_atoms(np.array([1728])) == MAX_CHUNK_ATOMS
+    assert best_chunk_atoms(np.array([216])) == 72
+    assert best_chunk_atoms(np.array([1728])) == CPU_CHUNKS.most_atoms
+    assert best_chunk_atoms(np.array([100])) == 50
     assert best_chunk_atoms(np.array([8])) == 8
     assert best_chunk_atoms(np.zeros(0, int)) >= 1
+    # Empty slots are computed there: 2 chunks of 1,024 would have 1,048 of them.
+    assert best_chunk_atoms(np.array([1000, 1100]), GPU_CHUNKS) <= 550
 
 
 def test_full_chunks_of_mixed_species_are_not_in_order():

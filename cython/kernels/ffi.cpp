@@ -44,6 +44,28 @@ using Integers = ffi::Span<const std::int32_t>;
 using Reals = ffi::Span<const double>;
 using IntBuffer = ffi::Buffer<ffi::S32>;
 
+// Rows of the first dimension from `first` on become zero.
+void clear_from(std::int64_t first, ffi::AnyBuffer &buffer) {
+  const std::int64_t rows = buffer.dimensions()[0];
+  if (first == rows) return;
+  const std::size_t row_bytes = buffer.size_bytes() / rows;
+  std::memset(static_cast<char *>(buffer.untyped_data()) + first * row_bytes, 0, (rows - first) * row_bytes);
+}
+
+// Which rows the atoms of a chunk take: the first ones, of one species.
+struct Filled {
+  std::int32_t species;
+  std::int64_t atoms;
+
+  Filled(const IntBuffer &species, const IntBuffer &atoms)
+      : species(species.typed_data()[0]), atoms(atoms.typed_data()[0]) {}
+
+  ffi::Error check(std::int64_t rows) const {
+    if (atoms >= 0 && atoms <= rows) return ffi::Error::Success();
+    return invalid(std::to_string(atoms) + " atoms in " + std::to_string(rows) + " rows");
+  }
+};
+
 // N_lm of harmonics.h, [degree + 1][degree + 1].
 std::vector<double> harmonic_norms(int degree) {
   std::vector<double> norms((degree + 1) * (degree + 1), 0.0);
@@ -190,9 +212,8 @@ struct ContractionCall {
   std::vector<const T *> blocks;
   ContractionTask<T> task{};
 
-  // `of_atoms` has a row for each atom and component.
-  ContractionCall(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args, std::size_t n_blocks,
-                  Integers code, Integers order, const ffi::AnyBuffer &of_atoms) {
+  ContractionCall(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &args, std::size_t n_blocks,
+                  Integers code, Integers order, std::int64_t n_components) {
     for (std::size_t i = 0; i < n_blocks; i++) {
       const auto block = *args.get<ffi::AnyBuffer>(i);
       const auto shape = block.dimensions();
@@ -200,57 +221,59 @@ struct ContractionCall {
       blocks.push_back(block.typed_data<T>());
       task.n_rows += static_cast<int>(dims.back());
     }
-    task.atoms = of_atoms.dimensions()[0];
+    task.atoms = filled.atoms;
     task.code = code.begin(), task.order = order.begin();
-    task.n_terms = static_cast<int>(order.size()), task.n_components = static_cast<int>(of_atoms.dimensions()[1]);
+    task.n_terms = static_cast<int>(order.size()), task.n_components = static_cast<int>(n_components);
     task.n_blocks = static_cast<int>(n_blocks), task.dims = dims.data(), task.blocks = blocks.data();
     task.channels = static_cast<int>(weights.dimensions()[2]);
-    task.weights = weights.typed_data<T>() + species * weights.dimensions()[1] * weights.dimensions()[2];
+    task.weights = weights.typed_data<T>() + filled.species * weights.dimensions()[1] * weights.dimensions()[2];
     task.scratch = scratch;
   }
 };
 
-ffi::Error check(const ffi::AnyBuffer &weights, const IntBuffer &species, Integers order, ffi::RemainingArgs &args,
+// `of_atoms` has a row for each atom and component.
+ffi::Error check(const ffi::AnyBuffer &weights, const Filled &filled, Integers order, ffi::RemainingArgs &args,
                  std::size_t n_blocks, const ffi::AnyBuffer &of_atoms) {
   const auto shape = weights.dimensions();
   if (shape.size() != 3 || shape[1] != static_cast<std::int64_t>(order.size()))
     return invalid("the weights do not fit the monomials");
   if (weights.element_type() != ffi::F32 && weights.element_type() != ffi::F64)
     return invalid("weights must be float32 or float64");
-  const std::int32_t chosen = species.typed_data()[0];
-  if (chosen < 0 || chosen >= shape[0]) return invalid("species " + std::to_string(chosen) + " has no weights");
+  if (filled.species < 0 || filled.species >= shape[0])
+    return invalid("species " + std::to_string(filled.species) + " has no weights");
   for (std::size_t i = 0; i < n_blocks; i++)
     if ((*args.get<ffi::AnyBuffer>(i)).dimensions()[0] != of_atoms.dimensions()[0])
       return invalid("the features have different numbers of atoms");
-  return ffi::Error::Success();
+  return filled.check(of_atoms.dimensions()[0]);
 }
 
 template <class T>
-void contract(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &blocks, ffi::AnyBuffer &result,
+void contract(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &blocks, ffi::AnyBuffer &result,
               Integers code, Integers order) {
-  ContractionCall<T> call(weights, species, blocks, blocks.size(), code, order, result);
+  ContractionCall<T> call(weights, filled, blocks, blocks.size(), code, order, result.dimensions()[1]);
   call.task.result = result.typed_data<T>();
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().contraction_forward_f32(call.task);
   else
     lammps_mace::kernels().contraction_forward_f64(call.task);
+  clear_from(filled.atoms, result);
 }
 
-ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks,
+ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms, ffi::RemainingArgs blocks,
                                ffi::Result<ffi::AnyBuffer> result, Integers code, Integers order) {
-  if (auto error = check(weights, species, order, blocks, blocks.size(), *result); error.failure()) return error;
-  const std::int32_t chosen = species.typed_data()[0];
-  weights.element_type() == ffi::F32 ? contract<float>(weights, chosen, blocks, *result, code, order)
-                                     : contract<double>(weights, chosen, blocks, *result, code, order);
+  const Filled filled(species, atoms);
+  if (auto error = check(weights, filled, order, blocks, blocks.size(), *result); error.failure()) return error;
+  weights.element_type() == ffi::F32 ? contract<float>(weights, filled, blocks, *result, code, order)
+                                     : contract<double>(weights, filled, blocks, *result, code, order);
   return ffi::Error::Success();
 }
 
 template <class T>
-void pull_back(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs &args,
-               ffi::RemainingRets &results, Integers code, Integers order) {
+void pull_back(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &args, ffi::RemainingRets &results,
+               Integers code, Integers order) {
   const std::size_t n_blocks = args.size() - 1;
   const auto adjoint = *args.get<ffi::AnyBuffer>(n_blocks);
-  ContractionCall<T> call(weights, species, args, n_blocks, code, order, adjoint);
+  ContractionCall<T> call(weights, filled, args, n_blocks, code, order, adjoint.dimensions()[1]);
   std::vector<T *> out;
   for (std::size_t i = 0; i < n_blocks; i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
   call.task.adjoint = adjoint.typed_data<T>();
@@ -259,23 +282,27 @@ void pull_back(ffi::AnyBuffer weights, std::int32_t species, ffi::RemainingArgs 
     lammps_mace::kernels().contraction_backward_f32(call.task);
   else
     lammps_mace::kernels().contraction_backward_f64(call.task);
+  for (std::size_t i = 0; i < n_blocks; i++) {
+    ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
+    clear_from(filled.atoms, result);
+  }
 }
 
-ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, ffi::RemainingArgs blocks_and_adjoint,
-                                ffi::RemainingRets results, Integers code, Integers order) {
+ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms,
+                                ffi::RemainingArgs blocks_and_adjoint, ffi::RemainingRets results, Integers code,
+                                Integers order) {
+  const Filled filled(species, atoms);
   const std::size_t n_blocks = blocks_and_adjoint.size() - 1;
   const auto adjoint = *blocks_and_adjoint.get<ffi::AnyBuffer>(n_blocks);
-  if (auto error = check(weights, species, order, blocks_and_adjoint, n_blocks, adjoint); error.failure())
+  if (auto error = check(weights, filled, order, blocks_and_adjoint, n_blocks, adjoint); error.failure())
     return error;
-  const std::int32_t chosen = species.typed_data()[0];
-  weights.element_type() == ffi::F32
-      ? pull_back<float>(weights, chosen, blocks_and_adjoint, results, code, order)
-      : pull_back<double>(weights, chosen, blocks_and_adjoint, results, code, order);
+  weights.element_type() == ffi::F32 ? pull_back<float>(weights, filled, blocks_and_adjoint, results, code, order)
+                                     : pull_back<double>(weights, filled, blocks_and_adjoint, results, code, order);
   return ffi::Error::Success();
 }
 
 ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const ffi::AnyBuffer &result,
-                 std::int32_t species) {
+                 const Filled &filled) {
   const auto rows = block.dimensions(), packed = table.dimensions(), out = result.dimensions();
   if (block.element_type() != ffi::F32 && block.element_type() != ffi::F64)
     return invalid("features must be float32 or float64");
@@ -283,36 +310,37 @@ ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const
   if (rows.size() != 3 || packed.size() != 4 || packed[2] != rows[2] || packed[3] != lammps_mace::kPanel ||
       packed[1] * packed[3] < out[2])
     return invalid("a matrix does not fit its features");
-  if (packed[0] > 1 && (species < 0 || species >= packed[0]))
-    return invalid("species " + std::to_string(species) + " has no matrix");
+  if (packed[0] > 1 && (filled.species < 0 || filled.species >= packed[0]))
+    return invalid("species " + std::to_string(filled.species) + " has no matrix");
   if (out[0] != rows[0] || out[1] != rows[1]) return invalid("the products do not fit into the result");
-  return ffi::Error::Success();
+  return filled.check(rows[0]);
 }
 
 template <class T>
-void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, std::int32_t species) {
+void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, const Filled &filled) {
   const auto rows = block.dimensions(), packed = table.dimensions();
-  const std::int64_t matrix = packed[0] > 1 ? species * packed[1] * packed[2] * packed[3] : 0;
+  const std::int64_t matrix = packed[0] > 1 ? filled.species * packed[1] * packed[2] * packed[3] : 0;
   const int columns = static_cast<int>(result.dimensions()[2]);
-  const LinearTask<T> task{block.typed_data<T>(), rows[0] * rows[1], static_cast<int>(rows[2]), columns,
+  const LinearTask<T> task{block.typed_data<T>(), filled.atoms * rows[1], static_cast<int>(rows[2]), columns,
                            table.typed_data<T>() + matrix, result.typed_data<T>()};
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().linear_f32(task);
   else
     lammps_mace::kernels().linear_f64(task);
+  clear_from(filled.atoms, result);
 }
 
 // Operands: all blocks, then their tables.
-ffi::Error linear(IntBuffer species, ffi::RemainingArgs args, ffi::RemainingRets results) {
+ffi::Error linear(IntBuffer species, IntBuffer atoms, ffi::RemainingArgs args, ffi::RemainingRets results) {
   const std::size_t n = results.size();
   if (args.size() != 2 * n) return invalid("as many matrices as blocks are needed");
-  const std::int32_t chosen = species.typed_data()[0];
+  const Filled filled(species, atoms);
   for (std::size_t i = 0; i < n; i++) {
     const auto block = *args.get<ffi::AnyBuffer>(i), table = *args.get<ffi::AnyBuffer>(n + i);
     ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
-    if (auto error = check(block, table, result, chosen); error.failure()) return error;
-    block.element_type() == ffi::F32 ? multiply<float>(block, table, result, chosen)
-                                     : multiply<double>(block, table, result, chosen);
+    if (auto error = check(block, table, result, filled); error.failure()) return error;
+    block.element_type() == ffi::F32 ? multiply<float>(block, table, result, filled)
+                                     : multiply<double>(block, table, result, filled);
   }
   return ffi::Error::Success();
 }
@@ -346,6 +374,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, contraction_forwa
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
+                                  .Arg<IntBuffer>()
                                   .RemainingArgs()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<Integers>("code")
@@ -354,10 +383,11 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_back
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
+                                  .Arg<IntBuffer>()
                                   .RemainingArgs()
                                   .RemainingRets()
                                   .Attr<Integers>("code")
                                   .Attr<Integers>("order"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, linear,
-                              ffi::Ffi::Bind().Arg<IntBuffer>().RemainingArgs().RemainingRets());
+                              ffi::Ffi::Bind().Arg<IntBuffer>().Arg<IntBuffer>().RemainingArgs().RemainingRets());
 #pragma GCC visibility pop

@@ -48,7 +48,7 @@ def shapes_of(model: Model) -> Shapes:
     """Return what of a model decides the sizes; the engine is asked for its layers."""
     # Not at the top: it imports JAX.
     from lammps_mace.engine import Engine
-    from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS
+    from lammps_mace.inference.chunks import CPU_CHUNKS
 
     engine, config = Engine(model), model.config
     return Shapes(
@@ -56,7 +56,7 @@ def shapes_of(model: Model) -> Shapes:
         exchange_widths=engine.exchange_widths,
         kept_widths=[math.prod(layer.kept_shape) for layer in engine.layers if layer.kept_shape],
         edge_width=_EDGE_ARRAYS * config.num_channels * (config.l_max + 1) ** 2,
-        chunk_atoms=MAX_CHUNK_ATOMS,
+        chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=engine.dtype.itemsize,
     )
 

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from lammps_mace.inference.chunks import MAX_CHUNK_ATOMS
+from lammps_mace.inference.chunks import CPU_CHUNKS
 from lammps_mace.modelfile import Model, load_model
 
 
@@ -75,7 +75,7 @@ def _engine(model: Model) -> str:
         order = f"{layers} layers forward, then backward"
     else:
         order = f"{layers - 1} inner layers forward and backward, the last one at once"
-    return f"{how(model)}; {order}, in chunks of up to {MAX_CHUNK_ATOMS} atoms"
+    return f"{how(model)}; {order}, in chunks of up to {CPU_CHUNKS.most_atoms} atoms"
 
 
 def _exchange(model: Model) -> str:

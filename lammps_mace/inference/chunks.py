@@ -14,8 +14,23 @@ from flax import struct
 from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
 from lammps_mace.coupling.neighbors import Neighbors
 
-MAX_CHUNK_ATOMS = 64  # on a CPU: what a chunk needs stays in the caches
-MAX_CHUNK_ATOMS_GPU = 1024  # enough work for every core of a GPU, some 100 MB of pair data
+
+class ChunkRule(NamedTuple):
+    """What decides the size of chunks.
+
+    Attributes:
+        most_atoms: of a chunk.
+        empty_slot: what one costs, in atoms.
+    """
+
+    most_atoms: int
+    empty_slot: float
+
+
+# What a chunk needs stays in the caches. The kernels take 6 or 8 atoms at a time, and skip empty
+# slots; what XLA computes besides does not.
+CPU_CHUNKS = ChunkRule(72, 0.1)
+GPU_CHUNKS = ChunkRule(1024, 1.0)  # enough work for every core, some 100 MB of pair data
 _FIXED_COST = 3  # of a chunk, in atoms
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
 
@@ -32,7 +47,7 @@ class Inputs:
         senders: int32 [pair rows], slots or ghosts.
         sender_species: int32 [pair rows].
         starts, ends: int32 [slots], pairs of each slot.
-        chunk_species: int32 [chunks].
+        chunk_species, atoms_in_chunk: int32 [chunks].
         counted: [slots], 1 for atoms whose energy counts, else 0.
         n_chunks: int32, chunks that hold atoms.
     """
@@ -43,6 +58,7 @@ class Inputs:
     starts: jax.Array
     ends: jax.Array
     chunk_species: jax.Array
+    atoms_in_chunk: jax.Array
     counted: jax.Array
     n_chunks: jax.Array
 
@@ -53,7 +69,8 @@ class Chunk(NamedTuple):
     Attributes:
         slot, pair: first slot, first pair.
         species: of all its atoms.
-        starts, ends: int32 [chunk_atoms], pairs of each atom.
+        n_atoms: they fill the first slots, the others are empty.
+        starts, ends: int32 [chunk_atoms], pairs of each slot.
         counted: [chunk_atoms].
         n_pairs: room for pairs, not traced.
     """
@@ -61,19 +78,20 @@ class Chunk(NamedTuple):
     slot: jax.Array
     pair: jax.Array
     species: jax.Array
+    n_atoms: jax.Array
     starts: jax.Array
     ends: jax.Array
     counted: jax.Array
     n_pairs: int
 
     @property
-    def n_atoms(self) -> int:
+    def n_slots(self) -> int:
         """Slots of the chunk."""
         return self.starts.shape[0]
 
     def atoms(self, whole: jax.Array) -> jax.Array:
         """Return the chunk's rows of an array with one row per slot (and ghost)."""
-        return jax.lax.dynamic_slice_in_dim(whole, self.slot, self.n_atoms)
+        return jax.lax.dynamic_slice_in_dim(whole, self.slot, self.n_slots)
 
     def put_atoms(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
         """Return the array with the chunk's rows replaced."""
@@ -95,7 +113,7 @@ class Chunk(NamedTuple):
         """Return the atom in the chunk that each pair belongs to, int32 [n_pairs]."""
         counts = self.ends - self.starts
         return jnp.repeat(
-            jnp.arange(self.n_atoms, dtype=jnp.int32), counts, total_repeat_length=self.n_pairs
+            jnp.arange(self.n_slots, dtype=jnp.int32), counts, total_repeat_length=self.n_pairs
         )
 
 
@@ -108,8 +126,8 @@ def cut(inputs: Inputs, k: jax.Array, chunk_atoms: int, chunk_pairs: int) -> Chu
 
     starts = rows(inputs.starts)
     return Chunk(
-        slot, starts[0], inputs.chunk_species[k], starts, rows(inputs.ends), rows(inputs.counted),
-        chunk_pairs,
+        slot, starts[0], inputs.chunk_species[k], inputs.atoms_in_chunk[k], starts,
+        rows(inputs.ends), rows(inputs.counted), chunk_pairs,
     )  # fmt: skip
 
 
@@ -173,12 +191,12 @@ def round_up(n: int, multiple: int) -> int:
     return max(-(-n // multiple), 1) * multiple
 
 
-def best_chunk_atoms(counts: np.ndarray, limit: int = MAX_CHUNK_ATOMS) -> int:
+def best_chunk_atoms(counts: np.ndarray, rule: ChunkRule = CPU_CHUNKS) -> int:
     """Return the chunk size that wastes least for so many atoms of each species."""
-    largest = int(min(limit, round_up(int(counts.max(initial=1)), 4)))
-    sizes = np.arange(min(limit // 2, largest), largest + 1)
+    largest = int(min(rule.most_atoms, round_up(int(counts.max(initial=1)), 4)))
+    sizes = np.arange(min(rule.most_atoms // 2, largest), largest + 1)
     chunks = -(-counts[:, None] // sizes).sum(axis=0)
-    return int(sizes[np.argmin(chunks * (sizes + _FIXED_COST))])
+    return int(sizes[np.argmin(chunks * (rule.empty_slot * sizes + _FIXED_COST))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +208,7 @@ class Layout:
         order: int64 [n_atoms], local rows of the model's atoms sorted by species.
         slots: int64 [n_atoms], slot of each of these.
         chunk_atoms: slots of a chunk.
-        chunk_species: int64 [n_chunks].
+        chunk_species, atoms_in_chunk: int64 [n_chunks].
     """
 
     species: np.ndarray
@@ -198,22 +216,24 @@ class Layout:
     slots: np.ndarray
     chunk_atoms: int
     chunk_species: np.ndarray
+    atoms_in_chunk: np.ndarray
 
     @classmethod
-    def of(cls, species: np.ndarray, chunk_limit: int, chunk_atoms: int = 0) -> Layout:
-        """Return the layout with chunks of so many atoms; 0: of the best size up to the limit."""
+    def of(cls, species: np.ndarray, rule: ChunkRule, chunk_atoms: int = 0) -> Layout:
+        """Return the layout with chunks of so many atoms; 0: of the best size."""
         order = np.flatnonzero(species >= 0)
         order = order[np.argsort(species[order], kind="stable")]
         counts = np.bincount(species[order])
         kinds = np.flatnonzero(counts)
         counts = counts[kinds]
-        size = chunk_atoms or best_chunk_atoms(counts, chunk_limit)
+        size = chunk_atoms or best_chunk_atoms(counts, rule)
         chunks = -(-counts // size)
         # Slots, and atoms, before each species.
         before, first = (np.cumsum(n) - n for n in (chunks * size, counts))
         slots = np.arange(len(order)) + np.repeat(before - first, counts)
+        atoms = np.bincount(slots // size)  # no chunk is empty
         # A copy: what LAMMPS lends ends with the step.
-        return cls(species.copy(), order, slots, size, np.repeat(kinds, chunks))
+        return cls(species.copy(), order, slots, size, np.repeat(kinds, chunks), atoms)
 
     @property
     def n_slots(self) -> int:
@@ -259,6 +279,11 @@ class Frame:
     def chunk_species(self) -> np.ndarray:
         """Return the species of each chunk, int32 [capacity.chunks]."""
         return filled(self.capacity.chunks, self.layout.chunk_species)
+
+    @cached_property
+    def atoms_in_chunk(self) -> np.ndarray:
+        """Return the number of atoms of each chunk, int32 [capacity.chunks]."""
+        return filled(self.capacity.chunks, self.layout.atoms_in_chunk)
 
     @cached_property
     def counted(self) -> np.ndarray:
@@ -309,25 +334,25 @@ class Arrangement:
 def arrange(
     neighbors: Neighbors,
     capacity: Capacity,
-    chunk_limit: int = MAX_CHUNK_ATOMS,
+    rule: ChunkRule = CPU_CHUNKS,
     last: Frame | None = None,
 ) -> Arrangement:
     """Sort the atoms by species into chunks and return where they stand.
 
-    The capacity is ``capacity``, or a larger one where that has no room. A chunk size, at most
-    ``chunk_limit``, is chosen when the capacity grows.
+    The capacity is ``capacity``, or a larger one where that has no room. ``rule`` chooses the
+    chunk size when the capacity grows.
 
     Args:
         last: frame of the last step: it stays while the atoms do.
     """
     species = neighbors.species[: neighbors.n_local]
     if last is None or not last.fits(neighbors, capacity):
-        layout = Layout.of(species, chunk_limit, capacity.chunk_atoms)
+        layout = Layout.of(species, rule, capacity.chunk_atoms)
         last = Frame(layout, capacity, neighbors.n_total)
     bounds, need = _pair_bounds(neighbors, last.layout, capacity.slots)
     if capacity.holds(need):
         return Arrangement(neighbors, last, bounds)
-    layout = Layout.of(species, chunk_limit)
+    layout = Layout.of(species, rule)
     _, need = _pair_bounds(neighbors, layout, 0)
     frame = Frame(layout, capacity.grown_to(need), neighbors.n_total)
     bounds, _ = _pair_bounds(neighbors, layout, frame.capacity.slots)
@@ -411,6 +436,7 @@ def padded(arrangement: Arrangement, pairs: PairRows, dtype: np.dtype) -> Inputs
         "starts": arrangement.pair_bounds[:-1],
         "ends": arrangement.pair_bounds[1:],
         "chunk_species": frame.chunk_species,
+        "atoms_in_chunk": frame.atoms_in_chunk,
         "counted": counted.astype(dtype),
         "n_chunks": np.int32(len(frame.layout.chunk_species)),
     }

@@ -147,7 +147,7 @@ class LoweredLayer:
             new_adjoint, kept_adjoint = pull_update(adjoint)
             mixed_adjoint = contract_backward(
                 self._is.contraction, mixed, weights["terms"], chunk.species, new_adjoint,
-                backend=self._is.backend,
+                chunk.n_atoms, backend=self._is.backend,
             )  # fmt: skip
             sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
             if sums.adjoint is None or kept_adjoint is None:
@@ -168,13 +168,14 @@ class LoweredLayer:
 
     def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
         return contract(
-            self._is.contraction, mixed, weights["terms"], chunk.species, backend=self._is.backend
-        )
+            self._is.contraction, mixed, weights["terms"], chunk.species, chunk.n_atoms,
+            backend=self._is.backend,
+        )  # fmt: skip
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
     ) -> tuple[jax.Array, ...]:
-        return linear(blocks, matrices, chunk.species, backend=self._is.backend)
+        return linear(blocks, matrices, chunk.species, chunk.n_atoms, backend=self._is.backend)
 
     def _mapped(self, blocks: Blocks, matrices: dict[str, Matrices], chunk: Chunk) -> Blocks:
         """Return the blocks of those irreps that there are matrices for, mapped."""
@@ -209,7 +210,7 @@ class LoweredLayer:
         if weights["first_kept"] is None:
             return None
         rows = weights["first_kept"][chunk.species]
-        return jnp.broadcast_to(rows, (chunk.n_atoms, *rows.shape))
+        return jnp.broadcast_to(rows, (chunk.n_slots, *rows.shape))
 
     def _radial(
         self, weights: Any, inputs: Inputs, chunk: Chunk, vectors: jax.Array

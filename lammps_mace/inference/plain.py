@@ -70,7 +70,7 @@ class PlainLayer:
         if state is not None:
             return chunk.atoms(state.kept), state.sent[chunk.pairs(inputs.senders)]
         latent, sent = weights["first"]
-        own = jnp.broadcast_to(latent[chunk.species], (chunk.n_atoms, *latent.shape[1:]))
+        own = jnp.broadcast_to(latent[chunk.species], (chunk.n_slots, *latent.shape[1:]))
         return own, sent[chunk.pairs(inputs.sender_species)]
 
     def _results(
@@ -78,7 +78,7 @@ class PlainLayer:
         vectors: jax.Array, latent: jax.Array, sent: jax.Array,
     ) -> Results:  # fmt: skip
         radial, spherical = self._embedding.apply({}, vectors, method="embed_vectors")
-        species = jnp.broadcast_to(chunk.species, (chunk.n_atoms,))
+        species = jnp.broadcast_to(chunk.species, (chunk.n_slots,))
         receivers = chunk.receivers()
         edges = EdgeInputs(
             radial, spherical, receivers, chunk.pair_mask(),

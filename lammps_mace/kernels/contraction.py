@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Monomial = tuple[int, ...]  # rows of the features, ascending
 _HIGHEST_ORDER = 4
@@ -86,6 +87,7 @@ def contract(
     blocks: tuple[jax.Array, ...],
     weights: jax.Array,
     species: jax.Array,
+    n_atoms: jax.Array | None = None,
     *,
     backend: str,
 ) -> jax.Array:
@@ -95,9 +97,12 @@ def contract(
         blocks: [B, dims[i], channels] each.
         weights: [n_species, n_terms, channels].
         species: int32 scalar, that of all these atoms.
+        n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
+            meaningless. None: all.
         backend: "xla" or "cpu".
     """
-    return _implementation(backend).forward(program, blocks, weights, species)
+    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
+    return _implementation(backend).forward(program, blocks, weights, species, n_atoms)
 
 
 def contract_backward(
@@ -106,11 +111,13 @@ def contract_backward(
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
+    n_atoms: jax.Array | None = None,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
     """Return the gradient of sum(contract(...) * adjoint), [B, dims[i], channels] each."""
-    return _implementation(backend).backward(program, blocks, weights, species, adjoint)
+    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
+    return _implementation(backend).backward(program, blocks, weights, species, adjoint, n_atoms)
 
 
 def _implementation(backend: str) -> Any:

@@ -17,13 +17,15 @@ def forward(
     blocks: tuple[jax.Array, ...],
     weights: jax.Array,
     species: jax.Array,
+    n_atoms: jax.Array,
 ) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`."""
     shape = (len(blocks[0]), len(program.components), blocks[0].shape[2])
     call = jax.ffi.ffi_call(
         native.target("contraction_forward"), jax.ShapeDtypeStruct(shape, blocks[0].dtype)
     )
-    return call(weights, species.reshape(1), *blocks, **_attributes(program))
+    filled = species.reshape(1), n_atoms.reshape(1)
+    return call(weights, *filled, *blocks, **_attributes(program))
 
 
 def backward(
@@ -32,14 +34,15 @@ def backward(
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
+    n_atoms: jax.Array,
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`."""
     call = jax.ffi.ffi_call(
         native.target("contraction_backward"),
         [jax.ShapeDtypeStruct(block.shape, block.dtype) for block in blocks],
     )
-    arguments = (weights, species.reshape(1), *blocks, adjoint)
-    return tuple(call(*arguments, **_attributes(program)))
+    filled = species.reshape(1), n_atoms.reshape(1)
+    return tuple(call(weights, *filled, *blocks, adjoint, **_attributes(program)))
 
 
 @lru_cache(maxsize=64)

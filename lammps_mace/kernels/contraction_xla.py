@@ -19,8 +19,9 @@ def forward(
     blocks: tuple[jax.Array, ...],
     weights: jax.Array,
     species: jax.Array,
+    n_atoms: jax.Array,
 ) -> jax.Array:
-    """See :func:`lammps_mace.kernels.contraction.contract`."""
+    """See :func:`lammps_mace.kernels.contraction.contract`; all rows are computed."""
     x, w = _rows(blocks), weights[species]
     sums = [_sum([_value(node, x, w) for node in roots]) for roots in program.trees]
     return jnp.stack([jnp.zeros_like(x[0]) if one is None else one for one in sums], axis=1)
@@ -32,8 +33,9 @@ def backward(
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
+    n_atoms: jax.Array,
 ) -> tuple[jax.Array, ...]:
-    """See :func:`lammps_mace.kernels.contraction.contract_backward`."""
+    """See :func:`lammps_mace.kernels.contraction.contract_backward`; all rows are computed."""
     x, w = _rows(blocks), weights[species]
     dx: list[jax.Array | None] = [None] * len(x)
     for component, roots in enumerate(program.trees):

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import native
@@ -54,6 +55,7 @@ def linear(
     blocks: Sequence[jax.Array],
     matrices: Sequence[Matrices],
     species: jax.Array,
+    n_atoms: jax.Array | None = None,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
@@ -62,15 +64,22 @@ def linear(
     Differentiable in the blocks only.
 
     Args:
-        species: int32 scalar, that of all B atoms.
+        species: int32 scalar, that of all atoms.
+        n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
+            meaningless. None: all.
         backend: "xla" or "cpu".
     """
-    return _linear(backend, tuple(blocks), tuple(matrices), species)
+    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
+    return _linear(backend, tuple(blocks), tuple(matrices), species, n_atoms)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _linear(
-    backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], species: jax.Array
+    backend: str,
+    blocks: tuple[jax.Array, ...],
+    matrices: tuple[Matrices, ...],
+    species: jax.Array,
+    n_atoms: jax.Array,
 ) -> tuple[jax.Array, ...]:
     if backend == "xla":
         tables = [m.forward for m in matrices]
@@ -82,20 +91,22 @@ def _linear(
         native.target("linear"),
         [jax.ShapeDtypeStruct(shape, blocks[0].dtype) for shape in shapes],
     )
-    return tuple(call(species.reshape(1), *blocks, *(m.forward for m in matrices)))
+    tables = [m.forward for m in matrices]
+    return tuple(call(species.reshape(1), n_atoms.reshape(1), *blocks, *tables))
 
 
 def _forward(
-    backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], species: jax.Array
+    backend: str, blocks: tuple[jax.Array, ...], matrices: tuple[Matrices, ...], *filled: jax.Array
 ) -> tuple[tuple[jax.Array, ...], Any]:
-    return _linear(backend, blocks, matrices, species), (matrices, species)
+    return _linear(backend, blocks, matrices, *filled), (matrices, filled)
 
 
 def _backward(
-    backend: str, saved: tuple[tuple[Matrices, ...], jax.Array], adjoints: tuple[jax.Array, ...]
-) -> tuple[tuple[jax.Array, ...], None, None]:
-    matrices, species = saved
-    return _linear(backend, adjoints, tuple(m.transposed for m in matrices), species), None, None
+    backend: str, saved: tuple[Any, Any], adjoints: tuple[jax.Array, ...]
+) -> tuple[tuple[jax.Array, ...], None, None, None]:
+    matrices, filled = saved
+    back = tuple(m.transposed for m in matrices)
+    return _linear(backend, adjoints, back, *filled), None, None, None
 
 
 _linear.defvjp(_forward, _backward)

@@ -90,6 +90,49 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     )
 
 
+def results(program, blocks, weights, adjoint, n_atoms, backend):
+    """Return the gradients of all blocks and the values."""
+    species = jnp.int32(0)
+    with running(backend) as name:
+
+        @jax.jit
+        def both(n_atoms):
+            y = contract(program, blocks, weights, species, n_atoms, backend=name)
+            dy = jnp.asarray(adjoint)
+            return *contract_backward(
+                program, blocks, weights, species, dy, n_atoms, backend=name
+            ), y
+
+        return [np.asarray(x) for x in both(n_atoms)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("atoms", [0, 1, 6, 7, 8, 17])
+def test_rows_without_atoms_change_nothing(atoms, backend):
+    rng = np.random.default_rng(8)
+    program = ContractionProgram((1, 3), (draw(rng, 4, (2, 4, 5)), draw(rng, 4, (1, 2, 3))))
+    shapes = (1, 20), (3, 20), (2, 20)  # two blocks, adjoint
+    filled = [rng.normal(size=(atoms, *shape)) for shape in shapes]
+    weights = rng.normal(size=(1, program.n_terms, 20))
+    more = [np.concatenate([x, np.full((5, *x.shape[1:]), np.nan)]) for x in filled]
+    alone = results(program, filled[:2], weights, filled[2], None, backend)
+    found = results(program, more[:2], weights, more[2], jnp.int32(atoms), backend)
+    for a, b in zip(alone, found, strict=True):
+        np.testing.assert_allclose(b[:atoms], a, rtol=1e-12, atol=1e-12)
+        assert backend == "xla" or not b[atoms:].any()
+    if atoms and backend != "xla":  # the number does decide
+        fewer = results(program, more[:2], weights, more[2], jnp.int32(atoms - 1), backend)
+        assert not any(x[atoms - 1].any() for x in fewer)
+
+
+@pytest.mark.parametrize("atoms", [-1, 4])
+def test_more_atoms_than_rows_are_an_error(atoms):
+    program = ContractionProgram((1, 1), (((0,), (1,)),))
+    blocks, weights = [np.zeros((3, 1, 2))] * 2, np.zeros((1, 2, 2))
+    with pytest.raises(Exception, match=f"{atoms} atoms in 3 rows"):
+        results(program, blocks, weights, np.zeros((3, 1, 2)), jnp.int32(atoms), "sse2")
+
+
 def test_blocks_of_different_numbers_of_atoms_are_an_error():
     program = ContractionProgram((1, 1), (((0,), (1,)),))
     blocks, weights = (jnp.zeros((3, 1, 2)), jnp.zeros((4, 1, 2))), jnp.zeros((1, 2, 2))

@@ -68,6 +68,37 @@ def test_one_matrix_serves_all_species():
     assert np.allclose(found, exact, rtol=1e-13)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("atoms", [0, 1, 5, 9])
+def test_rows_without_atoms_change_nothing(atoms, backend):
+    rng = np.random.default_rng(6)
+    rows, matrix = rng.normal(size=(9, 3, 33)), rng.normal(size=(1, 33, 47))
+    expected = rows[:atoms] @ matrix[0]
+    rows[atoms:] = np.nan
+    with jax.enable_x64(True), running(backend) as name:
+        packed = Matrices(*map(jnp.asarray, pack_matrices(matrix, name)))
+
+        def product(block):
+            return linear((block,), [packed], jnp.int32(0), jnp.int32(atoms), backend=name)[0]
+
+        found, pull = jax.vjp(product, jnp.asarray(rows))
+        [back] = pull(found)
+    np.testing.assert_allclose(found[:atoms], expected, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(back[:atoms], expected @ matrix[0].T, rtol=0.0, atol=1e-11)
+    if backend != "xla":
+        assert not np.any(found[atoms:])
+        assert not np.any(back[atoms:])
+
+
+@pytest.mark.parametrize("atoms", [-1, 4])
+def test_more_atoms_than_rows_are_an_error(atoms):
+    with jax.enable_x64(True), running("sse2"):
+        packed = Matrices(*map(jnp.asarray, pack_matrices(np.zeros((1, 2, 2)), "cpu")))
+        block, count = jnp.zeros((3, 1, 2)), jnp.int32(atoms)
+        with pytest.raises(Exception, match=f"{atoms} atoms in 3 rows"):
+            jax.block_until_ready(linear((block,), [packed], jnp.int32(0), count, backend="cpu"))
+
+
 @pytest.mark.parametrize("chosen", [-1, 3])
 def test_an_unknown_species_is_an_error(chosen):
     with pytest.raises(Exception, match=f"species {chosen} has no matrix"):
