@@ -19,6 +19,7 @@ from lammps_mace.inference.chunks import (
     GPU_CHUNKS,
     Arrangement,
     Capacity,
+    Chunk,
     Frame,
     HostPairRows,
     Inputs,
@@ -82,10 +83,11 @@ class Engine:
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
         inner = self.layers[:-1] if at_once else self.layers
-        self._forward = [_jitted(_forward, layer, "outputs", "room") for layer in inner]
-        self._backward = [_jitted(_backward, layer, "gradient") for layer in inner]
-        last = self.layers[-1]
-        self._last = _jitted(_forward_and_backward, last, "outputs") if at_once else None
+        last, scale = self.layers[-1], self._scale
+        self._forward = [_jitted(partial(_forward, layer), "outputs", "room") for layer in inner]
+        self._backward = [_jitted(partial(_backward, layer, scale), "gradient") for layer in inner]
+        fused = _jitted(partial(_forward_and_backward, last, scale), "outputs")
+        self._last = fused if at_once else None
         self._rooms: list[Room] = []
 
     @property
@@ -124,7 +126,7 @@ class Engine:
             self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
         kind = DevicePairRows if neighbors.on_gpu else HostPairRows
         pairs = kind(arrangement, self.dtype, self.cutoff)
-        inputs = padded(arrangement, pairs, self.dtype)
+        inputs = padded(arrangement, pairs)
         if not self._on_cpu:
             inputs = jax.device_put(inputs)  # once for all functions
         ghosts = (DeviceGhosts if neighbors.on_gpu else Ghosts)(arrangement, exchange)
@@ -151,22 +153,22 @@ class Engine:
             self._end("forward", outputs)
             states.append(ghosts.fetch_state(self._rooms[i].state))
             self._end("exchange")
-        adjoint = self._output_adjoint(inputs)
+        charge_adjoint = None
         if self._last is None:
-            charges, adjoint = self._settle(ghosts, outputs, adjoint)
+            charges, charge_adjoint = self._settle(ghosts, outputs)
             sums = Sums(jnp.zeros_like(inputs.vectors), states.pop())
         else:
             weights = self.layers[-1].weights
-            outputs, sums = self._last(weights, inputs, states.pop(), outputs, adjoint, **size)
+            outputs, sums = self._last(weights, inputs, states.pop(), outputs, **size)
             self._end("last layer", outputs)
             if self._charge_use is not None:
-                charges, _ = self._settle(ghosts, outputs, adjoint)
+                charges, _ = self._settle(ghosts, outputs)
         for i in reversed(range(len(self._backward))):
             above = ghosts.give_back_state(sums.adjoint)
             self._end("exchange")
             sums = self._backward[i](
                 self.layers[i].weights, inputs, states.pop(), self._rooms[i].memo, above,
-                sums.gradient, adjoint, **size,
+                sums.gradient, charge_adjoint, **size,
             )  # fmt: skip
             self._end("backward", sums.gradient)
         return outputs, sums.gradient, charges
@@ -184,25 +186,16 @@ class Engine:
             return Room(state, None)
         return Room(state, tuple(zeros(slots, shape) for shape in layer.memo_shapes))
 
-    def _settle(
-        self, ghosts: Ghosts, outputs: jax.Array, adjoint: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the charges [n_local], and the adjoint of the outputs with theirs."""
+    def _settle(self, ghosts: Ghosts, outputs: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Return the charges [n_local], and the adjoint [slots] of the network's output."""
         assert self._charge_use is not None
         at = ghosts.arrangement
         raw = at.frame.from_slots(np.asarray(outputs)[:, 1])
         species = at.neighbors.species[: len(raw)]
         charges, gradient = settle(raw, species, self._charge_use, ghosts.exchange)
-        with_charges = adjoint.copy()  # functions that run may still read the other
-        with_charges[:, 1] = at.frame.to_slots(gradient)
+        adjoint = at.frame.to_slots(gradient.astype(self.dtype))
         self._end("charges")
-        return charges, with_charges
-
-    def _output_adjoint(self, inputs: Inputs) -> np.ndarray:
-        out = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
-        # The network's energies are multiplied by this before they are eV.
-        out[:, 0] = inputs.counted * self._scale
-        return out
+        return charges, adjoint
 
     def _energies(self, arrangement: Arrangement, outputs: jax.Array) -> np.ndarray:
         neighbors = arrangement.neighbors
@@ -220,9 +213,9 @@ class Engine:
         self._since = now
 
 
-def _jitted(function: Any, layer: Layer, *updated: str) -> Any:
+def _jitted(function: Any, *updated: str) -> Any:
     """Compile a function of a layer; arguments ``updated`` lend their memory to the results."""
-    return jax.jit(partial(function, layer), static_argnames="capacity", donate_argnames=updated)
+    return jax.jit(function, static_argnames="capacity", donate_argnames=updated)
 
 
 def _forward(
@@ -243,8 +236,8 @@ def _forward(
 
 
 def _forward_and_backward(
-    layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    output_adjoint: jax.Array, *, capacity: Capacity,
+    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None,
+    outputs: jax.Array, *, capacity: Capacity,
 ) -> tuple[jax.Array, Sums]:  # fmt: skip
     """Run the last layer; return all outputs, and the sums of the backward pass so far."""
 
@@ -252,7 +245,8 @@ def _forward_and_backward(
         outputs, sums = carry
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
         results, pull = layer.linearize(weights, inputs, chunk, state, None)
-        sums = pull(Results(None, None, chunk.atoms(output_adjoint)), sums)
+        adjoint = _output_adjoint(results.outputs, chunk, scale, None)
+        sums = pull(Results(None, None, adjoint), sums)
         return _added(outputs, chunk, results.outputs), sums
 
     start = outputs, Sums(jnp.zeros_like(inputs.vectors), jax.tree.map(jnp.zeros_like, state))
@@ -260,22 +254,34 @@ def _forward_and_backward(
 
 
 def _backward(
-    layer: Layer, weights: Any, inputs: Inputs, state: State | None, memo: Memo, above: State,
-    gradient: jax.Array, output_adjoint: jax.Array, *, capacity: Capacity,
+    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None, memo: Memo,
+    above: State, gradient: jax.Array, charge_adjoint: jax.Array | None, *, capacity: Capacity,
 ) -> Sums:  # fmt: skip
     """Pull the adjoints of a layer's results, ``above``, back to its pairs and state."""
 
     def body(k: jax.Array, sums: Sums) -> Sums:
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        _, pull = layer.linearize(weights, inputs, chunk, state, memo)
-        adjoint = Results(*jax.tree.map(chunk.atoms, (above.kept, above.sent, output_adjoint)))
-        return pull(adjoint, sums)
+        results, pull = layer.linearize(weights, inputs, chunk, state, memo)
+        kept, sent = jax.tree.map(chunk.atoms, tuple(above))
+        adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
+        return pull(Results(kept, sent, adjoint), sums)
 
     start = Sums(gradient, jax.tree.map(jnp.zeros_like, state))
     return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
 
 
-def _added(outputs: jax.Array, chunk: Any, rows: jax.Array) -> jax.Array:
+def _output_adjoint(
+    outputs: jax.Array, chunk: Chunk, scale: float, charge_adjoint: jax.Array | None
+) -> jax.Array:
+    """Return the adjoint of a chunk's outputs, energies and perhaps charges."""
+    # The network's energies are multiplied by the scale before they are eV.
+    adjoint = jnp.zeros_like(outputs).at[:, 0].set(jnp.where(chunk.counted, scale, 0.0))
+    if charge_adjoint is None:
+        return adjoint
+    return adjoint.at[:, 1].set(chunk.atoms(charge_adjoint))
+
+
+def _added(outputs: jax.Array, chunk: Chunk, rows: jax.Array) -> jax.Array:
     return chunk.put_atoms(outputs, chunk.atoms(outputs) + rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -32,6 +33,7 @@ class ChunkRule(NamedTuple):
 CPU_CHUNKS = ChunkRule(72, 0.1)
 GPU_CHUNKS = ChunkRule(1024, 1.0)  # enough work for every core, some 100 MB of pair data
 _FIXED_COST = 3  # of a chunk, in atoms
+_ALIGNMENT = 64  # bytes; XLA copies what begins elsewhere
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
 
 
@@ -46,17 +48,16 @@ class Inputs:
         vectors: [pair rows, 3], r_receiver - r_sender, Å: the model's convention.
         senders: int32 [pair rows], slots or ghosts.
         sender_species: int32 [pair rows].
-        starts, ends: int32 [slots], pairs of each slot.
+        bounds: int32 [slots + 1], the pairs of slot i are those from [i] to [i + 1].
         chunk_species, atoms_in_chunk: int32 [chunks].
-        counted: [slots], 1 for atoms whose energy counts, else 0.
+        counted: bool [slots], atoms whose energy counts.
         n_chunks: int32, chunks that hold atoms.
     """
 
     vectors: jax.Array
     senders: jax.Array
     sender_species: jax.Array
-    starts: jax.Array
-    ends: jax.Array
+    bounds: jax.Array
     chunk_species: jax.Array
     atoms_in_chunk: jax.Array
     counted: jax.Array
@@ -71,7 +72,7 @@ class Chunk(NamedTuple):
         species: of all its atoms.
         n_atoms: they fill the first slots, the others are empty.
         starts, ends: int32 [chunk_atoms], pairs of each slot.
-        counted: [chunk_atoms].
+        counted: bool [chunk_atoms].
         n_pairs: room for pairs, not traced.
     """
 
@@ -121,13 +122,13 @@ def cut(inputs: Inputs, k: jax.Array, chunk_atoms: int, chunk_pairs: int) -> Chu
     """Return chunk ``k``."""
     slot = k * chunk_atoms
 
-    def rows(whole: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice_in_dim(whole, slot, chunk_atoms)
+    def rows(whole: jax.Array, first: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(whole, first, chunk_atoms)
 
-    starts = rows(inputs.starts)
+    starts, ends = rows(inputs.bounds, slot), rows(inputs.bounds, slot + 1)
     return Chunk(
-        slot, starts[0], inputs.chunk_species[k], inputs.atoms_in_chunk[k], starts,
-        rows(inputs.ends), rows(inputs.counted), chunk_pairs,
+        slot, starts[0], inputs.chunk_species[k], inputs.atoms_in_chunk[k], starts, ends,
+        rows(inputs.counted, slot), chunk_pairs,
     )  # fmt: skip
 
 
@@ -276,19 +277,17 @@ class Frame:
         return rows
 
     @cached_property
-    def chunk_species(self) -> np.ndarray:
-        """Return the species of each chunk, int32 [capacity.chunks]."""
-        return filled(self.capacity.chunks, self.layout.chunk_species)
-
-    @cached_property
-    def atoms_in_chunk(self) -> np.ndarray:
-        """Return the number of atoms of each chunk, int32 [capacity.chunks]."""
-        return filled(self.capacity.chunks, self.layout.atoms_in_chunk)
-
-    @cached_property
-    def counted(self) -> np.ndarray:
-        """Return 1 for all atoms of the model and 0 for empty slots, float64 [slots]."""
-        return self.to_slots(np.ones(len(self.layout.species)))
+    def constant_inputs(self) -> dict[str, jax.Array]:
+        """Return those of :class:`Inputs` that are the same in every step; all atoms count."""
+        layout, n_chunks = self.layout, self.capacity.chunks
+        arrays = {
+            "chunk_species": filled(n_chunks, layout.chunk_species),
+            "atoms_in_chunk": filled(n_chunks, layout.atoms_in_chunk),
+            "counted": self.to_slots(np.ones(len(layout.species), bool)),
+            "n_chunks": np.int32(len(layout.chunk_species)),
+        }
+        # JAX passes its own arrays on faster than NumPy's, but takes longer to make them.
+        return jax.device_put(arrays)
 
     def to_slots(self, values: np.ndarray) -> np.ndarray:
         """Return [slots, ...] (zero where empty) of [n_local, ...]."""
@@ -397,14 +396,14 @@ class PairRows(Protocol):
 class HostPairRows:
     """Pairs as NumPy arrays.
 
-    Jitted functions take those as quickly as arrays of JAX, which take longer to make.
+    Jitted functions take those without a copy where they begin as XLA wants it.
     """
 
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
         neighbors, room = arrangement.neighbors, arrangement.capacity.pair_rows
         self._order, self._offsets = arrangement.frame.layout.order, neighbors.offsets
-        self.vectors = np.empty((room, 3), dtype)
-        self.senders, self.sender_species = (np.empty(room, np.int32) for _ in range(2))
+        self.vectors = _aligned((room, 3), dtype)
+        self.senders, self.sender_species = (_aligned((room,), np.int32) for _ in range(2))
         # Behind the last pair a distance that is harmless in every function.
         take_pairs(
             self._order, self._offsets, neighbors.senders, np.ascontiguousarray(neighbors.vectors),
@@ -425,22 +424,28 @@ class HostPairRows:
         return out
 
 
-def padded(arrangement: Arrangement, pairs: PairRows, dtype: np.dtype) -> Inputs:
+def padded(arrangement: Arrangement, pairs: PairRows) -> Inputs:
     """Return the arrays of a step at full capacity."""
     frame, counted = arrangement.frame, arrangement.neighbors.counted
-    counted = frame.counted if counted is None else frame.to_slots(counted)
     arrays: dict[str, Any] = {
         "vectors": pairs.vectors,
         "senders": pairs.senders,
         "sender_species": pairs.sender_species,
-        "starts": arrangement.pair_bounds[:-1],
-        "ends": arrangement.pair_bounds[1:],
-        "chunk_species": frame.chunk_species,
-        "atoms_in_chunk": frame.atoms_in_chunk,
-        "counted": counted.astype(dtype),
-        "n_chunks": np.int32(len(frame.layout.chunk_species)),
+        "bounds": arrangement.pair_bounds,
+        **frame.constant_inputs,
     }
+    if counted is not None:
+        arrays["counted"] = frame.to_slots(counted)
     return Inputs(**arrays)
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an array whose memory begins as XLA wants it."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def filled(size: int, values: np.ndarray, rest: int = 0) -> np.ndarray:
