@@ -275,10 +275,9 @@ def _output_adjoint(
 ) -> jax.Array:
     """Return the adjoint of a chunk's outputs, energies and perhaps charges."""
     # The network's energies are multiplied by the scale before they are eV.
-    adjoint = jnp.zeros_like(outputs).at[:, 0].set(jnp.where(chunk.counted, scale, 0.0))
-    if charge_adjoint is None:
-        return adjoint
-    return adjoint.at[:, 1].set(chunk.atoms(charge_adjoint))
+    energies = jnp.where(chunk.counted, scale, 0.0).astype(outputs.dtype)
+    charges = jnp.zeros_like(energies) if charge_adjoint is None else chunk.atoms(charge_adjoint)
+    return jnp.stack([energies, charges], axis=1)[:, : outputs.shape[1]]
 
 
 def _added(outputs: jax.Array, chunk: Chunk, rows: jax.Array) -> jax.Array:

@@ -35,6 +35,8 @@ def start_jax(rank: Rank) -> Any:
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_matmul_precision", "highest")  # no silent tf32
+    # Results are waited for at once: a thread of their own, perhaps on another core, costs time.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     _use_cache(jax)
     devices = jax.local_devices()
     return devices[rank.device_index % len(devices)]

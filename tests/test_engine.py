@@ -211,7 +211,9 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
 def test_chunk_sizes_waste_little():
     assert best_chunk_atoms(np.array([216])) == 72
     assert best_chunk_atoms(np.array([1728])) == CPU_CHUNKS.most_atoms
-    assert best_chunk_atoms(np.array([100])) == 50
+    assert best_chunk_atoms(np.array([2048])) == 72  # not 71, of which no whole batches come
+    assert best_chunk_atoms(np.array([100, 50])) == 72
+    assert best_chunk_atoms(np.array([54, 54])) == 56
     assert best_chunk_atoms(np.array([8])) == 8
     assert best_chunk_atoms(np.zeros(0, int)) >= 1
     # Empty slots are computed there: 2 chunks of 1,024 would have 1,048 of them.

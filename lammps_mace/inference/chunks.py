@@ -21,17 +21,19 @@ class ChunkRule(NamedTuple):
 
     Attributes:
         most_atoms: of a chunk.
+        batch: of atoms that are computed together; a multiple of it is best.
         empty_slot: what one costs, in atoms.
     """
 
     most_atoms: int
+    batch: int
     empty_slot: float
 
 
 # What a chunk needs stays in the caches. The kernels take 6 or 8 atoms at a time, and skip empty
 # slots; what XLA computes besides does not.
-CPU_CHUNKS = ChunkRule(72, 0.1)
-GPU_CHUNKS = ChunkRule(1024, 1.0)  # enough work for every core, some 100 MB of pair data
+CPU_CHUNKS = ChunkRule(72, 24, 0.1)
+GPU_CHUNKS = ChunkRule(1024, 1, 1.0)  # enough work for every core, some 100 MB of pair data
 _FIXED_COST = 3  # of a chunk, in atoms
 _ALIGNMENT = 64  # bytes; XLA copies what begins elsewhere
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
@@ -195,7 +197,7 @@ def round_up(n: int, multiple: int) -> int:
 def best_chunk_atoms(counts: np.ndarray, rule: ChunkRule = CPU_CHUNKS) -> int:
     """Return the chunk size that wastes least for so many atoms of each species."""
     largest = int(min(rule.most_atoms, round_up(int(counts.max(initial=1)), 4)))
-    sizes = np.arange(min(rule.most_atoms // 2, largest), largest + 1)
+    sizes = np.arange(largest, min(rule.most_atoms // 2, largest) - 1, -rule.batch)
     chunks = -(-counts[:, None] // sizes).sum(axis=0)
     return int(sizes[np.argmin(chunks * (rule.empty_slot * sizes + _FIXED_COST))])
 
