@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from small import CUTOFF, energy_and_gradient, make_model, make_structure, neighbors_of
@@ -206,6 +207,19 @@ def test_chunks_hold_one_species_each_and_every_atom_once():
     rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
     assert not np.array_equal(-rows.vectors[: neighbors.n_pairs], neighbors.vectors)
     assert np.array_equal(rows.gradient(rows.vectors), neighbors.vectors)
+
+
+def test_pairs_go_to_xla_without_a_copy():
+    rows = HostPairRows(
+        arrange(neighbors_of(make_structure(3)), Capacity()), np.dtype("float32"), CUTOFF
+    )
+
+    def is_copied(array):
+        return jax.device_put(array).unsafe_buffer_pointer() != array.ctypes.data
+
+    for array in (rows.vectors, rows.senders, rows.sender_species):
+        assert not is_copied(array)
+        assert is_copied(array[1:])  # begins elsewhere
 
 
 def test_chunk_sizes_waste_little():
