@@ -275,17 +275,17 @@ void pull_back(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs 
   const auto adjoint = *args.get<ffi::AnyBuffer>(n_blocks);
   ContractionCall<T> call(weights, filled, args, n_blocks, code, order, adjoint.dimensions()[1]);
   std::vector<T *> out;
-  for (std::size_t i = 0; i < n_blocks; i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
+  for (std::size_t i = 0; i < n_blocks; i++) {
+    ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
+    clear_from(filled.atoms, result);
+    out.push_back(result.typed_data<T>());
+  }
   call.task.adjoint = adjoint.typed_data<T>();
   call.task.block_adjoints = out.data();
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().contraction_backward_f32(call.task);
   else
     lammps_mace::kernels().contraction_backward_f64(call.task);
-  for (std::size_t i = 0; i < n_blocks; i++) {
-    ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
-    clear_from(filled.atoms, result);
-  }
 }
 
 ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms,

@@ -211,7 +211,7 @@ class Layout:
         order: int64 [n_atoms], local rows of the model's atoms sorted by species.
         slots: int64 [n_atoms], slot of each of these.
         chunk_atoms: slots of a chunk.
-        chunk_species, atoms_in_chunk: int64 [n_chunks].
+        chunk_species: int64 [n_chunks].
     """
 
     species: np.ndarray
@@ -219,7 +219,6 @@ class Layout:
     slots: np.ndarray
     chunk_atoms: int
     chunk_species: np.ndarray
-    atoms_in_chunk: np.ndarray
 
     @classmethod
     def of(cls, species: np.ndarray, rule: ChunkRule, chunk_atoms: int = 0) -> Layout:
@@ -234,14 +233,18 @@ class Layout:
         # Slots, and atoms, before each species.
         before, first = (np.cumsum(n) - n for n in (chunks * size, counts))
         slots = np.arange(len(order)) + np.repeat(before - first, counts)
-        atoms = np.bincount(slots // size)  # no chunk is empty
         # A copy: what LAMMPS lends ends with the step.
-        return cls(species.copy(), order, slots, size, np.repeat(kinds, chunks), atoms)
+        return cls(species.copy(), order, slots, size, np.repeat(kinds, chunks))
 
     @property
     def n_slots(self) -> int:
         """Slots of all chunks."""
         return len(self.chunk_species) * self.chunk_atoms
+
+    @property
+    def atoms_in_chunk(self) -> np.ndarray:
+        """Number of atoms of each chunk, int64 [n_chunks]; no chunk is empty."""
+        return np.bincount(self.slots // self.chunk_atoms)
 
     @cached_property
     def in_order(self) -> bool:

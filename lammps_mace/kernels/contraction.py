@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 Monomial = tuple[int, ...]  # rows of the features, ascending
 _HIGHEST_ORDER = 4
@@ -87,7 +86,7 @@ def contract(
     blocks: tuple[jax.Array, ...],
     weights: jax.Array,
     species: jax.Array,
-    n_atoms: jax.Array | None = None,
+    n_atoms: jax.Array,
     *,
     backend: str,
 ) -> jax.Array:
@@ -98,10 +97,9 @@ def contract(
         weights: [n_species, n_terms, channels].
         species: int32 scalar, that of all these atoms.
         n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
-            meaningless. None: all.
+            meaningless.
         backend: "xla" or "cpu".
     """
-    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
     return _implementation(backend).forward(program, blocks, weights, species, n_atoms)
 
 
@@ -111,12 +109,11 @@ def contract_backward(
     weights: jax.Array,
     species: jax.Array,
     adjoint: jax.Array,
-    n_atoms: jax.Array | None = None,
+    n_atoms: jax.Array,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
     """Return the gradient of sum(contract(...) * adjoint), [B, dims[i], channels] each."""
-    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
     return _implementation(backend).backward(program, blocks, weights, species, adjoint, n_atoms)
 
 

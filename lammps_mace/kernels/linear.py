@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import native
@@ -55,7 +54,7 @@ def linear(
     blocks: Sequence[jax.Array],
     matrices: Sequence[Matrices],
     species: jax.Array,
-    n_atoms: jax.Array | None = None,
+    n_atoms: jax.Array,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
@@ -66,10 +65,9 @@ def linear(
     Args:
         species: int32 scalar, that of all atoms.
         n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
-            meaningless. None: all.
+            meaningless.
         backend: "xla" or "cpu".
     """
-    n_atoms = jnp.int32(len(blocks[0])) if n_atoms is None else n_atoms
     return _linear(backend, tuple(blocks), tuple(matrices), species, n_atoms)
 
 

@@ -51,6 +51,23 @@ def as_polynomial(program, weights):
     return from_tensors(dim, tensors), named
 
 
+def results(program, blocks, weights, adjoint, n_atoms, backend, species=0):
+    """Return the gradients of all blocks and the values."""
+    with running(backend) as name:
+
+        @jax.jit
+        def both(blocks, weights, adjoint, *filled):
+            y = contract(program, blocks, weights, *filled, backend=name)
+            chosen, n_atoms = filled
+            back = contract_backward(
+                program, blocks, weights, chosen, adjoint, n_atoms, backend=name
+            )
+            return *back, y
+
+        filled = jnp.int32(species), jnp.int32(n_atoms)
+        return [np.asarray(x) for x in both(tuple(blocks), weights, adjoint, *filled)]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("case", CASES)
@@ -64,13 +81,6 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     weights = rng.normal(size=(3, program.n_terms, channels))
     adjoint = rng.normal(size=(atoms, n_components, channels))
 
-    def both(blocks):
-        keywords = {"backend": name}
-        w, species = jnp.asarray(weights, dtype), jnp.int32(1)
-        dy = jnp.asarray(adjoint, dtype)
-        y = contract(program, blocks, w, species, **keywords)
-        return contract_backward(program, blocks, w, species, dy, **keywords), y
-
     def plain(x):
         polynomial, named = as_polynomial(program, jnp.asarray(weights))
         y = polynomial(x, named, jnp.ones(atoms, jnp.int32))
@@ -78,8 +88,8 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
 
     cuts = np.cumsum(dims)[:-1]
     blocks = tuple(jnp.asarray(b, dtype) for b in np.split(features, cuts, axis=1))
-    with running(backend) as name:  # also known to both
-        gradient, y = jax.block_until_ready(jax.jit(both)(blocks))
+    w, dy = jnp.asarray(weights, dtype), jnp.asarray(adjoint, dtype)
+    *gradient, y = results(program, blocks, w, dy, atoms, backend, species=1)
     expected_gradient, expected = jax.jit(jax.grad(plain, has_aux=True))(jnp.asarray(features))
     assert y.dtype == dtype
     scale = float(np.abs(expected).max())
@@ -88,22 +98,6 @@ def test_values_and_gradients_are_those_of_the_model(case, dtype, backend):
     np.testing.assert_allclose(
         np.concatenate(gradient, axis=1), expected_gradient, rtol=0.0, atol=TOLERANCE[dtype] * scale
     )
-
-
-def results(program, blocks, weights, adjoint, n_atoms, backend):
-    """Return the gradients of all blocks and the values."""
-    species = jnp.int32(0)
-    with running(backend) as name:
-
-        @jax.jit
-        def both(n_atoms):
-            y = contract(program, blocks, weights, species, n_atoms, backend=name)
-            dy = jnp.asarray(adjoint)
-            return *contract_backward(
-                program, blocks, weights, species, dy, n_atoms, backend=name
-            ), y
-
-        return [np.asarray(x) for x in both(n_atoms)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -115,13 +109,13 @@ def test_rows_without_atoms_change_nothing(atoms, backend):
     filled = [rng.normal(size=(atoms, *shape)) for shape in shapes]
     weights = rng.normal(size=(1, program.n_terms, 20))
     more = [np.concatenate([x, np.full((5, *x.shape[1:]), np.nan)]) for x in filled]
-    alone = results(program, filled[:2], weights, filled[2], None, backend)
-    found = results(program, more[:2], weights, more[2], jnp.int32(atoms), backend)
+    alone = results(program, filled[:2], weights, filled[2], atoms, backend)
+    found = results(program, more[:2], weights, more[2], atoms, backend)
     for a, b in zip(alone, found, strict=True):
         np.testing.assert_allclose(b[:atoms], a, rtol=1e-12, atol=1e-12)
         assert backend == "xla" or not b[atoms:].any()
     if atoms and backend != "xla":  # the number does decide
-        fewer = results(program, more[:2], weights, more[2], jnp.int32(atoms - 1), backend)
+        fewer = results(program, more[:2], weights, more[2], atoms - 1, backend)
         assert not any(x[atoms - 1].any() for x in fewer)
 
 
@@ -130,14 +124,16 @@ def test_more_atoms_than_rows_are_an_error(atoms):
     program = ContractionProgram((1, 1), (((0,), (1,)),))
     blocks, weights = [np.zeros((3, 1, 2))] * 2, np.zeros((1, 2, 2))
     with pytest.raises(Exception, match=f"{atoms} atoms in 3 rows"):
-        results(program, blocks, weights, np.zeros((3, 1, 2)), jnp.int32(atoms), "sse2")
+        results(program, blocks, weights, np.zeros((3, 1, 2)), atoms, "sse2")
 
 
 def test_blocks_of_different_numbers_of_atoms_are_an_error():
     program = ContractionProgram((1, 1), (((0,), (1,)),))
     blocks, weights = (jnp.zeros((3, 1, 2)), jnp.zeros((4, 1, 2))), jnp.zeros((1, 2, 2))
     with pytest.raises(Exception, match="the features have different numbers of atoms"):
-        jax.block_until_ready(contract(program, blocks, weights, jnp.int32(0), backend="cpu"))
+        jax.block_until_ready(
+            contract(program, blocks, weights, jnp.int32(0), jnp.int32(3), backend="cpu")
+        )
 
 
 def test_refusals():

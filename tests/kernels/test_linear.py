@@ -29,13 +29,16 @@ def multiply(case, dtype, backend, n_species, chosen):
     matrices = [draw(n_species, k, n) for k, n in zip(n_in, n_out, strict=True)]
     adjoints = [draw(atoms, m, n) for m, n in zip(rows, n_out, strict=True)]
     with jax.enable_x64(True), running(backend) as name:
+        n_atoms = jnp.int32(atoms)
 
         @jax.jit
         def product(species, blocks):
             packed = [
                 Matrices(*map(jnp.asarray, pack_matrices(matrix, name))) for matrix in matrices
             ]
-            found, pull = jax.vjp(lambda x: linear(x, packed, species, backend=name), blocks)
+            found, pull = jax.vjp(
+                lambda x: linear(x, packed, species, n_atoms, backend=name), blocks
+            )
             return [*found, *pull(tuple(map(jnp.asarray, adjoints)))[0]]
 
         found = [np.asarray(x) for x in product(jnp.int32(chosen), blocks)]
@@ -110,4 +113,6 @@ def test_features_that_do_not_fit_the_matrix_are_an_error():
         packed = Matrices(*map(jnp.asarray, pack_matrices(np.zeros((1, 2, 2)), "cpu")))
         block = jnp.zeros((3, 1, 3))
         with pytest.raises(Exception, match="a matrix does not fit its features"):
-            jax.block_until_ready(linear((block,), [packed], jnp.int32(0), backend="cpu"))
+            jax.block_until_ready(
+                linear((block,), [packed], jnp.int32(0), jnp.int32(3), backend="cpu")
+            )

@@ -62,7 +62,7 @@ def test_xla_alone_is_exported_for_gpus(backend, calls):
     case = edge_case(1, 2, 16, (4, 2), dtype="float32")
     program = ContractionProgram((1, 3), (((0,), (1, 1), (2, 2, 3)),))
     keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-    channels, zero = case.program.channels, jnp.int32(0)
+    channels, filled = case.program.channels, (jnp.int32(0), jnp.int32(2))
     square = np.zeros((1, channels, channels), np.float32)
     matrices = Matrices(*map(jnp.asarray, pack_matrices(square, backend)))
 
@@ -74,9 +74,11 @@ def test_xla_alone_is_exported_for_gpus(backend, calls):
             return tuple(block[:, :, :channels] for block in sums[:2])
 
         blocks, pull = jax.vjp(first_path, sums)
-        blocks = linear(blocks, [matrices] * len(blocks), zero, backend=backend)
-        y = contract(program, blocks, weights, zero, backend=backend)
-        [adjoints] = pull(contract_backward(program, blocks, weights, zero, y, backend=backend))
+        blocks = linear(blocks, [matrices] * len(blocks), *filled, backend=backend)
+        y = contract(program, blocks, weights, *filled, backend=backend)
+        species, n_atoms = filled
+        found = contract_backward(program, blocks, weights, species, y, n_atoms, backend=backend)
+        [adjoints] = pull(found)
         return edges_backward(*arguments, adjoints, case.gradient, case.sent_adjoint, **keywords)
 
     weights = jnp.ones((1, program.n_terms, channels), jnp.float32)
