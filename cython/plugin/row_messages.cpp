@@ -1,13 +1,28 @@
-// Messages between the ranks: rows of features from their owners to the copies on other ranks, and back.
+// Rows of features between the ranks: from their owners to the copies on other ranks, and back.
 #include "row_messages.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <functional>
+#include <string>
 
 namespace lammps_mace {
 namespace {
 
-  enum Tag { asked_for = 7101, forward = 7102, reverse = 7103 };
+  enum Tag { asked_for = 7101, forward = 7102, reverse = 7103, offer = 7104, answer = 7105, written = 7106 };
+
+  // The same number for all processes that run on one kernel; 0 where nobody can tell, and where memory is not to be shared.
+  uint64_t this_machine()
+  {
+    const char *const wish = std::getenv("LAMMPS_MACE_SHARED_MEMORY");
+    if (wish && std::strcmp(wish, "0") == 0) return 0;
+    std::string boot;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+    return boot.empty() ? 0 : std::hash<std::string>()(boot);
+  }
 
   template <typename T> void add(char *row, const char *terms, int bytes)
   {
@@ -41,27 +56,101 @@ bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own
   std::vector<int32_t> wanted;
   for (const Owner &owner : owners_of_copies) wanted.push_back(owner.index);
   sent.resize(readers.empty() ? 0 : readers.back().first + readers.back().count);
+  post(readers, sent.data(), owners, wanted.data(), sizeof(int32_t), Tag::asked_for);
+  wait();
+  share_rooms(int64_t(std::max(sent.size(), wanted.size())) * widest_row);
+  const auto shares = [](const Peer &peer) { return peer.room != nullptr; };
   packed.clear();
-  packed.resize(sent.size() * size_t(widest_row));
-  transfer(readers, sent.data(), owners, wanted.data(), sizeof(int32_t), Tag::asked_for);
+  packed.resize(std::all_of(readers.begin(), readers.end(), shares) ? 0 : sent.size() * size_t(widest_row));
   return std::all_of(sent.begin(), sent.end(), [&](int32_t row) { return 0 <= row && row < n_local; });
 }
 
-// A row is one item, so that counts fit MPI's int.
-void RowMessages::transfer(const std::vector<Peer> &from, void *in, const std::vector<Peer> &to, const void *out, int bytes,
-                           int tag)
+// Two ranks share their rooms if each can read that of the other.
+void RowMessages::share_rooms(int64_t bytes)
+{
+  if (machines.empty()) find_machines();
+  std::map<int, Offer> offers;    // to ranks on this machine
+  for (const Peer &owner : owners)
+    if (is_near(owner.rank)) offers[owner.rank].first_copy = owner.first;
+  for (const Peer &reader : readers)
+    if (is_near(reader.rank)) offers[reader.rank].first_sent = reader.first;
+  const int64_t line = 64;    // halves begin at a cache line
+  if (!offers.empty() && room.address().bytes < 2 * bytes) room = SharedMemory::made(2 * line * (bytes * 9 / 8 / line + 1));
+
+  std::vector<Peer> near;
+  std::vector<Offer> given, taken(offers.size());
+  for (auto &[rank, offer] : offers) {
+    offer.room = room.address();
+    near.push_back({rank, 1, int64_t(near.size())});
+    given.push_back(offer);
+  }
+  post(near, taken.data(), near, given.data(), sizeof(Offer), Tag::offer);
+  wait();
+  std::vector<int> readable, heard(near.size());
+  for (const Peer &peer : near) {
+    SharedMemory &theirs = rooms[peer.rank];
+    const auto &address = taken[peer.first].room;
+    if (!(theirs.address() == address)) theirs = SharedMemory::found(address);
+    readable.push_back(room.data() && theirs.data());
+  }
+  post(near, heard.data(), near, readable.data(), sizeof(int), Tag::answer);
+  wait();
+
+  half = 0;
+  sharers.clear();
+  std::map<int, SharedMemory> kept;
+  for (const Peer &peer : near) {
+    if (!readable[peer.first] || !heard[peer.first]) continue;
+    kept[peer.rank] = std::move(rooms[peer.rank]);
+    sharers.push_back({peer.rank, 0, 0});
+    const auto let = [&](std::vector<Peer> &peers, int64_t first_there) {
+      for (Peer &other : peers)
+        if (other.rank == peer.rank) other.room = &kept[peer.rank], other.first_there = first_there;
+    };
+    let(owners, taken[peer.first].first_sent);
+    let(readers, taken[peer.first].first_copy);
+  }
+  rooms.swap(kept);
+}
+
+void RowMessages::find_machines()
+{
+  int ranks;
+  MPI_Comm_size(world, &ranks);
+  MPI_Comm_rank(world, &me);
+  const uint64_t machine = this_machine();
+  machines.resize(ranks);
+  MPI_Allgather(&machine, 1, MPI_UINT64_T, machines.data(), 1, MPI_UINT64_T, world);
+}
+
+// Messages to and from peers that share no room. A row is one item, so that counts fit MPI's int.
+void RowMessages::post(const std::vector<Peer> &from, void *in, const std::vector<Peer> &to, const void *out, int bytes, int tag)
 {
   MPI_Datatype row;
   MPI_Type_contiguous(bytes, MPI_BYTE, &row);
   MPI_Type_commit(&row);
-  std::vector<MPI_Request> requests(from.size() + to.size());
-  MPI_Request *request = requests.data();
   for (const Peer &peer : from)
-    MPI_Irecv(static_cast<char *>(in) + peer.first * bytes, peer.count, row, peer.rank, tag, world, request++);
+    if (!peer.room)
+      MPI_Irecv(static_cast<char *>(in) + peer.first * bytes, peer.count, row, peer.rank, tag, world, &requests.emplace_back());
   for (const Peer &peer : to)
-    MPI_Isend(static_cast<const char *>(out) + peer.first * bytes, peer.count, row, peer.rank, tag, world, request++);
-  MPI_Waitall(int(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+    if (!peer.room)
+      MPI_Isend(static_cast<const char *>(out) + peer.first * bytes, peer.count, row, peer.rank, tag, world, &requests.emplace_back());
   MPI_Type_free(&row);
+}
+
+void RowMessages::wait()
+{
+  MPI_Waitall(int(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+  requests.clear();
+}
+
+// Until all that share rooms with this rank have written theirs.
+void RowMessages::wait_for_rooms()
+{
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  post(sharers, nullptr, sharers, nullptr, 1, Tag::written);
+  wait();
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 char *RowMessages::copies(const Rows &rows) const
@@ -71,15 +160,35 @@ char *RowMessages::copies(const Rows &rows) const
 
 void RowMessages::to_copies(const Rows &rows)
 {
-  for (size_t k = 0; k < sent.size(); k++) std::memcpy(&packed[k * rows.bytes], rows.of(sent[k]), rows.bytes);
-  transfer(owners, copies(rows), readers, packed.data(), rows.bytes, Tag::forward);
+  for (const Peer &reader : readers) {
+    char *next = (reader.room ? half_of(room) : packed.data()) + reader.first * rows.bytes;
+    for (int k = 0; k < reader.count; k++, next += rows.bytes)
+      std::memcpy(next, rows.of(sent[reader.first + k]), size_t(rows.bytes));
+  }
+  post(owners, copies(rows), readers, packed.data(), rows.bytes, Tag::forward);
+  wait_for_rooms();
+  for (const Peer &owner : owners) {
+    if (!owner.room) continue;
+    std::memcpy(copies(rows) + owner.first * rows.bytes, rows_there(owner, rows.bytes), size_t(owner.count) * rows.bytes);
+  }
+  half = 1 - half;
 }
 
 void RowMessages::to_owners(const Rows &rows)
 {
-  transfer(readers, packed.data(), owners, copies(rows), rows.bytes, Tag::reverse);
+  for (const Peer &owner : owners) {
+    if (!owner.room) continue;
+    const int64_t first = owner.first * rows.bytes;
+    std::memcpy(half_of(room) + first, copies(rows) + first, size_t(owner.count) * rows.bytes);
+  }
+  post(readers, packed.data(), owners, copies(rows), rows.bytes, Tag::reverse);
+  wait_for_rooms();
   const auto add_row = rows.item_bytes == 4 ? add<float> : add<double>;
-  for (size_t k = 0; k < sent.size(); k++) add_row(rows.of(sent[k]), &packed[k * rows.bytes], rows.bytes);
+  for (const Peer &reader : readers) {
+    const char *terms = reader.room ? rows_there(reader, rows.bytes) : packed.data() + reader.first * rows.bytes;
+    for (int k = 0; k < reader.count; k++, terms += rows.bytes) add_row(rows.of(sent[reader.first + k]), terms, rows.bytes);
+  }
+  half = 1 - half;
 }
 
 }    // namespace lammps_mace

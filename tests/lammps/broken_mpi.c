@@ -1,11 +1,18 @@
-/* A broken MPI for one test (LD_PRELOAD): messages of one rank are changed.
- * BROKEN_MPI names the messages, then what happens to them: lost (zeros), shifted (one row on), doubled.
- * ghosts: LAMMPS's, for a pair style; request, forward, reverse: the plugin's, told apart by their tags. */
+/* A broken MPI for tests (LD_PRELOAD): what one rank sends is changed.
+ * BROKEN_MPI names what, then what happens to it: lost (zeros), shifted (one row on), doubled.
+ * ghosts: messages of LAMMPS for a pair style; request, forward, reverse: the plugin's, told apart by their tags;
+ * room_forward, room_reverse: memory that it shares with other ranks, once it says that it has written it.
+ * room none, full, unseen: this rank gets no such memory, a full one, or cannot see that of others. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <mpi.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 static int width; /* bytes of the rows that LAMMPS is sending for a pair style, or 0 */
 
@@ -52,6 +59,20 @@ int MPI_Send(const void *buffer, int n, MPI_Datatype type, int to, int tag, MPI_
   return real(buffer, n, type, to, tag, comm);
 }
 
+static char *room;
+static size_t room_bytes;
+
+/* Its halves are written in turn, from the first one on: forwards, then in reverse. */
+static void spoil_room(int to)
+{
+  static int first_to = -1, exchanges;
+  if (first_to < 0) first_to = to;
+  if (to != first_to || !room) return;
+  if (wanted(exchanges % 2 ? "room_reverse" : "room_forward"))
+    spoil(room + exchanges % 2 * (room_bytes / 2), room_bytes / 2, 2 * sizeof(double));
+  exchanges++;
+}
+
 int MPI_Isend(const void *buffer, int n, MPI_Datatype type, int to, int tag, MPI_Comm comm, MPI_Request *request)
 {
   int (*real)(const void *, int, MPI_Datatype, int, int, MPI_Comm, MPI_Request *) = dlsym(RTLD_NEXT, "PMPI_Isend");
@@ -59,5 +80,41 @@ int MPI_Isend(const void *buffer, int n, MPI_Datatype type, int to, int tag, MPI
   int row = 0;
   MPI_Type_size(type, &row);
   if (message && wanted(message)) spoil((char *) buffer, (size_t) n * row, row);
+  if (tag == 7106) spoil_room(to);
   return real(buffer, n, type, to, tag, comm, request);
+}
+
+int memfd_create(const char *name, unsigned int flags)
+{
+  int (*real)(const char *, unsigned int) = dlsym(RTLD_NEXT, "memfd_create");
+  if (strncmp(name, "lammps-mace-", 12) == 0 && wanted("room none")) return errno = ENOSYS, -1;
+  return real(name, flags);
+}
+
+int posix_fallocate(int file, off_t first, off_t bytes)
+{
+  int (*real)(int, off_t, off_t) = dlsym(RTLD_NEXT, "posix_fallocate");
+  char link[64], target[64] = "";
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t (*look)(const char *, char *, size_t) = dlsym(RTLD_NEXT, "readlink");
+  const int ours = look(link, target, sizeof target - 1) > 0 && strncmp(target, "/memfd:lammps-mace-", 19) == 0;
+  return ours && wanted("room full") ? ENOSPC : real(file, first, bytes);
+}
+
+ssize_t readlink(const char *path, char *target, size_t size)
+{
+  ssize_t (*real)(const char *, char *, size_t) = dlsym(RTLD_NEXT, "readlink");
+  const ssize_t length = real(path, target, size);
+  const int ours = length > 19 && strncmp(target, "/memfd:lammps-mace-", 19) == 0;
+  return ours && wanted("room unseen") ? (errno = EACCES, -1) : length;
+}
+
+void *mmap(void *at, size_t bytes, int access, int flags, int file, off_t first)
+{
+  void *(*real)(void *, size_t, int, int, int, off_t) = dlsym(RTLD_NEXT, "mmap");
+  char *const mapped = real(at, bytes, access, flags, file, first);
+  if (file < 0 || !(access & PROT_WRITE) || flags != (MAP_SHARED | MAP_POPULATE) || mapped == MAP_FAILED) return mapped;
+  room = mapped;
+  room_bytes = bytes;
+  return mapped;
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,3 +186,25 @@ def patch(tmp_path_factory):
         return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
     return write
+
+
+@pytest.fixture(scope="session")
+def broken_mpi(tmp_path_factory):
+    """Return a function: what to break -> the environment that does it.
+
+    Ranks then send rows in messages, except where the memory that they share is to be broken.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler for the broken MPI")
+    library = tmp_path_factory.mktemp("broken") / "broken_mpi.so"
+    include = Path(sys.prefix, "include")
+    command = [compiler, "-shared", "-fPIC", f"-I{include}", HERE / "broken_mpi.c", "-o", library]
+    subprocess.run([*map(str, command), "-ldl"], check=True)
+
+    def breaking(what):
+        shared = "1" if what.startswith("room") else "0"
+        variables = {"LD_PRELOAD": str(library), "BROKEN_MPI": what}
+        return {**variables, "LAMMPS_MACE_SHARED_MEMORY": shared}
+
+    return breaking
