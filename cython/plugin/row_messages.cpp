@@ -65,6 +65,16 @@ bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own
   return std::all_of(sent.begin(), sent.end(), [&](int32_t row) { return 0 <= row && row < n_local; });
 }
 
+// An item goes to each peer and one comes from it.
+template <typename T>
+std::vector<T> RowMessages::swapped(const std::vector<Peer> &with, const std::vector<T> &given, int tag)
+{
+  std::vector<T> taken(given.size());
+  post(with, taken.data(), with, given.data(), sizeof(T), tag);
+  wait();
+  return taken;
+}
+
 // Two ranks share their rooms if each can read that of the other.
 void RowMessages::share_rooms(int64_t bytes)
 {
@@ -74,41 +84,37 @@ void RowMessages::share_rooms(int64_t bytes)
     if (is_near(owner.rank)) offers[owner.rank].first_copy = owner.first;
   for (const Peer &reader : readers)
     if (is_near(reader.rank)) offers[reader.rank].first_sent = reader.first;
-  const int64_t line = 64;    // halves begin at a cache line
+  constexpr int64_t line = 64;    // halves begin at a cache line
   if (!offers.empty() && room.address().bytes < 2 * bytes) room = SharedMemory::made(2 * line * (bytes * 9 / 8 / line + 1));
 
   std::vector<Peer> near;
-  std::vector<Offer> given, taken(offers.size());
+  std::vector<Offer> given;
   for (auto &[rank, offer] : offers) {
-    offer.room = room.address();
     near.push_back({rank, 1, int64_t(near.size())});
+    offer.room = room.address();
     given.push_back(offer);
   }
-  post(near, taken.data(), near, given.data(), sizeof(Offer), Tag::offer);
-  wait();
-  std::vector<int> readable, heard(near.size());
+  const std::vector<Offer> taken = swapped(near, given, Tag::offer);
+  std::vector<int> seen;
   for (const Peer &peer : near) {
     SharedMemory &theirs = rooms[peer.rank];
-    const auto &address = taken[peer.first].room;
+    const SharedMemory::Address &address = taken[peer.first].room;
     if (!(theirs.address() == address)) theirs = SharedMemory::found(address);
-    readable.push_back(room.data() && theirs.data());
+    seen.push_back(room.data() && theirs.data());
   }
-  post(near, heard.data(), near, readable.data(), sizeof(int), Tag::answer);
-  wait();
+  const std::vector<int> seen_there = swapped(near, seen, Tag::answer);
 
   half = 0;
   sharers.clear();
   std::map<int, SharedMemory> kept;
   for (const Peer &peer : near) {
-    if (!readable[peer.first] || !heard[peer.first]) continue;
-    kept[peer.rank] = std::move(rooms[peer.rank]);
+    if (!seen[peer.first] || !seen_there[peer.first]) continue;
     sharers.push_back({peer.rank, 0, 0});
-    const auto let = [&](std::vector<Peer> &peers, int64_t first_there) {
-      for (Peer &other : peers)
-        if (other.rank == peer.rank) other.room = &kept[peer.rank], other.first_there = first_there;
-    };
-    let(owners, taken[peer.first].first_sent);
-    let(readers, taken[peer.first].first_copy);
+    const SharedMemory &theirs = kept[peer.rank] = std::move(rooms[peer.rank]);
+    for (Peer &owner : owners)
+      if (owner.rank == peer.rank) owner.room = &theirs, owner.first_there = taken[peer.first].first_sent;
+    for (Peer &reader : readers)
+      if (reader.rank == peer.rank) reader.room = &theirs, reader.first_there = taken[peer.first].first_copy;
   }
   rooms.swap(kept);
 }

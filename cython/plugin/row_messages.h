@@ -60,6 +60,7 @@ class RowMessages {
   char *copies(const Rows &rows) const;
   void post(const std::vector<Peer> &from, void *in, const std::vector<Peer> &to, const void *out, int bytes, int tag);
   void wait();
+  template <typename T> std::vector<T> swapped(const std::vector<Peer> &with, const std::vector<T> &given, int tag);
   void wait_for_rooms();
 
   MPI_Comm world;
