@@ -262,7 +262,8 @@ def _backward(
     def body(k: jax.Array, sums: Sums) -> Sums:
         chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
         results, pull = layer.linearize(weights, inputs, chunk, state, memo)
-        kept, sent = jax.tree.map(chunk.atoms, tuple(above))
+        # After the layer has read its memo and what it kept.
+        kept, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
         adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
         return pull(Results(kept, sent, adjoint), sums)
 

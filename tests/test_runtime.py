@@ -1,9 +1,12 @@
-"""The start of a rank: what it imports, and which thread runs its functions."""
+"""The start of a rank: what it imports, and which threads run its functions."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+SUPPORT = Path(__file__).parent / "support"
 
 START = """
 import sys
@@ -53,3 +56,44 @@ def test_functions_run_on_the_thread_that_calls_them(tmp_path, start, found):
         env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": ""},
     )  # fmt: skip
     assert run.stdout.strip() == found
+
+
+# Prints how often XLA's own threads were woken in five steps.
+WOKEN = """
+import re, sys
+from pathlib import Path
+from lammps_mace.placement import Rank
+from lammps_mace.runtime import start_jax
+start_jax(Rank())
+from small import make_model, make_structure, neighbors_of
+from lammps_mace.coupling.neighbors import NoExchange
+from lammps_mace.engine import Engine
+from lammps_mace.inference import chunks
+if sys.argv[1] == "any order":
+    chunks.in_turn = lambda index: index
+
+def switches():
+    statuses = [(task / "status").read_text() for task in Path("/proc/self/task").iterdir()]
+    threads = [status for status in statuses if "XLAEigen" in status]
+    assert threads
+    return sum(int(n) for status in threads for n in re.findall(r"ctxt_switches:\\s*(\\d+)", status))
+
+engine = Engine(make_model("float32", num_layers=3, node_symmetry=3, l_max=3))
+neighbors = neighbors_of(make_structure(3))
+for _ in range(2):
+    engine.evaluate(neighbors, NoExchange())
+before = switches()
+for _ in range(5):
+    engine.evaluate(neighbors, NoExchange())
+print(switches() - before)
+"""
+
+
+@pytest.mark.parametrize("order", ["ours", "any order"])
+def test_a_step_leaves_xla_threads_alone(tmp_path, order):
+    """Of many operations that are ready, XLA hands half to a thread of its own."""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", WOKEN, order], capture_output=True, text=True, check=True,
+        env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": "", "PYTHONPATH": str(SUPPORT)},
+    )  # fmt: skip
+    assert (int(run.stdout) == 0) == (order == "ours")

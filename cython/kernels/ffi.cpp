@@ -345,6 +345,11 @@ ffi::Error linear(IntBuffer species, IntBuffer atoms, ffi::RemainingArgs args, f
   return ffi::Error::Success();
 }
 
+ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
+  same->typed_data()[0] = index.typed_data()[0];
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 #define LM_EDGE_OPERANDS        \
@@ -390,4 +395,6 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_back
                                   .Attr<Integers>("order"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, linear,
                               ffi::Ffi::Bind().Arg<IntBuffer>().Arg<IntBuffer>().RemainingArgs().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_pass_index, pass_index,
+                              ffi::Ffi::Bind().Arg<IntBuffer>().Ret<IntBuffer>());
 #pragma GCC visibility pop

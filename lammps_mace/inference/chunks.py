@@ -14,6 +14,7 @@ from flax import struct
 
 from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
 from lammps_mace.coupling.neighbors import Neighbors
+from lammps_mace.kernels import in_turn
 
 
 class ChunkRule(NamedTuple):
@@ -96,6 +97,10 @@ class Chunk(NamedTuple):
         """Return the chunk's rows of an array with one row per slot (and ghost)."""
         return jax.lax.dynamic_slice_in_dim(whole, self.slot, self.n_slots)
 
+    def later(self) -> Chunk:
+        """Return the chunk for reads that come after those of this one; see ``in_turn``."""
+        return self._replace(slot=in_turn(self.slot))
+
     def put_atoms(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
         """Return the array with the chunk's rows replaced."""
         return jax.lax.dynamic_update_slice_in_dim(whole, rows, self.slot, 0)
@@ -128,10 +133,11 @@ def cut(inputs: Inputs, k: jax.Array, chunk_atoms: int, chunk_pairs: int) -> Chu
         return jax.lax.dynamic_slice_in_dim(whole, first, chunk_atoms)
 
     starts, ends = rows(inputs.bounds, slot), rows(inputs.bounds, slot + 1)
-    return Chunk(
+    chunk = Chunk(
         slot, starts[0], inputs.chunk_species[k], inputs.atoms_in_chunk[k], starts, ends,
         rows(inputs.counted, slot), chunk_pairs,
     )  # fmt: skip
+    return chunk.later()
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,8 @@ class LoweredLayer:
         def update(new: jax.Array, kept: jax.Array | None) -> Results:
             return self._results(weights, chunk, new, kept)
 
-        new, kept = self._contracted(weights, chunk, mixed), self._kept(weights, chunk, state)
+        new = self._contracted(weights, chunk, mixed)
+        kept = self._kept(weights, chunk.later(), state)
         results, pull_update = jax.vjp(update, new, kept)
 
         def pull(adjoint: Results, sums: Sums) -> Sums:

@@ -12,6 +12,7 @@ from lammps_mace.kernels.edges import (
     pack_spline,
 )
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
+from lammps_mace.kernels.order import in_turn
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "edges_forward",
     "evaluate_spline",
     "fit_spline",
+    "in_turn",
     "linear",
     "pack_matrices",
     "pack_spline",

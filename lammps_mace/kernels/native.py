@@ -17,6 +17,7 @@ TARGETS = (
     "contraction_forward",
     "contraction_backward",
     "linear",
+    "pass_index",
 )
 
 
