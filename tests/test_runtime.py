@@ -76,7 +76,7 @@ def switches():
     statuses = [(task / "status").read_text() for task in Path("/proc/self/task").iterdir()]
     threads = [status for status in statuses if "XLAEigen" in status]
     assert threads
-    return sum(int(n) for status in threads for n in re.findall(r"ctxt_switches:\\s*(\\d+)", status))
+    return sum(map(int, re.findall(r"ctxt_switches:\\s*(\\d+)", " ".join(threads))))
 
 engine = Engine(make_model("float32", num_layers=3, node_symmetry=3, l_max=3))
 neighbors = neighbors_of(make_structure(3))
