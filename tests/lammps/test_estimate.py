@@ -27,7 +27,7 @@ run 0
 """
 # Python's start-up file that lets each rank tell what its steps did and how large it was.
 WATCH = """
-import atexit, resource
+import resource, sys
 import lammps_mace.coupling.potential as module
 
 original = module.Potential.compute
@@ -46,7 +46,9 @@ def compute(self, step):
     energy = original(self, Counted())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     remote = step.n_total - step.n_local
-    print("seen", len(step.senders), sum(sent), remote, peak, flush=True)
+    # In one piece: another rank may write at the same time.
+    sys.stdout.write(f"seen {len(step.senders)} {sum(sent)} {remote} {peak}\\n")
+    sys.stdout.flush()
     return energy
 
 module.Potential.compute = compute
@@ -69,7 +71,7 @@ def seen(run_lammps, tmp_path):
         done = run_lammps(script, RANKS, {"PYTHONPATH": path, "XLA_FLAGS": ""}, timeout=300)
         assert done.returncode == 0, done.out
         found = re.findall(r"seen (\d+) (\d+) (\d+) (\d+)", done.out)
-        assert len(found) == RANKS
+        assert len(found) == RANKS, done.out
         [ghosts] = re.findall(r"Nghost: +(\S+) ave", done.out)
         return float(ghosts), [[int(number) for number in rank] for rank in found]
 
