@@ -24,13 +24,23 @@ print(scipy.signal.find_peaks([0, 1, 0])[0].tolist(), "scipy.stats" in sys.modul
 """
 
 
-def test_jax_and_scipy_signal_are_imported_late(tmp_path):
-    # -P: what is installed, not the sources in the current folder.
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", START], capture_output=True, text=True, check=True,
-        env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": ""},
-    )  # fmt: skip
-    assert run.stdout.split("\n")[:3] == ["False", "False", "[1] True"]
+@pytest.fixture
+def printed(tmp_path):
+    """Return a function: a script and its argument -> what it prints in a process of its own."""
+
+    def run(script, *argument):
+        # -P: what is installed, not the sources in the current folder.
+        return subprocess.run(
+            [sys.executable, "-P", "-c", script, *argument], stdout=subprocess.PIPE, text=True,
+            check=True,
+            env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": "", "PYTHONPATH": str(SUPPORT)},
+        ).stdout  # fmt: skip
+
+    return run
+
+
+def test_jax_and_scipy_signal_are_imported_late(printed):
+    assert printed(START).split("\n")[:3] == ["False", "False", "[1] True"]
 
 
 THREAD = """
@@ -50,12 +60,8 @@ print(time.thread_time() - here > 0.9 * (time.process_time() - everywhere))
 
 
 @pytest.mark.parametrize(("start", "found"), [("ours", "True"), ("JAX's own", "False")])
-def test_functions_run_on_the_thread_that_calls_them(tmp_path, start, found):
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", THREAD, start], capture_output=True, text=True, check=True,
-        env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": ""},
-    )  # fmt: skip
-    assert run.stdout.strip() == found
+def test_functions_run_on_the_thread_that_calls_them(printed, start, found):
+    assert printed(THREAD, start).strip() == found
 
 
 # Prints how often XLA's own threads were woken in five steps.
@@ -90,10 +96,6 @@ print(switches() - before)
 
 
 @pytest.mark.parametrize("order", ["ours", "any order"])
-def test_a_step_leaves_xla_threads_alone(tmp_path, order):
+def test_a_step_leaves_xla_threads_alone(printed, order):
     """Of many operations that are ready, XLA hands half to a thread of its own."""
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", WOKEN, order], capture_output=True, text=True, check=True,
-        env={"LAMMPS_MACE_CACHE": str(tmp_path), "PATH": "", "PYTHONPATH": str(SUPPORT)},
-    )  # fmt: skip
-    assert (int(run.stdout) == 0) == (order == "ours")
+    assert (int(printed(WOKEN, order)) == 0) == (order == "ours")

@@ -91,21 +91,30 @@ int memfd_create(const char *name, unsigned int flags)
   return real(name, flags);
 }
 
+/* Where a link leads, and whether that is memory of the plugin. */
+static ssize_t follow(const char *path, char *target, size_t size, int *ours)
+{
+  ssize_t (*real)(const char *, char *, size_t) = dlsym(RTLD_NEXT, "readlink");
+  const char *const start = "/memfd:lammps-mace-";
+  const ssize_t length = real(path, target, size), wanted_length = strlen(start);
+  *ours = length > wanted_length && strncmp(target, start, wanted_length) == 0;
+  return length;
+}
+
 int posix_fallocate(int file, off_t first, off_t bytes)
 {
   int (*real)(int, off_t, off_t) = dlsym(RTLD_NEXT, "posix_fallocate");
-  char link[64], target[64] = "";
+  char link[64], target[64];
+  int ours;
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-  ssize_t (*look)(const char *, char *, size_t) = dlsym(RTLD_NEXT, "readlink");
-  const int ours = look(link, target, sizeof target - 1) > 0 && strncmp(target, "/memfd:lammps-mace-", 19) == 0;
+  follow(link, target, sizeof target, &ours);
   return ours && wanted("room full") ? ENOSPC : real(file, first, bytes);
 }
 
 ssize_t readlink(const char *path, char *target, size_t size)
 {
-  ssize_t (*real)(const char *, char *, size_t) = dlsym(RTLD_NEXT, "readlink");
-  const ssize_t length = real(path, target, size);
-  const int ours = length > 19 && strncmp(target, "/memfd:lammps-mace-", 19) == 0;
+  int ours;
+  const ssize_t length = follow(path, target, size, &ours);
   return ours && wanted("room unseen") ? (errno = EACCES, -1) : length;
 }
 
