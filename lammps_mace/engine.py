@@ -63,7 +63,7 @@ class Engine:
     Args:
         model: what to evaluate.
         plain: run the network as it is defined, without the fast kernels; a reference.
-        backend: of the kernels, "cpu" or "xla"; None chooses for the device in use.
+        backend: of the kernels, "cpu", "gpu" or "xla"; None chooses for the device in use.
     """
 
     def __init__(self, model: Model, plain: bool = False, backend: str | None = None) -> None:

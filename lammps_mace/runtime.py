@@ -28,6 +28,7 @@ def start_jax(rank: Rank) -> Any:
     # JAX would otherwise reserve most of a GPU that other ranks may share.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _limit_threads(rank.threads)
+    _spare_trials()
     _keep_memory()
     _defer("scipy.signal")
     _defer("scipy.spatial")
@@ -69,6 +70,20 @@ def _limit_threads(threads: int) -> None:
     if threads == 1 and "xla_cpu_multi_thread_eigen" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
     os.environ.setdefault("NPROC", str(threads))
+
+
+def _spare_trials() -> None:
+    """Let XLA take its first choice of matrix products on a GPU instead of trying many.
+
+    They are a small part of a step, and the trials take minutes before the first.
+    """
+    # XLA ends a process that sets what it does not know: nothing is set where no GPU is used.
+    if not any(map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin"))):
+        return
+    given = os.environ.get("XLA_FLAGS", "")
+    wanted = {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": "false"}
+    more = [f"--{name}={value}" for name, value in wanted.items() if name not in given]
+    os.environ["XLA_FLAGS"] = " ".join([given, *more]).strip()
 
 
 def _keep_memory() -> None:

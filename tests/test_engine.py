@@ -35,6 +35,16 @@ def test_engine_equals_the_network(layers):
     assert relative(prediction.pair_gradient, gradient) < EXACT
 
 
+@pytest.mark.parametrize("config", [{}, {"num_layers": 3, "num_channels": 5}])
+def test_the_kernels_for_a_gpu(config):
+    """On a CPU they are interpreted: the same numbers, whatever their speed."""
+    model, structure = make_model(**config), make_structure()
+    prediction = Engine(model, backend="gpu").evaluate(neighbors_of(structure), NoExchange())
+    energy, gradient = energy_and_gradient(model, structure)
+    assert prediction.energy == pytest.approx(energy, rel=EXACT)
+    assert relative(prediction.pair_gradient, gradient) < EXACT
+
+
 def test_several_chunks_and_float32():
     model, structure = make_model("float32"), make_structure(3)
     prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())

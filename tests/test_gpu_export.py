@@ -15,6 +15,7 @@ from lammps_mace.inference import device
 from lammps_mace.kernels import native
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
+GPU_CALL = "__gpu$xla.gpu.triton"
 CPU_CALLS = [f"{CPU_KERNEL}{name}" for name in native.TARGETS]
 
 
@@ -32,7 +33,8 @@ class Recorder:
         """Return the StableHLO of the last call for a platform."""
         args, kwargs = self.call
         # Nothing is compiled, so custom calls of another platform are not looked up.
-        checks = [export.DisabledSafetyCheck.custom_call(name) for name in CPU_CALLS]
+        calls = [*CPU_CALLS, GPU_CALL]
+        checks = [export.DisabledSafetyCheck.custom_call(name) for name in calls]
         return export.export(self.function, platforms=[platform], disabled_checks=checks)(
             *args, **kwargs
         ).mlir_module()
@@ -47,14 +49,16 @@ def recorded(engine: Engine) -> list[Recorder]:
     return [*engine._forward, *engine._backward, engine._last]
 
 
+@pytest.mark.parametrize("backend", ["gpu", "xla"])
 @pytest.mark.parametrize("config", [{}, {"use_gaunt_tp_message_passing": True}])
-def test_no_cpu_kernel_on_a_gpu(config):
-    functions = recorded(Engine(make_model("float32", **config), backend="xla"))
+def test_no_cpu_kernel_on_a_gpu(config, backend):
+    functions = recorded(Engine(make_model("float32", **config), backend=backend))
     assert len(functions) == 3
     for function in functions:
         program = function.program("cuda")
         assert "func.func public @main" in program
         assert CPU_KERNEL not in program
+        assert (GPU_CALL in program) == (backend == "gpu" and not config)
 
 
 def test_the_cpu_engine_would_be_found_out():

@@ -58,7 +58,7 @@ class Structure:
         head: readout head.
         bound: soft bound of the features, or None.
         merged: the weights ``send`` include ``product``.
-        backend: of the kernels, "cpu" or "xla".
+        backend: of the kernels, "cpu", "gpu" or "xla".
     """
 
     edges: EdgeProgram

@@ -39,13 +39,13 @@ def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowe
 
     Args:
         plain: run the network as it is defined; a reference.
-        backend: of the kernels, "cpu" or "xla"; None chooses for the device in use.
+        backend: of the kernels, "cpu", "gpu" or "xla"; None chooses for the device in use.
     """
     reason = "asked for" if plain else obstacle(model)
     indices = range(model.config.num_layers)
     if reason:
         return Lowered([PlainLayer(model, i) for i in indices], f"plain network ({reason})")
-    backend = backend or ("cpu" if jax.default_backend() == "cpu" else "xla")
+    backend = backend or {"cpu": "cpu", "gpu": "gpu"}.get(jax.default_backend(), "xla")
     layers = [_lowered_layer(model, i, backend) for i in indices]
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"

@@ -1,4 +1,7 @@
-"""The operations in which a MACE model spends its time, each in plain XLA and in C++ for CPUs."""
+"""The operations in which a MACE model spends its time, for every kind of device.
+
+Each is there in plain XLA and in C++ for CPUs, and those that need it in Pallas for GPUs.
+"""
 
 from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
 from lammps_mace.kernels.edges import (

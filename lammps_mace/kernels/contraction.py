@@ -5,6 +5,7 @@ y_i[o, c] = sum_t W[species, t, c] prod_{k in monomial t of component o} x_i[k, 
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -98,7 +99,7 @@ def contract(
         species: int32 scalar, that of all these atoms.
         n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
             meaningless.
-        backend: "xla" or "cpu".
+        backend: "xla", "cpu" or "gpu".
     """
     return _implementation(backend).forward(program, blocks, weights, species, n_atoms)
 
@@ -118,9 +119,6 @@ def contract_backward(
 
 
 def _implementation(backend: str) -> Any:
-    from lammps_mace.kernels import contraction_cpu, contraction_xla
-
-    modules = {"xla": contraction_xla, "cpu": contraction_cpu}
-    if backend not in modules:
-        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, modules))}")
-    return modules[backend]
+    if backend not in (names := ("xla", "cpu", "gpu")):
+        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, names))}")
+    return importlib.import_module(f"lammps_mace.kernels.contraction_{backend}")

@@ -9,6 +9,7 @@ The edges of an atom are consecutive rows. Edges with r = 0 or r >= cutoff contr
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -130,10 +131,11 @@ def edges_forward(
     Args:
         vectors: [n_edges, 3], r_receiver - r_sender, Å.
         starts, ends: int32 [B], rows of each centre atom's edges, all of them within
-            [starts[0], starts[0] + chunk_edges). Padding atoms have start == end.
+            [starts[0], starts[0] + chunk_edges), which are in ``vectors``, belonging to others or
+            to nobody. Padding atoms have start == end.
         senders: int32 [n_edges].
         sent: [n_senders, dim, channels], the source blocks one after the other.
-        backend: "xla" or "cpu".
+        backend: "xla", "cpu" or "gpu".
 
     Returns:
         [B, 2l+1, paths to the target * channels], channels fastest, paths in their order.
@@ -187,9 +189,6 @@ def edges_backward(
 
 
 def _implementation(backend: str) -> Any:
-    from lammps_mace.kernels import edges_cpu, edges_xla
-
-    modules = {"xla": edges_xla, "cpu": edges_cpu}
-    if backend not in modules:
-        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, modules))}")
-    return modules[backend]
+    if backend not in (names := ("xla", "cpu", "gpu")):
+        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, names))}")
+    return importlib.import_module(f"lammps_mace.kernels.edges_{backend}")

@@ -110,7 +110,7 @@ def _sums(
     distances = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
     weights = _weights(program, radial, distances)
     weights = jnp.where(inside[:, None, None], weights, 0.0)
-    harmonics = _harmonics(program, vectors)
+    harmonics = edge_harmonics(program, vectors)
     return tuple(
         _sum_to(program, paths, weights, harmonics, h, edges.receivers, atoms)
         if paths
@@ -141,7 +141,8 @@ def _sum_to(
     return jax.ops.segment_sum(jnp.concatenate(messages, axis=2), receivers, atoms)
 
 
-def _harmonics(program: EdgeProgram, vectors: jax.Array) -> jax.Array:
+def edge_harmonics(program: EdgeProgram, vectors: jax.Array) -> jax.Array:
+    """Return the spherical harmonics of vectors that are not zero, all degrees, [n, harmonics]."""
     highest = max((path.degree for path in program.paths), default=0)
     irreps = e3nn.Irreps.spherical_harmonics(highest)
     return e3nn.spherical_harmonics(
@@ -183,3 +184,11 @@ def _pieces(t: jax.Array) -> jax.Array:
         ],
         axis=1,
     )
+
+
+def spline_place(grid: Grid, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the knots before the distances [n], the pieces there [n, 4], and their slopes, 1/Å."""
+    k, t = _place(grid, r)
+    density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
+    pieces, slopes = jax.jvp(_pieces, (t,), (density,))
+    return k, pieces, slopes

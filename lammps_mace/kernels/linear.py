@@ -39,8 +39,8 @@ class Matrices(NamedTuple):
 def pack_matrices(matrices: np.ndarray, backend: str) -> Matrices:
     """Arrange matrices [n_species or 1, n_in, n_out] as :func:`linear` wants them.
 
-    For the backend "cpu" [n_species, panels, rows, PANEL], columns filled up with zeros; for "xla"
-    as they are.
+    For the backend "cpu" [n_species, panels, rows, PANEL], columns filled up with zeros; else as
+    they are.
     """
     both = matrices, matrices.swapaxes(1, 2)
     return Matrices(*(map(_packed, both) if backend == "cpu" else both))
@@ -66,7 +66,7 @@ def linear(
         species: int32 scalar, that of all atoms.
         n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
             meaningless.
-        backend: "xla" or "cpu".
+        backend: "xla", "cpu", or "gpu", which is "xla" here.
     """
     return _linear(backend, tuple(blocks), tuple(matrices), species, n_atoms)
 
@@ -79,7 +79,7 @@ def _linear(
     species: jax.Array,
     n_atoms: jax.Array,
 ) -> tuple[jax.Array, ...]:
-    if backend == "xla":
+    if backend != "cpu":
         tables = [m.forward for m in matrices]
         chosen = [table[0] if len(table) == 1 else table[species] for table in tables]
         return tuple(block @ matrix for block, matrix in zip(blocks, chosen, strict=True))

@@ -142,5 +142,5 @@ def test_a_table_for_other_paths_is_refused():
 
 def test_an_unknown_backend_is_refused():
     case = edge_case(0, 0, 1, (1,))
-    with pytest.raises(ValueError, match="backend='tpu': use one of 'xla', 'cpu'"):
+    with pytest.raises(ValueError, match="backend='tpu': use one of 'xla', 'cpu', 'gpu'"):
         run(case, "tpu")

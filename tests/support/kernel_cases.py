@@ -21,14 +21,14 @@ def _instruction_sets():
     return names[: names.index(widest) + 1]
 
 
-BACKENDS = ("xla", *_instruction_sets())  # the C++ kernels by instruction set
+BACKENDS = ("xla", "gpu", *_instruction_sets())  # the C++ kernels by instruction set
 
 
 @contextmanager
 def running(backend):
     """Choose the kernels' instruction set; yield what the product calls the backend."""
-    if backend == "xla":
-        yield "xla"
+    if backend in ("xla", "gpu"):
+        yield backend
         return
     before = native.instruction_set()
     native.use_instruction_set(backend)
