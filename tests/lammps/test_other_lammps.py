@@ -16,6 +16,8 @@ from results import OUTPUT, assert_same, results
 from small import make_model, write_model
 
 OPEN_MPI = "LAMMPS_MACE_TEST_OPEN_MPI"
+KOKKOS = "LAMMPS_MACE_TEST_KOKKOS"
+KOKKOS_OPTIONS = "LAMMPS_MACE_TEST_KOKKOS_OPTIONS"
 EXACT = 1e-9  # relative, float64: the same sums in another order, in another program
 CRYSTAL = """
 units metal
@@ -194,6 +196,55 @@ def test_plugin_with_open_mpi(run_lammps, start, open_mpi, ranks):
     begin = start()
     truth = results(run_lammps(script(begin)))
     run = run_lammps(script(begin), ranks, env, 300, program=program, launcher=launcher)
+    assert_same(results(run), truth, EXACT)
+
+
+@pytest.fixture(scope="session")
+def kokkos():
+    """Return a LAMMPS with KOKKOS, its variables and its command line."""
+    if not (prefix := os.environ.get(KOKKOS)):
+        pytest.skip(f"needs {KOKKOS}: where a LAMMPS with KOKKOS is installed, see cmake/README.md")
+    lammps = other_lammps.OtherLammps(Path(prefix))
+    given = os.environ.get(KOKKOS_OPTIONS, "-k on t 1 -pk kokkos newton on neigh half").split()
+    return lammps.program, {"JAX_PLATFORMS": "", **lammps.environment}, (*given, "-sf", "kk")
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_kokkos(run_lammps, start, kokkos, ranks, layers):
+    """Features are exchanged by LAMMPS; atoms move and change their ranks."""
+    program, env, arguments = kokkos
+    begin = start(num_layers=layers)
+    text = script(begin, 0, "velocity all create 600 1 loop geom\nfix 1 all nve\n")
+    text = text.replace("run 0", "run 20")
+    truth = results(run_lammps(text))
+    run = run_lammps(text, ranks, env, program=program, arguments=arguments)
+    assert_same(results(run), truth, 1e-8)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_wrong_exchange_with_kokkos_is_found(run_lammps, start, kokkos, patched, checked):
+    """By the start check; the control: without it the numbers are others."""
+    program, env, arguments = kokkos
+    # Ghosts keep what they have.
+    path = patched("module.KokkosExchange.forward_copy = lambda self, rows: rows.copy()")
+    spoilt = {**env, "PYTHONPATH": os.pathsep.join([path, env["PYTHONPATH"]])}
+    if not checked:
+        spoilt["LAMMPS_MACE_UNCHECKED"] = "1"
+    text = script(start())
+    run = run_lammps(text, 2, spoilt, program=program, arguments=arguments)
+    if checked:
+        assert "this LAMMPS or its MPI library moves rows wrongly" in run.out
+        return
+    with pytest.raises(AssertionError):
+        assert_same(results(run), results(run_lammps(text)), EXACT)
+
+
+def test_kokkos_ranks_without_atoms(run_lammps, start, kokkos):
+    program, env, arguments = kokkos
+    begin = start(SLAB)
+    truth = results(run_lammps(script(begin)))
+    run = run_lammps(script(begin), 4, env, program=program, arguments=arguments)
     assert_same(results(run), truth, EXACT)
 
 
