@@ -1,6 +1,6 @@
 """Operations and bytes per atom of the plain-XLA functions, counted by XLA; nothing is timed.
 
-python gpu_counts.py FOLDER, with ours.model and case.xyz of at most 1,024 atoms of one element
+python gpu_counts.py FOLDER, with ours.model and case.xyz of at most 4,096 atoms of one element
 (run.py writes such folders). One chunk holds all atoms, as on a GPU, so that XLA, which counts the
 body of a loop once, counts every atom.
 """

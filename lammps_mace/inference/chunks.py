@@ -34,7 +34,7 @@ class ChunkRule(NamedTuple):
 # What a chunk needs stays in the caches. The kernels take 6 or 8 atoms at a time, and skip empty
 # slots; what XLA computes besides does not.
 CPU_CHUNKS = ChunkRule(72, 24, 0.1)
-GPU_CHUNKS = ChunkRule(1024, 1, 1.0)  # enough work for every core, some 100 MB of pair data
+GPU_CHUNKS = ChunkRule(4096, 1, 1.0)  # enough work for every core, some 400 MB in all
 _FIXED_COST = 3  # of a chunk, in atoms
 _ALIGNMENT = 64  # bytes; XLA copies what begins elsewhere
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lammps_mace.kernels import contraction_xla
 from lammps_mace.kernels import pallas_gpu as gpu
 from lammps_mace.kernels.contraction import ContractionProgram
 
-_BITS = 6  # of a row's number in a word
+_BITS = 7  # of a row's number: four of them in a word
 _NO_ROW = 2**_BITS - 1  # stands for a factor 1
 
 
@@ -43,6 +44,8 @@ def forward(
     n_atoms: jax.Array,
 ) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`; all rows are computed."""
+    if not _fits(program):
+        return contraction_xla.forward(program, blocks, weights, species, n_atoms)
     x = jnp.concatenate(blocks, axis=1)
     return _sums(_values(program), x, weights, species)
 
@@ -56,10 +59,17 @@ def backward(
     n_atoms: jax.Array,
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`; all rows are computed."""
+    if not _fits(program):
+        return contraction_xla.backward(program, blocks, weights, species, adjoint, n_atoms)
     # A derivative is a product with one row less and the adjoint of its component.
     x = jnp.concatenate([*blocks, adjoint], axis=1)
     gradient = _sums(_derivatives(program), x, weights, species)
     return tuple(jnp.split(gradient, np.cumsum(program.dims)[:-1], axis=1))
+
+
+def _fits(program: ContractionProgram) -> bool:
+    """Return whether words can hold the numbers of all rows and components."""
+    return sum(program.dims) + len(program.components) <= _NO_ROW
 
 
 def _values(program: ContractionProgram) -> _Products:
@@ -93,9 +103,7 @@ def _packed(lists: list[list[tuple[tuple[int, ...], int]]]) -> _Products:
     return _Products(starts, factors, most)
 
 
-def _sums(
-    products: _Products, x: jax.Array, weights: jax.Array, species: jax.Array
-) -> jax.Array:  # fmt: skip
+def _sums(products: _Products, x: jax.Array, weights: jax.Array, species: jax.Array) -> jax.Array:
     """Return the sums of products of rows of x [B, rows, channels], [B, n_results, channels]."""
     atoms, _, channels = x.shape
     lanes, n_results = gpu.Lanes.of(channels), len(products.starts) - 1
@@ -107,13 +115,7 @@ def _sums(
         [jax.ShapeDtypeStruct((atoms, n_results, channels), x.dtype)],
         (atoms, lanes.blocks),
         lanes.warps,
-        [
-            jnp.asarray(products.starts),
-            jnp.asarray(products.factors),
-            species.reshape(1),
-            weights,
-            x,
-        ],
+        [*map(jnp.asarray, (products.starts, products.factors)), species.reshape(1), weights, x],
     )
     return found
 

@@ -119,6 +119,20 @@ def test_rows_without_atoms_change_nothing(atoms, backend):
         assert not any(x[atoms - 1].any() for x in fewer)
 
 
+@pytest.mark.parametrize("rows", [60, 97, 98])
+def test_many_rows(rows):
+    """Whose numbers fill the words that the kernels for GPUs read, or do not fit there any more."""
+    rng = np.random.default_rng(rows)
+    last = rows - 1
+    monomials = ((0, last), (last - 1, last, last), (1, 2, last, last), (last,))
+    program = ContractionProgram((1, rows - 1), ((),) * 29 + (monomials,))
+    blocks = [rng.normal(size=(2, dim, 3)) for dim in program.dims]
+    weights, adjoint = rng.normal(size=(1, program.n_terms, 3)), rng.normal(size=(2, 30, 3))
+    found = results(program, blocks, weights, adjoint, 2, "gpu")
+    for a, b in zip(found, results(program, blocks, weights, adjoint, 2, "xla"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("atoms", [-1, 4])
 def test_more_atoms_than_rows_are_an_error(atoms):
     program = ContractionProgram((1, 1), (((0,), (1,)),))
