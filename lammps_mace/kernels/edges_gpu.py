@@ -73,7 +73,11 @@ class _Kernels:
                 for i, p in enumerate(self.program.paths)]  # fmt: skip
 
     def forward(self, spline: bool, *refs: Any) -> None:
-        """Write the sums of one atom."""
+        """Write the sums of one atom.
+
+        Args:
+            spline: the radial weights are splines, not given.
+        """
         starts, ends, senders, matrices, place, pieces, radial, sent, *results = refs
         lane, there = self.lanes.here()
         atom, first = gpu.program_id(0), gpu.load(starts, None, 0)
@@ -110,6 +114,8 @@ class _Kernels:
         """Write the adjoints of one atom's edges, and add those of their senders.
 
         Args:
+            spline: as for :meth:`forward`.
+            to_senders: the adjoints of the senders are wanted.
             interpret: atomic sums cannot be masked, but drop what lies outside.
         """
         starts, ends, senders, matrices, place, pieces, radial, sent, *rest = refs
@@ -272,10 +278,7 @@ def backward(
 
 
 def _geometry(kernels: _Kernels, radial: Radial, vectors: jax.Array) -> _Geometry:
-    squared = jnp.sum(vectors**2, axis=1)
-    cutoff = jnp.asarray(kernels.program.cutoff, vectors.dtype)
-    inside = (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
-    safe = _safe(kernels, vectors)
+    inside, safe = _inside(kernels, vectors), _safe(kernels, vectors)
     matrices = _directions(kernels, safe)
     if isinstance(radial, Rows):
         return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 8)), inside)
@@ -292,12 +295,17 @@ def _values(radial: Radial, edges: _Geometry) -> jax.Array:
     return jnp.where(edges.inside[:, None, None], radial.values, 0.0)
 
 
-def _safe(kernels: _Kernels, vectors: jax.Array) -> jax.Array:
-    """Return the vectors, and any harmless ones in place of those that do not count."""
+def _inside(kernels: _Kernels, vectors: jax.Array) -> jax.Array:
+    """Return which edges count, those that are not zero and end before the cutoff."""
     squared = jnp.sum(vectors**2, axis=1)
     cutoff = jnp.asarray(kernels.program.cutoff, vectors.dtype)
-    inside = (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
-    return jnp.where(inside[:, None], vectors, 0.25 * cutoff)
+    return (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
+
+
+def _safe(kernels: _Kernels, vectors: jax.Array) -> jax.Array:
+    """Return the vectors, and any harmless ones in place of those that do not count."""
+    harmless = jnp.asarray(0.25 * kernels.program.cutoff, vectors.dtype)
+    return jnp.where(_inside(kernels, vectors)[:, None], vectors, harmless)
 
 
 def _directions(kernels: _Kernels, vectors: jax.Array) -> jax.Array:
