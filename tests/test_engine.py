@@ -240,8 +240,8 @@ def test_chunk_sizes_waste_little():
     assert best_chunk_atoms(np.array([54, 54])) == 56
     assert best_chunk_atoms(np.array([8])) == 8
     assert best_chunk_atoms(np.zeros(0, int)) >= 1
-    # Empty slots are computed there: 2 chunks of 1,024 would have 1,048 of them.
-    assert best_chunk_atoms(np.array([1000, 1100]), GPU_CHUNKS) <= 550
+    # Empty slots are computed there: 3 chunks of 4,096 would have 3,888 of them.
+    assert best_chunk_atoms(np.array([4000, 4400]), GPU_CHUNKS) <= 2200
 
 
 def test_full_chunks_of_mixed_species_are_not_in_order():
