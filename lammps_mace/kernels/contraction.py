@@ -5,12 +5,12 @@ y_i[o, c] = sum_t W[species, t, c] prod_{k in monomial t of component o} x_i[k, 
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
+
+from lammps_mace.kernels.backends import implementation
 
 Monomial = tuple[int, ...]  # rows of the features, ascending
 _HIGHEST_ORDER = 4
@@ -101,7 +101,9 @@ def contract(
             meaningless.
         backend: "xla", "cpu" or "gpu".
     """
-    return _implementation(backend).forward(program, blocks, weights, species, n_atoms)
+    return implementation("contraction", backend).forward(
+        program, blocks, weights, species, n_atoms
+    )
 
 
 def contract_backward(
@@ -115,10 +117,6 @@ def contract_backward(
     backend: str,
 ) -> tuple[jax.Array, ...]:
     """Return the gradient of sum(contract(...) * adjoint), [B, dims[i], channels] each."""
-    return _implementation(backend).backward(program, blocks, weights, species, adjoint, n_atoms)
-
-
-def _implementation(backend: str) -> Any:
-    if backend not in (names := ("xla", "cpu", "gpu")):
-        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, names))}")
-    return importlib.import_module(f"lammps_mace.kernels.contraction_{backend}")
+    return implementation("contraction", backend).backward(
+        program, blocks, weights, species, adjoint, n_atoms
+    )

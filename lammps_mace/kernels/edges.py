@@ -9,7 +9,6 @@ The edges of an atom are consecutive rows. Edges with r = 0 or r >= cutoff contr
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from lammps_mace.kernels.backends import implementation
 from lammps_mace.kernels.packing import in_blocks
 
 BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
@@ -140,7 +140,7 @@ def edges_forward(
     Returns:
         [B, 2l+1, paths to the target * channels], channels fastest, paths in their order.
     """
-    return _implementation(backend).forward(
+    return implementation("edges", backend).forward(
         program, radial, vectors, starts, ends, senders, sent, chunk_edges
     )
 
@@ -173,7 +173,7 @@ def edges_backward(
         (gradient, sent_adjoint), and with :class:`Rows` also the gradient with respect to the
         values, [chunk_edges, n_paths, channels]; ``gradient`` is then that at constant values.
     """
-    return _implementation(backend).backward(
+    return implementation("edges", backend).backward(
         program,
         radial,
         vectors,
@@ -186,9 +186,3 @@ def edges_backward(
         sent_adjoint,
         chunk_edges,
     )
-
-
-def _implementation(backend: str) -> Any:
-    if backend not in (names := ("xla", "cpu", "gpu")):
-        raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, names))}")
-    return importlib.import_module(f"lammps_mace.kernels.edges_{backend}")
