@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import sysconfig
-from pathlib import Path
 
 import numpy as np
 import pytest
 from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
+from programs import LMP, MPIRUN
 
 from lammps_mace.constants import COULOMB_CONSTANT
 
 IONIC = EXAMPLES / "ionic"
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 FILES = ("model", "json", "safetensors")
 
 FORCE_RMSE = 120.0  # meV/Å, in hot salt (2000 K) that the model itself made
@@ -49,7 +47,7 @@ def melted(tmp_path_factory):
         shutil.copy(IONIC / name, folder)
     short = ["-in", "in.melt", "-var", "steps", "150", "-var", "nve", "400", "-var", "cells", "3"]
     for potential in ("mace", "classical"):
-        command = [SCRIPTS / "mpirun", "-np", "2", SCRIPTS / "lmp", *short]
+        command = [MPIRUN, "-np", "2", LMP, *short]
         command += ["-var", "potential", potential]
         subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, stdin=subprocess.DEVNULL)
     return folder

@@ -4,11 +4,11 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import ase.build
 import pytest
+from programs import SCRIPTS
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
@@ -26,10 +26,9 @@ def folder(tmp_path):
 
 
 def run(command, folder):
-    scripts = sysconfig.get_path("scripts")
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env={"PATH": f"{scripts}:/usr/bin:/bin", "HOME": str(folder), "JAX_PLATFORMS": "cpu"},
+        env={"PATH": f"{SCRIPTS}:/usr/bin:/bin", "HOME": str(folder), "JAX_PLATFORMS": "cpu"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

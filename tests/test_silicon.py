@@ -5,19 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import sysconfig
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import quick_xla
 from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
+from programs import LMP, MPIRUN
 
 from lammps_mace import Mace, load_model
 
 SILICON = EXAMPLES / "silicon"
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 FILES = ("model", "json", "safetensors")
 
 # meV/Å, K: what the example promises for structures that the model was not trained on.
@@ -175,7 +173,7 @@ def test_melt_and_picture(tmp_path, example):
     env["XLA_FLAGS"] = quick_xla.FLAGS  # as users do: the same model in test_readme.py
     short = ["-in", "in.melt", "-var", "steps", "40", "-var", "cells", "2"]
     for potential in ("mace", "sw"):
-        command = [SCRIPTS / "mpirun", "-np", "2", SCRIPTS / "lmp", *short]
+        command = [MPIRUN, "-np", "2", LMP, *short]
         command += ["-var", "potential", potential]
         subprocess.run(command, cwd=tmp_path, env=env, check=True)
     subprocess.run([sys.executable, "plot.py"], cwd=tmp_path, check=True)

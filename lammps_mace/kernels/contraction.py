@@ -60,15 +60,18 @@ class ContractionProgram:
         """Return the number of rows of the weights."""
         return sum(map(len, self.components))
 
+    @property
+    def terms(self) -> list[tuple[int, Monomial]]:
+        """Return the component and the monomial of each row of the weights."""
+        return [(i, monomial) for i, all_of in enumerate(self.components) for monomial in all_of]
+
     @cached_property
     def trees(self) -> tuple[tuple[Node, ...], ...]:
         """Return per component its monomials, common beginnings shared."""
-        trees, start = [], 0
-        for component in self.components:
-            rows = {monomial: start + i for i, monomial in enumerate(component)}
-            trees.append(_nodes(rows, sorted(component), 0))
-            start += len(component)
-        return tuple(trees)
+        rows: list[dict[Monomial, int]] = [{} for _ in self.components]
+        for term, (component, monomial) in enumerate(self.terms):
+            rows[component][monomial] = term
+        return tuple(_nodes(of_one, sorted(of_one), 0) for of_one in rows)
 
 
 def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> tuple[Node, ...]:

@@ -20,6 +20,8 @@ from lammps_mace.kernels.contraction import ContractionProgram
 
 _BITS = 7  # of a row's number: four of them in a word
 _NO_ROW = 2**_BITS - 1  # stands for a factor 1
+# Per result its products: rows to multiply, and row of the weights.
+_Lists = list[list[tuple[tuple[int, ...], int]]]
 
 
 class _Products(NamedTuple):
@@ -73,26 +75,23 @@ def _fits(program: ContractionProgram) -> bool:
 
 
 def _values(program: ContractionProgram) -> _Products:
-    lists, term = [], 0
-    for component in program.components:
-        lists.append([(monomial, term + i) for i, monomial in enumerate(component)])
-        term += len(component)
+    lists: _Lists = [[] for _ in program.components]
+    for term, (component, monomial) in enumerate(program.terms):
+        lists[component].append((monomial, term))
     return _packed(lists)
 
 
 def _derivatives(program: ContractionProgram) -> _Products:
     n_rows = sum(program.dims)
-    lists: list[list[tuple[tuple[int, ...], int]]] = [[] for _ in range(n_rows)]
-    term = 0
-    for number, component in enumerate(program.components):
-        for monomial in component:
-            for i, row in enumerate(monomial):
-                lists[row].append(((n_rows + number, *monomial[:i], *monomial[i + 1 :]), term))
-            term += 1
+    lists: _Lists = [[] for _ in range(n_rows)]
+    for term, (component, monomial) in enumerate(program.terms):
+        for i, row in enumerate(monomial):
+            others = monomial[:i] + monomial[i + 1 :]
+            lists[row].append(((n_rows + component, *others), term))
     return _packed(lists)
 
 
-def _packed(lists: list[list[tuple[tuple[int, ...], int]]]) -> _Products:
+def _packed(lists: _Lists) -> _Products:
     products = [product for one in lists for product in one]
     starts = np.cumsum([0, *map(len, lists)]).astype(np.int32)
     most = max((len(rows) for rows, _ in products), default=0)

@@ -9,15 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import quick_xla
+from programs import LMP, MPIRUN
 
 HERE = Path(__file__).parent
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 # 500 atoms of a Lennard-Jones solid, shaken so that no force is zero.
 ARGON = """
@@ -112,8 +111,8 @@ def run_lammps(tmp_path: Path):
         env: dict[str, str] | None = None,
         timeout: float = 120,
         arguments: tuple[str, ...] = (),
-        program: Path = SCRIPTS / "lmp",
-        launcher: tuple[str, ...] = (str(SCRIPTS / "mpirun"),),
+        program: Path = LMP,
+        launcher: tuple[str, ...] = (str(MPIRUN),),
     ) -> LammpsRun:
         (tmp_path / "in.test").write_text(script)
         (tmp_path / "log.lammps").unlink(missing_ok=True)

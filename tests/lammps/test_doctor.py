@@ -3,14 +3,12 @@
 import os
 import shutil
 import subprocess
-import sysconfig
-from pathlib import Path
 
 import pytest
+from programs import PATH, SCRIPTS
 
 from lammps_mace import diagnosis
 
-SCRIPTS = sysconfig.get_path("scripts")
 # What an mpirun of another MPI library does: our ranks do not find each other.
 FOREIGN = '#!/bin/sh\nshift 2\nunset PMI_RANK PMI_SIZE\n"$@"\n"$@"\n'
 
@@ -21,8 +19,8 @@ def doctor(tmp_path):
 
     def run(*rows, **environment):
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "LAMMPS_MACE_CACHE": str(tmp_path / "cache")}
-        env |= {"PATH": f"{SCRIPTS}:{os.environ['PATH']}", **environment}
-        command = [f"{SCRIPTS}/lammps-mace", "doctor", *rows]
+        env |= {"PATH": PATH, **environment}
+        command = [SCRIPTS / "lammps-mace", "doctor", *rows]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stdout + done.stderr
         return done.returncode, " ".join((done.stdout + done.stderr).split())
@@ -44,12 +42,12 @@ def test_another_mpirun_first_in_path(doctor, tmp_path):
     launcher = tmp_path / "mpirun"
     launcher.write_text(FOREIGN)
     launcher.chmod(0o755)
-    status, out = doctor("launcher", PATH=f"{tmp_path}:{SCRIPTS}:{os.environ['PATH']}")
+    status, out = doctor("launcher", PATH=f"{tmp_path}:{PATH}")
     assert status == 1
     assert (
         f"launcher NOT OK {launcher} belongs to another MPI: it starts 2 times rank 0 of 1" in out
     )
-    assert f"use {Path(SCRIPTS).resolve()}" in out
+    assert f"use {SCRIPTS.resolve()}" in out
 
 
 @pytest.mark.skipif(not shutil.which("mpirun.openmpi"), reason="needs Open MPI")
@@ -57,7 +55,7 @@ def test_mpirun_of_open_mpi(doctor, tmp_path):
     (tmp_path / "mpirun").symlink_to(shutil.which("mpirun.openmpi"))
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     root["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
-    status, out = doctor("launcher", PATH=f"{tmp_path}:{SCRIPTS}:{os.environ['PATH']}", **root)
+    status, out = doctor("launcher", PATH=f"{tmp_path}:{PATH}", **root)
     assert status == 1
     assert "mpirun belongs to another MPI" in out
 

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import sysconfig
 
 import pytest
+from programs import MPIRUN
 
 from lammps_mace.coupling import host
 
-MPIRUN = f"{sysconfig.get_path('scripts')}/mpirun"
 HOST = [sys.executable, "-m", "lammps_mace.coupling.host"]
 STYLE = "pair_style mliap unified lj.model 0\npair_coeff * * Ar\n"
 ENERGY = "thermo_style custom step pe\nthermo_modify format float %.12g\nrun 2\n"

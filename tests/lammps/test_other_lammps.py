@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import other_lammps
 import pytest
+from programs import SCRIPTS
 from results import OUTPUT, assert_same, results
 from small import make_model, write_model
 
@@ -162,7 +163,7 @@ def plugin(other, tmp_path_factory):
 def variables(plugin_folder):
     """Return what `lammps-mace env` sets, with another plugin."""
     lines = subprocess.run(
-        [other_lammps.SCRIPTS / "lammps-mace", "env"], capture_output=True, text=True, check=True
+        [SCRIPTS / "lammps-mace", "env"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     pairs = (line.removeprefix("export ").partition("=") for line in lines)
     environment = {name: shlex.split(value)[0] for name, _, value in pairs}

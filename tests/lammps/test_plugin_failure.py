@@ -3,10 +3,10 @@
 import os
 import signal
 import subprocess
-import sysconfig
 import time
 
 import pytest
+from programs import LMP, MPIRUN
 
 STYLE = "pair_style mliap unified lj.model 0\n"
 COEFF = "pair_coeff * * Ar\n"
@@ -124,8 +124,7 @@ def test_interrupt_ends_the_run(classical, argon, tmp_path, interrupt):
     (tmp_path / "in.test").write_text(
         argon + STYLE + COEFF + "thermo_modify flush yes\n" + RUN.replace("run 100", "run 1000000")
     )
-    scripts = sysconfig.get_path("scripts")
-    command = [f"{scripts}/mpirun", "-np", "2", f"{scripts}/lmp", "-in", "in.test"]
+    command = [MPIRUN, "-np", "2", LMP, "-in", "in.test"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, start_new_session=True, **quiet)
     try:

@@ -1,19 +1,17 @@
 """Rows between ranks: in memory that they share or in messages, the numbers are the same."""
 
-import sysconfig
-from pathlib import Path
-
 import numpy as np
 import pytest
+from programs import LMP
 from results import OUTPUT, results
 
-LMP = Path(sysconfig.get_path("scripts"), "lmp")
 MLIAP = "pair_style mliap unified lj.model 0 start_check no\npair_coeff * * Ar\n"
 RANKS = pytest.mark.parametrize("ranks", [2, 4])
 # Odd float32 rows; atoms change ranks, so that what a rank sends changes.
 TWO_HOPS = {"cutoff": 5.0, "hops": 2, "sigma": 2.0, "dtype": "float32", "pad": 2}
 DYNAMICS = MLIAP + "velocity all create 600 4711 loop all\nfix 1 all nve\nneighbor 0.5 bin\n"
 DYNAMICS += "timestep 0.005\n" + OUTPUT + "run 20\n"
+COUNT = "shell . ./count.sh\n"
 MESSAGES = {"LAMMPS_MACE_SHARED_MEMORY": "0"}
 
 
@@ -54,17 +52,33 @@ def test_more_atoms_need_more_room(run_lammps, classical, argon, ranks):
     assert are_equal(results(run_lammps(script, ranks, env)), truth)
 
 
-def test_rooms_go_with_their_pair_style(run_lammps, classical, argon, tmp_path):
+@pytest.fixture
+def rooms(run_lammps, classical, tmp_path):
+    """Runs a script on two ranks; returns the rooms (open, mapped) of rank 0 at each COUNT."""
     (tmp_path / "count.sh").write_text(
+        "unset LD_PRELOAD\n"
         "echo rooms $(ls -l /proc/$PPID/fd | grep -c memfd:lammps-mace) "
         "$(grep -c memfd:lammps-mace /proc/$PPID/maps)\n"
     )
-    once = argon + MLIAP + "run 0\nshell . ./count.sh\nclear\nshell . ./count.sh\n"
-    done = run_lammps(once * 3, 2, classical(**TWO_HOPS))
-    assert done.returncode == 0, done.out
-    found = [line for line in done.out.splitlines() if line.startswith("rooms")]
+
+    def run(script, env=None):
+        done = run_lammps(script, 2, {**classical(**TWO_HOPS), **(env or {})})
+        assert done.returncode == 0, done.out
+        return [line[6:] for line in done.out.splitlines() if line.startswith("rooms ")]
+
+    return run
+
+
+def test_rooms_go_with_their_pair_style(rooms, argon):
+    once = argon + MLIAP + "run 0\n" + COUNT + "clear\n" + COUNT
     # One that is its own, which it has open, and one of the other rank.
-    assert found == ["rooms 1 2", "rooms 0 0"] * 3
+    assert rooms(once * 3) == ["1 2", "0 0"] * 3
+
+
+@pytest.mark.parametrize("refusal", ["none", "full", "unseen"])
+def test_what_one_rank_refuses_is_not_shared(rooms, argon, broken_mpi, refusal):
+    """Else the refusals above would test nothing."""
+    assert rooms(argon + MLIAP + "run 0\n" + COUNT, broken_mpi(f"room {refusal}")) == ["1 1"]
 
 
 def test_a_limit_of_file_sizes_ends_nothing(run_lammps, prepare, classical, argon, tmp_path):

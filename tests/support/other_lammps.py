@@ -19,8 +19,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import programs
+
 HERE = Path(__file__).parent
-SCRIPTS = Path(sysconfig.get_path("scripts"))
 PACKAGES = ("ML-IAP", "ML-SNAP", "PYTHON", "PLUGIN")
 # -O0: a third of the compile time, and the tests have few atoms.
 OPTIONS = (
@@ -63,7 +64,7 @@ class OtherLammps:
         ]
         return {
             # The embedded Python is the one of the environment that `python` comes from.
-            "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]]),
+            "PATH": programs.PATH,
             "PYTHONPATH": str(self.prefix / "python"),
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
         }
@@ -142,7 +143,7 @@ def _build(source: Path, folder: Path, prefix: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
-    environment = {**os.environ, "PATH": os.pathsep.join([str(SCRIPTS), os.environ["PATH"]])}
+    environment = {**os.environ, "PATH": programs.PATH}
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -151,7 +152,7 @@ def _run(command: list[str]) -> None:
 
 
 def _tool(name: str) -> str | None:
-    place = SCRIPTS / name
+    place = programs.SCRIPTS / name
     return str(place) if place.is_file() else shutil.which(name)
 
 
