@@ -86,7 +86,9 @@ cdef class Step:
             if view.ndim != 2 or (places is None and view.shape[0] != raw.n_total):
                 raise ValueError(f"exchange rows must be [n_total={raw.n_total}, width], got {rows.shape}")
             given.first, given.width, given.item_bytes = view.buf, view.shape[1], view.itemsize
-            given.places = NULL if places is None else self.checked(places, view.shape[0])
+            given.places = NULL
+            if places is not None:
+                given.places = self.checked(places, view.shape[0])
             with nogil:
                 message = raw.exchange(raw.exchanger, reverse, &given)
             if message != NULL:
