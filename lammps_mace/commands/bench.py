@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import numpy as np
 
+from lammps_mace.commands.structure import read_structure
 from lammps_mace.coupling.report import read_compilations, read_peak_memory, read_stages
 from lammps_mace.coupling.single import lammps_box, run_script, write_data
 from lammps_mace.modelfile import Model, load_model
@@ -67,27 +69,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranks", default="1", help="numbers of MPI ranks (1)")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each run (20)")
     parser.add_argument("--structure", help="file that ASE reads, instead of --atoms")
-    parser.add_argument("--rattle", type=float, default=0.1, help="displacements, Å (0.1)")
+    parser.add_argument(
+        "--rattle",
+        type=float,
+        default=0.1,
+        help="displacements in the crystals of --atoms, Å (0.1)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the timings there too")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Time all combinations and print a table."""
+    """Time all combinations and print a table; each timing is written as soon as it is there."""
+    sizes, all_ranks = (_numbers(name, getattr(options, name)) for name in ("atoms", "ranks"))
+    if options.steps < 1:
+        raise ValueError(f"--steps={options.steps}: time at least one step")
+    if not 0 <= options.rattle < math.inf:
+        raise ValueError(
+            f"--rattle={options.rattle:g}: give a length in Å, 0 for a perfect crystal"
+        )
     path = Path(options.model)
     model = load_model(path)
-    structures = [_read(options.structure)] if options.structure else [
-        make_structure(model, n) for n in _numbers("--atoms", options.atoms)
-    ]  # fmt: skip
+    if options.structure:
+        structures = [read_structure(options.structure)]
+    else:
+        structures = [make_structure(model, n, options.rattle) for n in sizes]
+    if options.json:
+        _open(options.json, "a").close()  # what cannot be written shows now
     timings = []
     print(_HEAD)
     for atoms in structures:
-        if not options.structure:
-            atoms.rattle(options.rattle, seed=1)
-        for ranks in _numbers("--ranks", options.ranks):
+        for ranks in all_ranks:
             timings.append(measure(path, atoms, ranks, options.steps))
             print(_row(timings[-1]), flush=True)
-    if options.json:
-        Path(options.json).write_text(json.dumps([asdict(t) for t in timings], indent=1) + "\n")
+            if options.json:
+                with _open(options.json, "w") as file:
+                    file.write(json.dumps([asdict(t) for t in timings], indent=1) + "\n")
     return 0
 
 
@@ -115,11 +131,14 @@ def measure(path: Path, atoms: Atoms, ranks: int, steps: int) -> Timing:
     )  # fmt: skip
 
 
-def make_structure(model: Model, n_atoms: int) -> Atoms:
-    """Return about so many atoms on a face-centred cubic lattice, elements at random.
+def make_structure(model: Model, n_atoms: int, rattle: float) -> Atoms:
+    """Return about so many atoms near a face-centred cubic lattice, elements at random.
 
     The lattice is as dense as the model's training data: its mean number of neighbours. No plane
     of atoms lies where ranks meet, so that those have equal shares.
+
+    Args:
+        rattle: standard deviation of the displacements, Å.
     """
     from ase import Atoms
     from ase.build import bulk
@@ -134,13 +153,17 @@ def make_structure(model: Model, n_atoms: int) -> Atoms:
     crystal = cell.repeat((edge, edge, layers))
     known = sorted(info.atomic_energies(model.head))
     numbers = np.random.default_rng(0).choice(known, len(crystal))
-    return Atoms(numbers, crystal.positions, cell=crystal.cell, pbc=True)
+    atoms = Atoms(numbers, crystal.positions, cell=crystal.cell, pbc=True)
+    atoms.rattle(rattle, seed=1)
+    return atoms
 
 
-def _read(path: str) -> Atoms:
-    from ase.io import read
-
-    return cast("Atoms", read(path, index=-1))
+def _open(path: str, mode: str) -> TextIO:
+    try:
+        return cast("TextIO", Path(path).open(mode))
+    except OSError as error:
+        reason = f"{error.strerror}; name a file in a folder that you may write to"
+        raise ValueError(f"--json={path!r}: {reason}") from None
 
 
 def _numbers(name: str, text: str) -> list[int]:
@@ -149,7 +172,7 @@ def _numbers(name: str, text: str) -> list[int]:
     except ValueError:
         numbers = [0]
     if min(numbers) < 1:
-        raise ValueError(f"{name}={text!r}: give positive numbers, such as 256,2048")
+        raise ValueError(f"--{name}={text!r}: give positive whole numbers, with commas between")
     return numbers
 
 

@@ -6,13 +6,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ase import Atoms
+from lammps_mace.commands.structure import read_structure
 
+if TYPE_CHECKING:
     from lammps_mace.coupling.single import LammpsResult
     from lammps_mace.evaluation import Evaluation
 
@@ -65,27 +65,6 @@ def run(options: argparse.Namespace) -> int:
     wrong = ", ".join(f"{r.name} by {r.difference:.3g}" for r in rows if not r.equal)
     print(f"LAMMPS {where} and the plain evaluation DISAGREE: {wrong}")
     return 1
-
-
-def read_structure(path: str) -> Atoms:
-    """Read one structure with ASE.
-
-    Raises:
-        ValueError: ASE is missing, or cannot read the file, or finds no atoms.
-    """
-    try:
-        import ase.io
-    except ImportError:
-        raise ValueError("reading structures needs ASE: pip install ase") from None
-    if not Path(path).is_file():
-        raise ValueError(f"structure {path!r} does not exist")
-    try:
-        atoms = ase.io.read(path)
-    except Exception as error:  # every reader of ASE has its own
-        raise ValueError(f"structure {path!r}: ASE cannot read it: {error}") from None
-    if len(atoms) == 0:
-        raise ValueError(f"structure {path!r} has no atoms")
-    return cast("Atoms", atoms)  # not a list: one structure was asked for
 
 
 def compare(result: LammpsResult, plain: Evaluation, dtype: str) -> list[Comparison]:
