@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -142,7 +143,8 @@ def save_model(
         The path of X.model.
 
     Raises:
-        ValueError: a weight is not finite, or an argument does not fit the network.
+        ValueError: a weight is not finite, an argument does not fit the network, or the files
+            cannot be written.
     """
     path = Path(path)
     if path.suffix != ".model":
@@ -217,9 +219,13 @@ def _write_all(contents: Mapping[Path, bytes]) -> None:
             temporary[path].write_bytes(data)
         for path, part in temporary.items():
             part.replace(path)
+    except OSError as error:
+        reason = f"{error.strerror or error}; name a folder that exists and has room for it"
+        raise ModelFileError(f"cannot write {str(path)!r}: {reason}") from error
     finally:
         for part in temporary.values():
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:

@@ -101,10 +101,14 @@ def test_missing_file(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_output_of_another_name(checkpoint, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("x.pt", "must end in '.model'"), ("no/x.model", "/no'; make it first")],
+)
+def test_unusable_output(checkpoint, tmp_path, capsys, output, words):
     checkpoint.write(tmp_path / "model.zip")
-    assert main(["convert", str(tmp_path / "model.zip"), "-o", str(tmp_path / "x.pt")]) == 2
-    assert "must end in '.model'" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "model.zip"), "-o", str(tmp_path / output)]) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_not_a_zip(refused):

@@ -93,6 +93,12 @@ def test_missing_parts(path, tmp_path):
         load_model(path)
 
 
+def test_no_folder(model, tmp_path):
+    words = r"cannot write '.*no/x\.safetensors': No such file or directory; name a folder"
+    with pytest.raises(ModelFileError, match=words):
+        write_model(tmp_path / "no" / "x.model", model)
+
+
 class Trap:
     """A pickle that leaves a file behind when it is executed."""
 

@@ -61,6 +61,8 @@ def convert(
     """
     if Path(output).suffix != ".model":
         raise ConvertError(f"-o {str(output)!r} must end in '.model'")
+    if not (folder := Path(output).parent).is_dir():
+        raise ConvertError(f"-o {str(output)!r}: there is no folder {str(folder)!r}; make it first")
     checkpoint = read_checkpoint(path)
     _check_coulomb(checkpoint)
     config, info = checkpoint.config, checkpoint.dataset_info
