@@ -86,7 +86,8 @@ def _python() -> str:
 
 
 def _jax() -> str:
-    version, backend, names = json.loads(_python_says(_DEVICES, "reinstall JAX: pip install jax"))
+    said = _python_says(_DEVICES, "if JAX is broken, pip install --force-reinstall jax")
+    version, backend, names = json.loads(said)
     if backend == "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
         raise TroubleError(
             f"JAX {version} does not use this machine's NVIDIA GPU: pip install "

@@ -15,6 +15,10 @@ from lammps_mace.placement import Rank
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
+class NoDeviceError(ValueError):
+    """JAX starts on no device; the message says why, and what to do."""
+
+
 def cache_folder() -> Path:
     """Return where compiled code is kept: LAMMPS_MACE_CACHE, else the user's cache folder."""
     if folder := os.environ.get("LAMMPS_MACE_CACHE"):
@@ -24,7 +28,11 @@ def cache_folder() -> Path:
 
 
 def start_jax(rank: Rank) -> Any:
-    """Configure JAX for this rank and return its device."""
+    """Configure JAX for this rank and return its device.
+
+    Raises:
+        NoDeviceError: JAX has none.
+    """
     # JAX would otherwise reserve most of a GPU that other ranks may share.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _limit_threads(rank.threads)
@@ -39,8 +47,27 @@ def start_jax(rank: Rank) -> Any:
     # Results are waited for at once: a thread of their own, perhaps on another core, costs time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     _use_cache(jax)
-    devices = jax.local_devices()
+    devices = find_devices()
     return devices[rank.device_index % len(devices)]
+
+
+def find_devices() -> Any:
+    """Return JAX's devices of this process.
+
+    Raises:
+        NoDeviceError: JAX has none.
+    """
+    import jax
+
+    try:
+        return jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter says nothing
+        reason = str(error).split("\n")[0] or "nothing that is installed knows it"
+        raise NoDeviceError(
+            f"JAX starts on no device with JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')!r} "
+            f"({reason}): unset it to take what there is, or install what it names, for NVIDIA "
+            "GPUs pip install 'lammps-mace[cuda13]' (or cuda12)"
+        ) from error
 
 
 def _defer(name: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from lammps_mace.estimate import Estimate, Shapes, domain_grid, estimate, pairs_per_atom
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.runtime import find_devices
 
 # Arrays of a pair's width that one chunk has at a time, forward and backward.
 _EDGE_ARRAYS = 6
@@ -50,6 +51,7 @@ def shapes_of(model: Model) -> Shapes:
     from lammps_mace.engine import Engine
     from lammps_mace.inference.chunks import CPU_CHUNKS
 
+    find_devices()
     engine, config = Engine(model), model.config
     return Shapes(
         cutoff_angstrom=engine.cutoff,

@@ -1,8 +1,13 @@
 """Ranks of the real mpirun on several devices of XLA's host platform."""
 
+import os
 import re
+import subprocess
 
+import ase.build
+import ase.io
 import pytest
+from programs import SCRIPTS
 from small import make_model, write_model
 
 SCRIPT = """
@@ -67,3 +72,26 @@ def test_a_world_without_the_pair_style_is_not_waited_for(start):
     choice = 'variable style world "mliap unified x.model 0" "zero 4.0"\n'
     choice += 'variable rest world Si ""\n'
     start(2, 1, choice + body, arguments=("-partition", "2x1"))
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "nonsense"])
+def test_no_device(run_lammps, tmp_path, platforms):
+    write_model(tmp_path / "x.model", make_model(num_channels=2, l_max=1))
+    done = run_lammps(SCRIPT, 2, {"JAX_PLATFORMS": platforms}, timeout=60)
+    assert done.returncode != 0
+    assert f"JAX starts on no device with JAX_PLATFORMS='{platforms}' (" in done.log
+    assert "): unset it to take what there is, or install" in done.log
+
+
+@pytest.mark.parametrize("command", ["check", "estimate"])
+def test_commands_without_a_device(tmp_path, command):
+    write_model(tmp_path / "x.model", make_model(num_channels=2, l_max=1))
+    ase.io.write(tmp_path / "si.xyz", ase.build.bulk("Si"))
+    arguments = {"check": ["si.xyz"], "estimate": ["--atoms", "8"]}[command]
+    done = subprocess.run(
+        [SCRIPTS / "lammps-mace", command, "x.model", *arguments], cwd=tmp_path, text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cuda"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lammps-mace {command}: JAX starts on no device with JAX_PLAT")
+    assert len(done.stderr.splitlines()) == 1
