@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from lammps_mace.coupling.single import run_lammps
     from lammps_mace.evaluation import Evaluator
 
-    find_devices()
+    find_devices()  # before anything else: says why there is none
     evaluator = Evaluator(options.model)
     plain = evaluator.evaluate(atoms)
     with TemporaryDirectory(prefix="lammps-mace-check-") as folder:

@@ -51,7 +51,7 @@ def shapes_of(model: Model) -> Shapes:
     from lammps_mace.engine import Engine
     from lammps_mace.inference.chunks import CPU_CHUNKS
 
-    find_devices()
+    find_devices()  # before anything else: says why there is none
     engine, config = Engine(model), model.config
     return Shapes(
         cutoff_angstrom=engine.cutoff,
