@@ -14,6 +14,7 @@ from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
 from lammps_mace.model import Mace
 from lammps_mace.model.mace import atomic_energy_table
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.runtime import find_devices
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -68,7 +69,7 @@ def evaluate(model: Model | str | os.PathLike[str], atoms: Atoms) -> Evaluation:
 
     Raises:
         ValueError: the structure has an element that the model (or its head) does not know, or
-            a periodic direction without a cell vector.
+            a periodic direction without a cell vector; or JAX has no device.
     """
     return Evaluator(model).evaluate(atoms)
 
@@ -78,6 +79,7 @@ class Evaluator:
 
     def __init__(self, model: Model | str | os.PathLike[str]) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
+        find_devices()  # before anything else: says why there is none
         # E0 may be thousands of eV: added in float64 on the host, not in the network's precision.
         config = self.model.config.model_copy(update={"add_atomic_energies": False})
         self._network = Mace(config, self.model.dataset_info)

@@ -70,10 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each run (20)")
     parser.add_argument("--structure", help="file that ASE reads, instead of --atoms")
     parser.add_argument(
-        "--rattle",
-        type=float,
-        default=0.1,
-        help="displacements in the crystals of --atoms, Å (0.1)",
+        "--rattle", type=float, default=0.1, help="displacements in --atoms' crystals, Å (0.1)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the timings there too")
 

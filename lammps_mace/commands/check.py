@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lammps_mace.commands.structure import read_structure
-from lammps_mace.runtime import find_devices
 
 if TYPE_CHECKING:
     from lammps_mace.coupling.single import LammpsResult
@@ -53,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
     from lammps_mace.coupling.single import run_lammps
     from lammps_mace.evaluation import Evaluator
 
-    find_devices()  # before anything else: says why there is none
     evaluator = Evaluator(options.model)
     plain = evaluator.evaluate(atoms)
     with TemporaryDirectory(prefix="lammps-mace-check-") as folder:
