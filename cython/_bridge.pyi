@@ -47,6 +47,11 @@ class Step:
         """
     def reverse_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
         """Add rows n_local.. into their owners', in place."""
+    def seam(self, places: NDArray[np.int32], n_rows: int) -> NDArray[np.uint32]:
+        """Return [4]: what C++ code needs to exchange ``n_rows`` rows at these places itself.
+
+        It holds as long as the step and ``places`` do.
+        """
     def sum(self, values: Any) -> NDArray[np.float64]:
         """Return float64 [n] summed over all ranks; every rank calls it, or none."""
     def charge(self, charges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -111,6 +111,12 @@ cdef class Step:
                 raise ValueError(f"exchange places[{i}] is {places[i]}, not next to the row before it")
         return &places[0] if places.shape[0] else <const int32_t *> &nothing
 
+    def seam(self, places, n_rows):
+        """The addresses of the step and of places: Seam in kernels/boundary.cpp."""
+        cdef lammps_mace_step *raw = self.live()
+        addresses = [<size_t> raw, <size_t> self.checked(places, n_rows)]
+        return np.array(addresses, np.uintp).view(np.uint32)
+
     def sum(self, values):
         """Return float64 [n] summed over all ranks; collective."""
         cdef lammps_mace_step *raw = self.live()

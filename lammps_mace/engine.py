@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import defaultdict
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,37 +21,23 @@ from lammps_mace.inference.chunks import (
     GPU_CHUNKS,
     Arrangement,
     Capacity,
-    Chunk,
     Frame,
     HostPairRows,
     Inputs,
     arrange,
-    cut,
     padded,
 )
 from lammps_mace.inference.device import DeviceGhosts, DevicePairRows
-from lammps_mace.inference.ghosts import Ghosts
-from lammps_mace.inference.layers import Layer, Memo, Results, State, Sums, memo_numbers
+from lammps_mace.inference.ghosts import Ghosts, GhostsBetween, GhostsWithin
+from lammps_mace.inference.layers import Layer, State, Sums, memo_numbers
 from lammps_mace.inference.lowering import lower
+from lammps_mace.inference.passes import Passes, Room, jitted
+from lammps_mace.kernels import NO_SEAM, read_passage
 from lammps_mace.model.mace import atomic_energy_table
 from lammps_mace.modelfile import Model
 
 # What an inner layer notes for its backward pass may take this much; beyond, it is computed again.
 _MEMO_BYTES = 2**31
-
-
-class Room(NamedTuple):
-    """Memory for what a layer makes, the same in every step: its rows are written anew.
-
-    Rows that no atom has keep what they held; nothing reads them.
-
-    Attributes:
-        state: that the layer makes.
-        memo: that it notes, or None.
-    """
-
-    state: State
-    memo: Memo
 
 
 class Engine:
@@ -59,6 +47,10 @@ class Engine:
     back; the last layer runs forward and backward at once. Every loop streams over chunks of
     atoms, so memory holds the features at the boundaries and one chunk. With a Coulomb sum all
     charges must be known before any gradient: the last layer is then run like the inner ones.
+
+    On a CPU a step is one program of XLA, which exchanges ghosts itself: with one for each pass, a
+    step of 200 atoms takes 3 % longer. It is one for each pass with charges, on a GPU, and where
+    exchanges are Python's, or XLA makes them in other threads than its caller's: MPI may forbid it.
 
     Args:
         model: what to evaluate.
@@ -82,12 +74,13 @@ class Engine:
         self._scale, self._shifts = _scale_and_shifts(model)
         self._charge_use = charge_use(model)
         at_once = self._charge_use is None or not self._charge_use.cutoff_angstrom
-        inner = self.layers[:-1] if at_once else self.layers
-        last, scale = self.layers[-1], self._scale
-        self._forward = [_jitted(partial(_forward, layer), "outputs", "room") for layer in inner]
-        self._backward = [_jitted(partial(_backward, layer, scale), "gradient") for layer in inner]
-        fused = _jitted(partial(_forward_and_backward, last, scale), "outputs")
-        self._last = fused if at_once else None
+        self._weights = [layer.weights for layer in self.layers]
+        self._traced = Passes.of(self.layers, self._scale, at_once)
+        self._passes = self._traced.jitted()
+        self._whole = jitted(self._trace, "rooms")
+        self._is_whole = self._on_cpu and self._charge_use is None
+        # Does it go on in other threads? None: to be seen.
+        self._strays: bool | None = None if lowered.in_turn else True
         self._rooms: list[Room] = []
 
     @property
@@ -97,11 +90,9 @@ class Engine:
 
     @property
     def compilations(self) -> dict[str, int]:
-        """How often each jitted function was compiled."""
-        functions = {f"forward {i + 1}": f for i, f in enumerate(self._forward)}
-        functions |= {f"backward {i + 1}": f for i, f in enumerate(self._backward)}
-        functions |= {} if self._last is None else {"last layer": self._last}
-        return {name: f._cache_size() for name, f in functions.items()}
+        """How often each jitted function was compiled; those that were."""
+        functions: dict[str, Any] = {"step": self._whole, **self._passes.named}
+        return {name: n for name, f in functions.items() if (n := f._cache_size())}
 
     def start_counting(self) -> None:
         """Forget the steps and the seconds of each stage."""
@@ -122,56 +113,123 @@ class Engine:
         arrangement = arrange(neighbors, self.capacity, self._chunk_rule, self._frame)
         self._frame = arrangement.frame
         if arrangement.capacity != self.capacity:
-            self.capacity = arrangement.capacity
-            self._rooms = [self._new_room(layer) for layer in self.layers[: len(self._forward)]]
+            self.capacity, self._rooms = arrangement.capacity, []
         kind = DevicePairRows if neighbors.on_gpu else HostPairRows
         pairs = kind(arrangement, self.dtype, self.cutoff)
         inputs = padded(arrangement, pairs)
         if not self._on_cpu:
             inputs = jax.device_put(inputs)  # once for all functions
-        ghosts = (DeviceGhosts if neighbors.on_gpu else Ghosts)(arrangement, exchange)
         self._end("neighbour data")
-        outputs, gradient, charges = self._run(inputs, ghosts)
+        ghosts = (DeviceGhosts if neighbors.on_gpu else GhostsBetween)(arrangement, exchange)
+        outputs, gradient, charges = self._run_step(inputs, ghosts)
         energies = self._energies(arrangement, outputs)
         prediction = Prediction(energies, pairs.gradient(gradient, out), charges)
         self._end("forces")
         return prediction
 
-    def _run(
-        self, inputs: Inputs, ghosts: Ghosts
+    def _run_step(
+        self, inputs: Inputs, ghosts: GhostsBetween
     ) -> tuple[jax.Array, jax.Array, np.ndarray | None]:
         """Return outputs [slots, n_outputs], dE/d vectors [pairs, 3], charges [n_local]."""
-        size = {"capacity": self.capacity}
+        seam, charges = self._seam(ghosts), None
+        # Lent: a step that fails does not give them back.
+        rooms, self._rooms = self._rooms or self._new_rooms(), []
+        if seam is not None and seam is not NO_SEAM:
+            if self._strays is None:
+                rooms = self._rehearse(inputs, rooms)
+            seam = None if self._strays else seam
+        if seam is None:
+            outputs, gradient, self._rooms, charges = self._run(
+                self._passes, inputs, self._weights, rooms, ghosts, self.capacity, self._end
+            )
+        else:
+            outputs, gradient, self._rooms = self._run_whole(inputs, rooms, seam)
+        return outputs, gradient, charges
+
+    def _seam(self, ghosts: GhostsBetween) -> np.ndarray | None:
+        """Return what one program for the whole step needs to exchange; None: it cannot."""
+        if not self._is_whole:
+            return None
+        at = ghosts.arrangement
+        if at.neighbors.one_domain:
+            return NO_SEAM
+        return ghosts.exchange.seam(at.frame.rows, self.capacity.rows)
+
+    def _rehearse(self, inputs: Inputs, rooms: list[Room]) -> list[Room]:
+        """Run a short step that exchanges nothing, to see in which threads; return the rooms."""
+        n_chunks = jax.device_put(np.int32(min(int(inputs.n_chunks), 2)))
+        return self._run_whole(replace(inputs, n_chunks=n_chunks), rooms, NO_SEAM)[2]
+
+    def _run_whole(
+        self, inputs: Inputs, rooms: list[Room], seam: np.ndarray
+    ) -> tuple[jax.Array, jax.Array, list[Room]]:
+        """Run a step as one program; return outputs, gradient and rooms as :meth:`_run`."""
+        outputs, gradient, rooms, words = self._whole(
+            inputs, self._weights, rooms, seam, capacity=self.capacity
+        )
+        gradient.block_until_ready()
+        n, passages = len(rooms), [read_passage(x) for x in words]
+        stages = ["forward"] * n + ["last layer"] + ["backward"] * n
+        for stage, passage in zip(stages, passages, strict=False):
+            self._count(stage, passage.reached)
+            self._count("exchange", passage.left)
+        self._end(stages[-1])
+        here = threading.get_native_id()
+        self._strays = bool(self._strays) or any(p.thread != here for p in passages)
+        return outputs, gradient, rooms
+
+    def _trace(
+        self, inputs: Inputs, weights: list[Any], rooms: list[Room], seam: jax.Array,
+        *, capacity: Capacity,
+    ) -> tuple[jax.Array, jax.Array, list[Room], list[jax.Array]]:  # fmt: skip
+        ghosts = GhostsWithin(seam)
+        outputs, gradient, rooms, _ = self._run(
+            self._traced, inputs, weights, rooms, ghosts, capacity, lambda stage, result=None: None
+        )
+        return outputs, gradient, rooms, ghosts.passages
+
+    def _run(
+        self, passes: Passes, inputs: Inputs, weights: list[Any], rooms: list[Room],
+        ghosts: Ghosts, capacity: Capacity, end: Callable[..., None],
+    ) -> tuple[jax.Array, jax.Array, list[Room], np.ndarray | None]:  # fmt: skip
+        """Return outputs [slots, n_outputs], dE/d vectors [pairs, 3], rooms, charges [n_local].
+
+        Args:
+            end: is told when a stage has ended, and its result.
+        """
+        size = {"capacity": capacity}
         # The first layer reads its features from a table of species: an empty state.
         states: list[Any] = [None]
-        charges = None
-        outputs: Any = np.zeros((self.capacity.slots, self._n_outputs), self.dtype)
-        for i, (forward, layer) in enumerate(zip(self._forward, self.layers, strict=False)):
-            self._rooms[i], outputs = forward(
-                layer.weights, inputs, states[-1], outputs, self._rooms[i], **size
-            )
-            self._end("forward", outputs)
-            states.append(ghosts.fetch_state(self._rooms[i].state))
-            self._end("exchange")
-        charge_adjoint = None
-        if self._last is None:
+        made: list[Room] = []
+        charges = charge_adjoint = None
+        outputs = jnp.zeros((capacity.slots, self._n_outputs), self.dtype)
+        for forward, weight, room in zip(passes.forward, weights, rooms, strict=False):
+            room, outputs = forward(weight, inputs, states[-1], outputs, room, **size)
+            end("forward", outputs)
+            states.append(ghosts.fetch_state(room.state))
+            made.append(Room(states[-1], room.memo))
+            end("exchange")
+        if passes.last is None:
             charges, charge_adjoint = self._settle(ghosts, outputs)
             sums = Sums(jnp.zeros_like(inputs.vectors), states.pop())
         else:
-            weights = self.layers[-1].weights
-            outputs, sums = self._last(weights, inputs, states.pop(), outputs, **size)
-            self._end("last layer", outputs)
+            state = states.pop()
+            outputs, sums = passes.last(weights[-1], inputs, state, outputs, ghosts.zero, **size)
+            end("last layer", outputs)
             if self._charge_use is not None:
                 charges, _ = self._settle(ghosts, outputs)
-        for i in reversed(range(len(self._backward))):
+        for i in reversed(range(len(passes.backward))):
             above = ghosts.give_back_state(sums.adjoint)
-            self._end("exchange")
-            sums = self._backward[i](
-                self.layers[i].weights, inputs, states.pop(), self._rooms[i].memo, above,
-                sums.gradient, charge_adjoint, **size,
+            end("exchange")
+            sums = passes.backward[i](
+                weights[i], inputs, states.pop(), made[i].memo, above, sums.gradient, ghosts.zero,
+                charge_adjoint, **size,
             )  # fmt: skip
-            self._end("backward", sums.gradient)
-        return outputs, sums.gradient, charges
+            end("backward", sums.gradient)
+        return outputs, sums.gradient, made, charges
+
+    def _new_rooms(self) -> list[Room]:
+        return [self._new_room(layer) for layer in self.layers[: len(self._passes.forward)]]
 
     def _new_room(self, layer: Layer) -> Room:
         """Return memory for what a layer makes."""
@@ -189,6 +247,7 @@ class Engine:
     def _settle(self, ghosts: Ghosts, outputs: jax.Array) -> tuple[np.ndarray, np.ndarray]:
         """Return the charges [n_local], and the adjoint [slots] of the network's output."""
         assert self._charge_use is not None
+        assert isinstance(ghosts, GhostsBetween)
         at = ghosts.arrangement
         raw = at.frame.from_slots(np.asarray(outputs)[:, 1])
         species = at.neighbors.species[: len(raw)]
@@ -208,81 +267,11 @@ class Engine:
         """Add to the stage what passed since the one before it, up to its result."""
         if result is not None:
             result.block_until_ready()
-        now = time.perf_counter()
+        self._count(stage, time.perf_counter())
+
+    def _count(self, stage: str, now: float) -> None:
         self.seconds[stage] += now - self._since
         self._since = now
-
-
-def _jitted(function: Any, *updated: str) -> Any:
-    """Compile a function of a layer; arguments ``updated`` lend their memory to the results."""
-    return jax.jit(function, static_argnames="capacity", donate_argnames=updated)
-
-
-def _forward(
-    layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    room: Room, *, capacity: Capacity,
-) -> tuple[Room, jax.Array]:  # fmt: skip
-    """Run a layer forward; return its state and memo, and the outputs so far."""
-
-    def body(k: jax.Array, carry: tuple[Room, jax.Array]) -> tuple[Room, jax.Array]:
-        room, outputs = carry
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, memo = layer.forward(weights, inputs, chunk, state, room.memo)
-        rows = results.kept, results.sent
-        made = State(*jax.tree.map(chunk.put_atoms, tuple(room.state), rows))
-        return Room(made, memo), _added(outputs, chunk, results.outputs)
-
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, (room, outputs))
-
-
-def _forward_and_backward(
-    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None,
-    outputs: jax.Array, *, capacity: Capacity,
-) -> tuple[jax.Array, Sums]:  # fmt: skip
-    """Run the last layer; return all outputs, and the sums of the backward pass so far."""
-
-    def body(k: jax.Array, carry: Any) -> Any:
-        outputs, sums = carry
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.linearize(weights, inputs, chunk, state, None)
-        adjoint = _output_adjoint(results.outputs, chunk, scale, None)
-        sums = pull(Results(None, None, adjoint), sums)
-        return _added(outputs, chunk, results.outputs), sums
-
-    start = outputs, Sums(jnp.zeros_like(inputs.vectors), jax.tree.map(jnp.zeros_like, state))
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
-
-
-def _backward(
-    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None, memo: Memo,
-    above: State, gradient: jax.Array, charge_adjoint: jax.Array | None, *, capacity: Capacity,
-) -> Sums:  # fmt: skip
-    """Pull the adjoints of a layer's results, ``above``, back to its pairs and state."""
-
-    def body(k: jax.Array, sums: Sums) -> Sums:
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.linearize(weights, inputs, chunk, state, memo)
-        # After the layer has read its memo and what it kept.
-        kept, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
-        adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
-        return pull(Results(kept, sent, adjoint), sums)
-
-    start = Sums(gradient, jax.tree.map(jnp.zeros_like, state))
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
-
-
-def _output_adjoint(
-    outputs: jax.Array, chunk: Chunk, scale: float, charge_adjoint: jax.Array | None
-) -> jax.Array:
-    """Return the adjoint of a chunk's outputs, energies and perhaps charges."""
-    # The network's energies are multiplied by the scale before they are eV.
-    energies = jnp.where(chunk.counted, scale, 0.0).astype(outputs.dtype)
-    charges = jnp.zeros_like(energies) if charge_adjoint is None else chunk.atoms(charge_adjoint)
-    return jnp.stack([energies, charges], axis=1)[:, : outputs.shape[1]]
-
-
-def _added(outputs: jax.Array, chunk: Chunk, rows: jax.Array) -> jax.Array:
-    return chunk.put_atoms(outputs, chunk.atoms(outputs) + rows)
 
 
 def _scale_and_shifts(model: Model) -> tuple[float, np.ndarray]:

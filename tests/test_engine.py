@@ -1,5 +1,7 @@
 """The engine against the network it cuts in pieces, and against finite differences."""
 
+import ctypes
+import time
 from dataclasses import replace
 
 import jax
@@ -142,16 +144,65 @@ def test_no_pairs(n_atoms):
     assert prediction.pair_gradient.shape == (0, 3)
 
 
-class _Failing(NoExchange):
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 3}, {"num_layers": 1}])
+def test_one_program_and_one_for_each_pass(options, dtype):
+    engine, neighbors = Engine(make_model(dtype, **options)), neighbors_of(make_structure(2))
+    whole = engine.evaluate(neighbors, NoExchange())
+    engine._is_whole = False
+    parts = engine.evaluate(neighbors, NoExchange())
+    assert engine.compilations.keys() > {"step", "last layer"} or "num_layers" in options
+    limit = EXACT if dtype == "float64" else FLOAT32
+    assert relative(parts.node_energies, whole.node_energies) < limit
+    assert relative(parts.pair_gradient, whole.pair_gradient) < limit
+    engine._scale *= 1.1  # the control: only the energies know of it
+    other = engine.evaluate(neighbors, NoExchange())
+    assert relative(other.node_energies, whole.node_energies) > limit
+
+
+def test_stages_of_one_program():
+    engine, neighbors = Engine(make_model(num_layers=3)), neighbors_of(make_structure(2))
+    engine.evaluate(neighbors, NoExchange())
+    engine.start_counting()
+    begun = time.perf_counter()
+    engine.evaluate(neighbors, NoExchange())
+    passed = time.perf_counter() - begun
+    assert all(seconds > 0.0 for seconds in engine.seconds.values())
+    assert set(engine.seconds) == {
+        "neighbour data", "forward", "exchange", "last layer", "backward", "forces",
+    }  # fmt: skip
+    assert 0.5 * passed < sum(engine.seconds.values()) <= passed
+
+
+class _Between(NoExchange):
+    """Exchanges that Python makes; they fail."""
+
     def forward_exchange(self, rows, places):
         raise RuntimeError("no network")
 
 
-def test_after_a_failure_the_engine_works_on():
-    engine, neighbors = Engine(make_model()), neighbors_of(make_structure())
+class _Within(NoExchange):
+    """Exchanges that the program of a step calls: a step as in cython/bridge.h; they fail."""
+
+    def __init__(self):
+        refusal = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+        self.reason = ctypes.create_string_buffer(b"no network")
+        self.exchange = refusal(lambda *_: ctypes.addressof(self.reason))
+        words = [0] * 12  # n_local to exchanger
+        exchange = ctypes.cast(self.exchange, ctypes.c_void_p).value
+        self.step = np.array([*words, exchange, 0, 0], np.uint64)
+
+    def seam(self, places, n_rows):
+        assert places.max() < n_rows
+        return np.array([self.step.ctypes.data, places.ctypes.data], np.uint64).view(np.uint32)
+
+
+@pytest.mark.parametrize("exchange", [_Between, _Within])
+def test_after_a_failure_the_engine_works_on(exchange):
+    engine, neighbors = Engine(make_model("float32")), neighbors_of(make_structure())
     before = engine.evaluate(neighbors, NoExchange())
     with pytest.raises(RuntimeError, match="no network"):
-        engine.evaluate(replace(neighbors, one_domain=False), _Failing())
+        engine.evaluate(replace(neighbors, one_domain=False), exchange())
     after = engine.evaluate(neighbors, NoExchange())
     assert np.array_equal(after.pair_gradient, before.pair_gradient)
 

@@ -12,6 +12,7 @@ from small import make_model, make_structure, neighbors_of
 from lammps_mace.coupling.neighbors import NoExchange
 from lammps_mace.engine import Engine
 from lammps_mace.inference import device
+from lammps_mace.inference.passes import Passes
 from lammps_mace.kernels import native
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
@@ -41,12 +42,13 @@ class Recorder:
 
 
 def recorded(engine: Engine) -> list[Recorder]:
-    """Run a step and return every jitted function of it."""
-    engine._forward = [Recorder(f) for f in engine._forward]
-    engine._backward = [Recorder(f) for f in engine._backward]
-    engine._last = Recorder(engine._last)
+    """Run a step as on a GPU and return every jitted function of it."""
+    engine._is_whole = False
+    passes = engine._passes
+    recorders = Passes(*([Recorder(f) for f in each] for each in passes[:2]), Recorder(passes.last))
+    engine._passes = recorders
     engine.evaluate(neighbors_of(make_structure()), NoExchange())
-    return [*engine._forward, *engine._backward, engine._last]
+    return [*recorders.forward, *recorders.backward, recorders.last]
 
 
 @pytest.mark.parametrize("backend", ["gpu", "xla"])

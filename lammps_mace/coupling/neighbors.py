@@ -95,6 +95,12 @@ class Exchange(Protocol):
     def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
         """Add the copies' rows into their owners', in place; what copies then hold is of no use."""
 
+    def seam(self, places: np.ndarray, n_rows: int) -> np.ndarray | None:
+        """Return what the program of a step needs to exchange n_rows rows itself, on a CPU.
+
+        None: it cannot. See :mod:`lammps_mace.kernels.boundary`.
+        """
+
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return float64 [n] summed over the ranks."""
 
@@ -114,6 +120,9 @@ class NoExchange:
 
     def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
         """Do nothing."""
+
+    def seam(self, places: np.ndarray, n_rows: int) -> None:
+        """Return None: only the plugin's exchanges can be called from a program."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return the values."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from lammps_mace.coupling.neighbors import Exchange
 from lammps_mace.inference.chunks import Arrangement, filled
-from lammps_mace.inference.ghosts import Ghosts
+from lammps_mace.inference.ghosts import GhostsBetween
 
 
 class DevicePairRows:
@@ -72,7 +72,7 @@ class DeviceExchange(Exchange, Protocol):
         """Return a copy with the ghosts' rows added to their owners'."""
 
 
-class DeviceGhosts(Ghosts):
+class DeviceGhosts(GhostsBetween):
     """Moves layer features between ranks through arrays on a GPU."""
 
     exchange: DeviceExchange

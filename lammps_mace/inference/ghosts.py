@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from abc import ABC, abstractmethod
 
 import jax
 import numpy as np
@@ -11,17 +12,27 @@ import numpy as np
 from lammps_mace.coupling.neighbors import Exchange
 from lammps_mace.inference.chunks import Arrangement
 from lammps_mace.inference.layers import State
+from lammps_mace.kernels import boundary
 
 
-class Ghosts:
-    """Moves layer features between ranks; on one domain they stay where they are.
+class Ghosts(ABC):
+    """Moves layer features between ranks.
 
     What is given to these methods is theirs: on a CPU its memory is exchanged in place.
+
+    Attributes:
+        zero: made after the last move, to fill what is needed from then on; None: a constant.
     """
 
-    def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
-        self.arrangement, self.exchange = arrangement, exchange
-        self._alone = arrangement.neighbors.one_domain
+    zero: jax.Array | None = None
+
+    @abstractmethod
+    def fetch(self, sent: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows filled by their owners."""
+
+    @abstractmethod
+    def give_back(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' adjoints added at their owners."""
 
     def fetch_state(self, state: State) -> State:
         """Return the state with what ghosts send; as it is after the last layer."""
@@ -32,6 +43,43 @@ class Ghosts:
         if adjoint is None or adjoint.sent is None:
             return adjoint
         return State(adjoint.kept, self.give_back(adjoint.sent))
+
+
+class GhostsWithin(Ghosts):
+    """Moves features of arrays that are traced: the program of a step does it itself, on a CPU.
+
+    Args:
+        seam: of the step.
+
+    Attributes:
+        passages: of all moves so far, see ``read_passage``.
+    """
+
+    def __init__(self, seam: jax.Array) -> None:
+        self._seam = seam
+        self.passages: list[jax.Array] = []
+
+    def fetch(self, sent: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows filled by their owners."""
+        return self._moved(sent, reverse=False)
+
+    def give_back(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' adjoints added at their owners."""
+        return self._moved(adjoint, reverse=True)
+
+    def _moved(self, rows: jax.Array, reverse: bool) -> jax.Array:
+        crossing = boundary(rows, self._seam, reverse)
+        self.passages.append(crossing.passage)
+        self.zero = crossing.zero
+        return crossing.rows
+
+
+class GhostsBetween(Ghosts):
+    """Moves features between two programs; on one domain they stay where they are."""
+
+    def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
+        self.arrangement, self.exchange = arrangement, exchange
+        self._alone = arrangement.neighbors.one_domain
 
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""

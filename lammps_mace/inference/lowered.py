@@ -36,6 +36,7 @@ from lammps_mace.kernels import (
     contract,
     contract_backward,
     edges_backward,
+    edges_cpu,
     edges_forward,
     linear,
 )
@@ -107,6 +108,12 @@ class LoweredLayer:
     def knots(self) -> int | None:
         """Knots of the radial splines; None with the radial network itself."""
         return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
+        on_cpu = self._is.backend == "cpu" and edges_cpu.supported(self._is.edges)
+        return on_cpu and self.knots is not None
 
     @property
     def sum_channels(self) -> int:

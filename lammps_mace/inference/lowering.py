@@ -28,10 +28,12 @@ class Lowered(NamedTuple):
     Attributes:
         layers: in order.
         how: how they are computed, one line for people.
+        in_turn: whether XLA's CPU runtime does one operation after the other, in one thread.
     """
 
     layers: Sequence[Layer]
     how: str
+    in_turn: bool
 
 
 def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowered:
@@ -44,12 +46,12 @@ def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowe
     reason = "asked for" if plain else obstacle(model)
     indices = range(model.config.num_layers)
     if reason:
-        return Lowered([PlainLayer(model, i) for i in indices], f"plain network ({reason})")
+        return Lowered([PlainLayer(model, i) for i in indices], f"plain network ({reason})", False)
     backend = backend or {"cpu": "cpu", "gpu": "gpu"}.get(jax.default_backend(), "xla")
     layers = [_lowered_layer(model, i, backend) for i in indices]
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
-    return Lowered(layers, f"{backend} kernels, {radial}")
+    return Lowered(layers, f"{backend} kernels, {radial}", all(x.in_turn for x in layers))
 
 
 def describe(model: Model) -> str:

@@ -3,6 +3,7 @@
 Each is there in plain XLA and in C++ for CPUs, and those that need it in Pallas for GPUs.
 """
 
+from lammps_mace.kernels.boundary import NO_SEAM, boundary, read_passage
 from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
 from lammps_mace.kernels.edges import (
     BLOCK,
@@ -20,6 +21,7 @@ from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 
 __all__ = [
     "BLOCK",
+    "NO_SEAM",
     "ContractionProgram",
     "EdgePath",
     "EdgeProgram",
@@ -27,6 +29,7 @@ __all__ = [
     "Matrices",
     "Rows",
     "Spline",
+    "boundary",
     "contract",
     "contract_backward",
     "edges_backward",
@@ -37,4 +40,5 @@ __all__ = [
     "linear",
     "pack_matrices",
     "pack_spline",
+    "read_passage",
 ]

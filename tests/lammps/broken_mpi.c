@@ -2,7 +2,8 @@
  * BROKEN_MPI names what, then what happens to it: lost (zeros), shifted (one row on), doubled.
  * ghosts: messages of LAMMPS for a pair style; request, forward, reverse: the plugin's, told apart by their tags;
  * room_forward, room_reverse: memory that it shares with other ranks, once it says that it has written it.
- * room none, full, unseen: this rank gets no such memory, a full one, or cannot see that of others. */
+ * room none, full, unseen: this rank gets no such memory, a full one, or cannot see that of others.
+ * Whatever is named, it says so when rows are sent from another thread than LAMMPS's. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -79,6 +81,7 @@ int MPI_Isend(const void *buffer, int n, MPI_Datatype type, int to, int tag, MPI
   const char *message = tag == 7101 ? "request" : tag == 7102 ? "forward" : tag == 7103 ? "reverse" : NULL;
   int row = 0;
   MPI_Type_size(type, &row);
+  if (syscall(SYS_gettid) != getpid()) fprintf(stderr, "MPI in another thread\n");
   if (message && wanted(message)) spoil((char *) buffer, (size_t) n * row, row);
   if (tag == 7106) spoil_room(to);
   return real(buffer, n, type, to, tag, comm, request);

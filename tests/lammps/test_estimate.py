@@ -37,6 +37,8 @@ def compute(self, step):
     class Counted:
         def __getattr__(self, name):
             return getattr(step, name)
+        def seam(self, places, n_rows):
+            return None  # so that exchanges come through here
         def forward_exchange(self, rows, places):
             sent.append(rows[places[step.n_local:]].nbytes)
             step.forward_exchange(rows, places)

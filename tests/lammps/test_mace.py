@@ -156,8 +156,8 @@ def test_compilations_when_atoms_migrate(run_lammps, model):
     run = run_lammps(script, 4, timeout=500)
     assert run.returncode == 0, run.out
     counts = read_compilations(run.log)
-    assert len(counts) == 3
-    assert all(1 <= count <= 3 for count in counts.values())
+    assert counts.keys() == {"step"}
+    assert 1 <= counts["step"] <= 3
     [builds] = re.findall(r"Neighbor list builds = (\d+)", run.log)
     assert int(builds) > 20  # atoms did move between the ranks
 

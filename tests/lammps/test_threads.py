@@ -1,0 +1,53 @@
+"""Which thread calls MPI: LAMMPS starts it for one thread, XLA has others."""
+
+import os
+
+import pytest
+from small import make_model, write_model
+
+SCRIPT = """units metal
+lattice diamond 5.43
+region box block 0 3 0 2 0 2
+create_box 1 box
+create_atoms 1 box
+mass 1 28
+displace_atoms all random 0.2 0.2 0.2 17
+pair_style mliap unified x.model 0
+pair_coeff * * Si
+run 2
+"""
+CONFIGS = {"kernels": {}, "plain network": {"use_gaunt_tp_message_passing": True}}
+# Python's start-up file for the control: nobody looks in which thread XLA goes on.
+BLIND = """
+from lammps_mace.engine import Engine
+
+Engine._strays = property(lambda self: False, lambda self, strays: None)
+"""
+OTHER = "MPI in another thread"
+
+
+@pytest.fixture
+def said(run_lammps, broken_mpi, tmp_path):
+    """Return a function: config, start-up file -> what two ranks say in three steps."""
+
+    def run(config, start=""):
+        write_model(tmp_path / "x.model", make_model("float32", **config))
+        (tmp_path / "sitecustomize.py").write_text(start)
+        path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
+        # Compiled as users do: what XLA hands over depends on it.
+        env = {**broken_mpi("nothing"), "PYTHONPATH": path, "XLA_FLAGS": ""}
+        done = run_lammps(SCRIPT, 2, env)
+        assert done.returncode == 0, done.out
+        return done.out
+
+    return run
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_mpi_is_called_by_the_thread_of_lammps(said, config):
+    assert OTHER not in said(CONFIGS[config])
+
+
+def test_xla_would_call_it_in_another(said):
+    """The control: of the plain network's many operations XLA hands some to its pool."""
+    assert OTHER in said(CONFIGS["plain network"], BLIND)
