@@ -53,12 +53,12 @@ def model(tmp_path):
 
 AS_USERS = {"XLA_FLAGS": ""}  # XLA's full effort
 NO_EXCHANGE = """
-from lammps_mace.inference.ghosts import Ghosts
-exchanged = Ghosts.fetch
+from lammps_mace.inference.ghosts import GhostsBetween
+exchanged = GhostsBetween.fetch
 def fetch(self, sent):
     slots = self.arrangement.capacity.slots
     return exchanged(self, sent).at[slots:].set(0.0)  # what the others sent is thrown away
-Ghosts.fetch = fetch
+GhostsBetween.fetch = fetch
 """
 
 
