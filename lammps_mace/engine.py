@@ -38,6 +38,9 @@ from lammps_mace.modelfile import Model
 
 # What an inner layer notes for its backward pass may take this much; beyond, it is computed again.
 _MEMO_BYTES = 2**31
+# One program takes the adjoints of what is sent in one piece, new in every step; beyond this size
+# the C library finds no free piece again, and what one program saves is too little to see.
+_WHOLE_BYTES = 2**26
 
 
 class Engine:
@@ -50,7 +53,8 @@ class Engine:
 
     On a CPU a step is one program of XLA, which exchanges ghosts itself: with one for each pass, a
     step of 200 atoms takes 3 % longer. It is one for each pass with charges, on a GPU, and where
-    exchanges are Python's, or XLA makes them in other threads than its caller's: MPI may forbid it.
+    exchanges are Python's, or XLA makes them in other threads than its caller's: MPI may forbid it;
+    and for more than some 25,000 atoms, of which one program would take more memory.
 
     Args:
         model: what to evaluate.
@@ -114,6 +118,7 @@ class Engine:
         self._frame = arrangement.frame
         if arrangement.capacity != self.capacity:
             self.capacity, self._rooms = arrangement.capacity, []
+        self._rooms = self._rooms or self._new_rooms()
         kind = DevicePairRows if neighbors.on_gpu else HostPairRows
         pairs = kind(arrangement, self.dtype, self.cutoff)
         inputs = padded(arrangement, pairs)
@@ -133,7 +138,7 @@ class Engine:
         """Return outputs [slots, n_outputs], dE/d vectors [pairs, 3], charges [n_local]."""
         seam, charges = self._seam(ghosts), None
         # Lent: a step that fails does not give them back.
-        rooms, self._rooms = self._rooms or self._new_rooms(), []
+        rooms, self._rooms = self._rooms, []
         if seam is not None and seam is not NO_SEAM:
             if self._strays is None:
                 rooms = self._rehearse(inputs, rooms)
@@ -148,7 +153,8 @@ class Engine:
 
     def _seam(self, ghosts: GhostsBetween) -> np.ndarray | None:
         """Return what one program for the whole step needs to exchange; None: it cannot."""
-        if not self._is_whole:
+        sent_bytes = self.capacity.rows * sum(self.exchange_widths) * self.dtype.itemsize
+        if not self._is_whole or sent_bytes > _WHOLE_BYTES:
             return None
         at = ghosts.arrangement
         if at.neighbors.one_domain:

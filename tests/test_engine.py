@@ -160,6 +160,16 @@ def test_one_program_and_one_for_each_pass(options, dtype):
     assert relative(other.node_energies, whole.node_energies) > limit
 
 
+def test_one_program_for_few_atoms(monkeypatch):
+    made, neighbors = make_model(), neighbors_of(make_structure())
+    few, many = Engine(made), Engine(made)
+    few.evaluate(neighbors, NoExchange())
+    monkeypatch.setattr("lammps_mace.engine._WHOLE_BYTES", 1000)
+    many.evaluate(neighbors, NoExchange())
+    assert few.compilations.keys() == {"step"}
+    assert many.compilations.keys() == {"forward 1", "last layer", "backward 1"}
+
+
 def test_stages_of_one_program():
     engine, neighbors = Engine(make_model(num_layers=3)), neighbors_of(make_structure(2))
     engine.evaluate(neighbors, NoExchange())
