@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -87,7 +88,7 @@ class Engine:
         self._strays: bool | None = None if lowered.in_turn else True
         self._rooms: list[Room] = []
 
-    @property
+    @cached_property
     def exchange_widths(self) -> tuple[int, ...]:
         """Numbers per atom in each forward exchange of a step, in order."""
         return tuple(math.prod(layer.sent_shape) for layer in self.layers if layer.sent_shape)
@@ -139,9 +140,8 @@ class Engine:
         seam, charges = self._seam(ghosts), None
         # Lent: a step that fails does not give them back.
         rooms, self._rooms = self._rooms, []
-        if seam is not None and seam is not NO_SEAM:
-            if self._strays is None:
-                rooms = self._rehearse(inputs, rooms)
+        if seam is not None and seam is not NO_SEAM and self._strays is None:
+            rooms = self._rehearse(inputs, rooms)
             seam = None if self._strays else seam
         if seam is None:
             outputs, gradient, self._rooms, charges = self._run(
@@ -159,7 +159,7 @@ class Engine:
         at = ghosts.arrangement
         if at.neighbors.one_domain:
             return NO_SEAM
-        return ghosts.exchange.seam(at.frame.rows, self.capacity.rows)
+        return None if self._strays else ghosts.exchange.seam(at.frame.rows, self.capacity.rows)
 
     def _rehearse(self, inputs: Inputs, rooms: list[Room]) -> list[Room]:
         """Run a short step that exchanges nothing, to see in which threads; return the rooms."""

@@ -1,6 +1,6 @@
 // Between two layers, within a step's program of XLA: features go to or come from other ranks, and the time is taken.
 #include "../bridge.h"
-#include "xla/ffi/api/ffi.h"
+#include "custom_call.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,10 +41,9 @@ ffi::Error boundary(ffi::AnyBuffer given, Words where, ffi::Result<ffi::AnyBuffe
   Passage passage{nanoseconds(), 0, syscall(SYS_gettid)};
   Seam seam;
   if (where.size_bytes() != sizeof seam || result->size_bytes() != sizeof passage)
-    return ffi::Error::InvalidArgument("lammps-mace boundary: the seam or the passage has another size");
+    return lammps_mace::invalid("a seam or a passage has another size");
   std::memcpy(&seam, where.untyped_data(), sizeof seam);
-  if (rows->untyped_data() != given.untyped_data())  // XLA updates it in place where it can
-    std::memcpy(rows->untyped_data(), given.untyped_data(), given.size_bytes());
+  lammps_mace::fill_copy(given, *rows);
   if (seam.step)
     if (const char *reason = exchange(seam, reverse, *rows)) return ffi::Error::Internal(reason);
   passage.left = nanoseconds();

@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "custom_call.h"
 #include "isa.h"
-#include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 using lammps_mace::ContractionTask;
 using lammps_mace::EdgeTask;
+using lammps_mace::fill_copy;
+using lammps_mace::invalid;
 using lammps_mace::LinearTask;
 using lammps_mace::Path;
 
@@ -37,8 +39,6 @@ void *scratch(std::size_t bytes) {
   }
   return memory.get();
 }
-
-ffi::Error invalid(const std::string &what) { return ffi::Error::InvalidArgument("lammps-mace kernels: " + what); }
 
 using Integers = ffi::Span<const std::int32_t>;
 using Reals = ffi::Span<const double>;
@@ -157,14 +157,6 @@ ffi::Error edges_forward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffe
   return ffi::Error::Success();
 }
 
-// XLA updates operands in place where it can, and else hands over a copy's place to fill.
-template <class T>
-T *updated(const ffi::AnyBuffer &from, ffi::AnyBuffer &to) {
-  if (from.untyped_data() != to.untyped_data())
-    std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
-  return to.typed_data<T>();
-}
-
 // Results: gradient; with `to_senders` also the senders' adjoint; with explicit weights also theirs.
 template <class T>
 void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets &results, bool to_senders) {
@@ -177,7 +169,8 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
   std::size_t next = 0;
   const auto in_place = [&] {
     ffi::AnyBuffer to = **results.get<ffi::AnyBuffer>(next);
-    return updated<T>(*more.get<ffi::AnyBuffer>(targets + next++), to);
+    fill_copy(*more.get<ffi::AnyBuffer>(targets + next++), to);
+    return to.typed_data<T>();
   };
   task.gradient = in_place();
   if (to_senders) task.sent_adjoint = in_place();

@@ -15,10 +15,9 @@ COUNT = int(os.environ.get("LAMMPS_MACE_CASES", "100"))
 # The same sums in another order; and float32 against the float64 of the same weights.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
-# Python's start-up file that makes exchanges go through Python; the control throws away what other
-# ranks sent.
+# Exchanges go through Python; the control throws away what other ranks sent.
 BETWEEN = """
-import lammps_mace.coupling.potential as module
+compute = self.compute
 
 class Between:
     def __init__(self, step):
@@ -33,8 +32,7 @@ class Between:
     def forward_exchange(self, rows, places):
         self.step.forward_exchange(rows, places)
 
-compute = module.Potential.compute
-module.Potential.compute = lambda self, step: compute(self, Between(step))
+self.compute = lambda step: compute(Between(step))
 """
 EXCHANGED = "self.step.forward_exchange(rows, places)\n"
 DEAF = BETWEEN.replace(EXCHANGED, EXCHANGED + "        rows[places[self.step.n_local:]] = 0.0\n")
@@ -44,13 +42,6 @@ def cases_on(ranks, count):
     """Return cases sorted by model: one model after the other, the large ones first."""
     cases = [make_case(SEED, index, ranks) for index in range(count)]
     return sorted(cases, key=lambda case: (case.model, -len(case.species)))
-
-
-def started_with(text, folder):
-    """Return the environment in which every rank's Python starts with this text."""
-    (folder / "sitecustomize.py").write_text(text)
-    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def run_cases(run_lammps, cases, folder, env=None):
@@ -76,11 +67,11 @@ def test_lammps_equals_one_process(run_lammps, tmp_path, ranks):
     assert {str(case): bad for case in cases if (bad := wrong(case, tmp_path, truths))} == {}
 
 
-def test_exchanges_through_python(run_lammps, tmp_path):
+def test_exchanges_through_python(run_lammps, patch, tmp_path):
     """As with charges, or where a program of XLA leaves the thread that MPI knows."""
     truths = write_models(tmp_path)
     cases = cases_on(2, 8)
-    run_cases(run_lammps, cases, tmp_path, started_with(BETWEEN, tmp_path))
+    run_cases(run_lammps, cases, tmp_path, patch(BETWEEN))
     assert {str(case): bad for case in cases if (bad := wrong(case, tmp_path, truths))} == {}
 
 
@@ -95,8 +86,8 @@ def test_cases_reach_everything():
     assert any(len(case.species) == 1 for case in cases)
 
 
-def test_without_exchange_cases_differ(run_lammps, tmp_path):
-    env, truths = started_with(DEAF, tmp_path), write_models(tmp_path)
+def test_without_exchange_cases_differ(run_lammps, patch, tmp_path):
+    env, truths = patch(DEAF), write_models(tmp_path)
     cases = [case for case in cases_on(2, 40) if case.model == "two" and len(case.species) > 8]
     run = run_cases(run_lammps, cases, tmp_path, env)
     fewest = [int(number) for number in re.findall(r"Nlocal: .* (\d+) min", run.out)]

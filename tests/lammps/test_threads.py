@@ -1,7 +1,5 @@
 """Which thread calls MPI: LAMMPS starts it for one thread, XLA has others."""
 
-import os
-
 import pytest
 from small import make_model, write_model
 
@@ -17,25 +15,21 @@ pair_coeff * * Si
 run 2
 """
 CONFIGS = {"kernels": {}, "plain network": {"use_gaunt_tp_message_passing": True}}
-# Python's start-up file for the control: nobody looks in which thread XLA goes on.
+# The control: nobody looks in which thread XLA goes on.
 BLIND = """
-from lammps_mace.engine import Engine
-
-Engine._strays = property(lambda self: False, lambda self, strays: None)
+lammps_mace.engine.Engine._strays = property(lambda self: False, lambda self, strays: None)
 """
 OTHER = "MPI in another thread"
 
 
 @pytest.fixture
-def said(run_lammps, broken_mpi, tmp_path):
-    """Return a function: config, start-up file -> what two ranks say in three steps."""
+def said(run_lammps, broken_mpi, patch, tmp_path):
+    """Return a function: config, change of the engine -> what two ranks say in three steps."""
 
-    def run(config, start=""):
+    def run(config, change="pass"):
         write_model(tmp_path / "x.model", make_model("float32", **config))
-        (tmp_path / "sitecustomize.py").write_text(start)
-        path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
         # Compiled as users do: what XLA hands over depends on it.
-        env = {**broken_mpi("nothing"), "PYTHONPATH": path, "XLA_FLAGS": ""}
+        env = {**broken_mpi("nothing"), **patch(change), "XLA_FLAGS": ""}
         done = run_lammps(SCRIPT, 2, env)
         assert done.returncode == 0, done.out
         return done.out

@@ -1,0 +1,24 @@
+// What all custom calls of XLA need: errors, and operands that are updated in place.
+#ifndef LAMMPS_MACE_CUSTOM_CALL_H
+#define LAMMPS_MACE_CUSTOM_CALL_H
+
+#include <cstring>
+#include <string>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace lammps_mace {
+
+inline xla::ffi::Error invalid(const std::string &what) {
+  return xla::ffi::Error::InvalidArgument("lammps-mace kernels: " + what);
+}
+
+// XLA updates operands in place where it can, and else hands over a copy's place to fill.
+inline void fill_copy(const xla::ffi::AnyBuffer &from, xla::ffi::AnyBuffer &to) {
+  if (from.untyped_data() != to.untyped_data())
+    std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
+}
+
+}  // namespace lammps_mace
+
+#endif
