@@ -21,6 +21,9 @@ from lammps_mace.model.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.model.layer import MaceLayer, readout
 from lammps_mace.modelfile import Model
 
+# Some operations of every layer can start with the step; of more than eight XLA hands some on.
+_IN_TURN_LAYERS = 4
+
 
 class Lowered(NamedTuple):
     """A model as layers.
@@ -51,7 +54,8 @@ def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowe
     layers = [_lowered_layer(model, i, backend) for i in indices]
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
-    return Lowered(layers, f"{backend} kernels, {radial}", all(x.in_turn for x in layers))
+    in_turn = len(layers) <= _IN_TURN_LAYERS and all(layer.in_turn for layer in layers)
+    return Lowered(layers, f"{backend} kernels, {radial}", in_turn)
 
 
 def describe(model: Model) -> str:
