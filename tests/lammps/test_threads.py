@@ -14,7 +14,11 @@ pair_style mliap unified x.model 0
 pair_coeff * * Si
 run 2
 """
-CONFIGS = {"kernels": {}, "plain network": {"use_gaunt_tp_message_passing": True}}
+CONFIGS = {
+    "kernels": {},
+    "five layers": {"num_layers": 5},
+    "plain network": {"use_gaunt_tp_message_passing": True},
+}
 # The control: XLA is called in a thread of its own, so it calls MPI there.
 ELSEWHERE = """
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +48,7 @@ def said(run_lammps, broken_mpi, patch, tmp_path):
 def test_mpi_is_called_by_the_thread_of_lammps(said, config):
     text = said(CONFIGS[config])
     assert OTHER not in text
-    # One program exchanges itself; for the other they are made between programs.
+    # One program exchanges itself; for the others they are made between programs.
     assert ("compilations (most of any rank): step 1" in text) == (config == "kernels")
 
 
