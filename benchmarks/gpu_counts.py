@@ -15,10 +15,10 @@ import numpy as np
 from ase.io import read
 
 from lammps_mace import load_model
-from lammps_mace.coupling.neighbors import Neighbors, NoExchange
-from lammps_mace.engine import Engine
+from lammps_mace.engine.chunks import GPU_CHUNKS
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.interface import Neighbors, NoExchange
 from lammps_mace.evaluation import find_pairs
-from lammps_mace.inference.chunks import GPU_CHUNKS
 
 
 class Recorder:

@@ -20,6 +20,6 @@ foreach(_target plugin style)
   target_link_libraries(${_target} PRIVATE ${CMAKE_DL_LIBS})
   target_link_options(${_target} PRIVATE -Wl,-z,nodelete)
 endforeach()
-set_source_files_properties(cython/plugin/row_messages.cpp PROPERTIES COMPILE_OPTIONS "-O3")
+set_source_files_properties(cython/plugin/halo_exchange.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 # Loops over neighbours that the compiler may reorder (#pragma omp simd) and whose square roots need not set errno.
 set_source_files_properties(cython/plugin/coulomb.cpp PROPERTIES COMPILE_OPTIONS "-O3;-fopenmp-simd;-fno-math-errno")

@@ -112,7 +112,7 @@ cdef class Step:
         return &places[0] if places.shape[0] else <const int32_t *> &nothing
 
     def seam(self, places, n_rows):
-        """The addresses of the step and of places: Seam in kernels/boundary.cpp."""
+        """The addresses of the step and of places: Seam in kernels/ghost_exchange_call.cpp."""
         cdef lammps_mace_step *raw = self.live()
         addresses = [<size_t> raw, <size_t> self.checked(places, n_rows)]
         return np.array(addresses, np.uintp).view(np.uint32)
@@ -171,7 +171,7 @@ cdef void fail(lammps_mace_failure *failure, error) noexcept:
 cdef void *create(const char *path, int comm, const char *units,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
-        from lammps_mace.coupling.potential import Potential
+        from lammps_mace.coupling.plugin_potential import Potential
 
         potential = Potential(path.decode(), comm, units.decode())
         Py_INCREF(potential)

@@ -67,7 +67,7 @@ typedef struct lammps_mace_step {
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
 typedef struct lammps_mace_bridge {
   int abi;
-  /* New lammps_mace.coupling.potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
+  /* New lammps_mace.coupling.plugin_potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
   void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
   /* The cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller frees it),
    * and the use of charges. */

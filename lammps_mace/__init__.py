@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lammps_mace.config import MaceConfig as MaceConfig
-    from lammps_mace.dataset import DatasetInfo as DatasetInfo
     from lammps_mace.evaluation import Evaluation as Evaluation
     from lammps_mace.evaluation import evaluate as evaluate
     from lammps_mace.graph import Graph as Graph
-    from lammps_mace.model import Mace as Mace
-    from lammps_mace.model import MaceEmbeddingBlock as MaceEmbeddingBlock
-    from lammps_mace.model import MaceLayer as MaceLayer
     from lammps_mace.modelfile import Model as Model
     from lammps_mace.modelfile import load_model as load_model
     from lammps_mace.modelfile import save_model as save_model
+    from lammps_mace.models.mlip.config import MaceConfig as MaceConfig
+    from lammps_mace.models.mlip.dataset import DatasetInfo as DatasetInfo
+    from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock as MaceEmbeddingBlock
+    from lammps_mace.models.mlip.layer import MaceLayer as MaceLayer
+    from lammps_mace.models.mlip.mace import Mace as Mace
 
 _HOME = {
-    "MaceConfig": "lammps_mace.config",
-    "DatasetInfo": "lammps_mace.dataset",
+    "MaceConfig": "lammps_mace.models.mlip.config",
+    "DatasetInfo": "lammps_mace.models.mlip.dataset",
     "Evaluation": "lammps_mace.evaluation",
     "evaluate": "lammps_mace.evaluation",
     "Graph": "lammps_mace.graph",
-    "Mace": "lammps_mace.model",
-    "MaceEmbeddingBlock": "lammps_mace.model",
-    "MaceLayer": "lammps_mace.model",
+    "Mace": "lammps_mace.models.mlip.mace",
+    "MaceEmbeddingBlock": "lammps_mace.models.mlip.embedding",
+    "MaceLayer": "lammps_mace.models.mlip.layer",
     "Model": "lammps_mace.modelfile",
     "load_model": "lammps_mace.modelfile",
     "save_model": "lammps_mace.modelfile",

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
-from lammps_mace.model import Mace
-from lammps_mace.model.mace import atomic_energy_table
 from lammps_mace.modelfile import Model, load_model
-from lammps_mace.runtime import find_devices
+from lammps_mace.models.mlip.mace import Mace, atomic_energy_table
+from lammps_mace.runtime.jax_setup import find_devices
 
 if TYPE_CHECKING:
     from ase import Atoms

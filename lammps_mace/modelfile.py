@@ -18,8 +18,8 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from lammps_mace import __version__
-from lammps_mace.config import MaceConfig, StrictModel
-from lammps_mace.dataset import DatasetInfo
+from lammps_mace.models.mlip.config import MaceConfig, StrictModel
+from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.stub import UnifiedModel
 
 FORMAT_VERSION = 1

@@ -29,7 +29,7 @@ class UnifiedModel:
     def interface(self, interface: Any) -> None:
         """Load the model: setting this is the first thing ML-IAP does."""
         # Not at the top: everything heavy stays out of what only reads a stub.
-        from lammps_mace.coupling.unified import Unified
+        from lammps_mace.coupling.mliap.model import Unified
 
         self._unified = Unified(self, interface)
 

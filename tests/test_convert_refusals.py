@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lammps_mace import DatasetInfo, MaceConfig
-from lammps_mace.cli import main
+from lammps_mace.cli.main import main
 from lammps_mace.convert.checkpoint import expected_shapes
 
 CONFIG = {
@@ -312,7 +312,7 @@ def test_conversion_needs_neither_mlip_nor_torch(checkpoint, tmp_path):
     checkpoint.write(tmp_path / "model.zip")
     code = (
         "import sys\n"
-        "from lammps_mace.cli import main\n"
+        "from lammps_mace.cli.main import main\n"
         f"status = main(['convert', {str(tmp_path / 'model.zip')!r}, '-o', "
         f"{str(tmp_path / 'x.model')!r}])\n"
         "unwanted = {'mlip', 'torch', 'ase', 'lammps', 'matscipy'} & sys.modules.keys()\n"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from parity import spoiled
 
-from lammps_mace.cli import main
+from lammps_mace.cli.main import main
 from lammps_mace.convert import ConvertError, convert, read_archive
-from lammps_mace.convert.v1 import message_order
+from lammps_mace.convert.mlip_0_1 import message_order
 from lammps_mace.evaluation import Evaluator
 
 DATA = Path(__file__).parent / "data"

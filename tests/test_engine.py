@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from small import CUTOFF, energy_and_gradient, make_model, make_structure, neighbors_of
 
-from lammps_mace.coupling.neighbors import Neighbors, NoExchange
-from lammps_mace.engine import Engine
-from lammps_mace.inference.chunks import (
+from lammps_mace.engine.chunks import (
     CPU_CHUNKS,
     GPU_CHUNKS,
     Capacity,
@@ -19,6 +17,8 @@ from lammps_mace.inference.chunks import (
     arrange,
     best_chunk_atoms,
 )
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.interface import Neighbors, NoExchange
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
@@ -65,7 +65,7 @@ def test_what_a_layer_notes_changes_nothing(channels, narrow, monkeypatch):
     noting = engine.evaluate(neighbors, NoExchange())
     first, second = (room.memo for room in engine._rooms)
     assert (sum(x[0].size for x in first) < sum(x[0].size for x in second)) == narrow
-    monkeypatch.setattr("lammps_mace.engine._MEMO_BYTES", 0)
+    monkeypatch.setattr("lammps_mace.engine.engine._MEMO_BYTES", 0)
     engine = Engine(model)
     again = engine.evaluate(neighbors, NoExchange())
     assert [room.memo for room in engine._rooms] == [None, None]
@@ -164,7 +164,7 @@ def test_one_program_for_few_atoms(monkeypatch):
     made, neighbors = make_model(), neighbors_of(make_structure())
     few, many = Engine(made), Engine(made)
     few.evaluate(neighbors, NoExchange())
-    monkeypatch.setattr("lammps_mace.engine._WHOLE_BYTES", 1000)
+    monkeypatch.setattr("lammps_mace.engine.engine._WHOLE_BYTES", 1000)
     many.evaluate(neighbors, NoExchange())
     assert few.compilations.keys() == {"step"}
     assert many.compilations.keys() == {"forward 1", "last layer", "backward 1"}

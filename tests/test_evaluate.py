@@ -13,8 +13,8 @@ from small import make_model, write_model
 
 from lammps_mace import evaluate
 from lammps_mace.evaluation import Evaluator, find_pairs
-from lammps_mace.model.charges import damped_inverse
-from lammps_mace.model.interaction import EdgeInputs, sum_by_receiver
+from lammps_mace.models.mlip.charges import damped_inverse
+from lammps_mace.models.mlip.interaction import EdgeInputs, sum_by_receiver
 
 EXACT = 1e-12  # Å; the same sums of the same coordinates
 NUMERICAL = 1e-6  # central differences of a float64 energy, relative

@@ -9,10 +9,10 @@ import pytest
 from jax import export
 from small import make_model, make_structure, neighbors_of
 
-from lammps_mace.coupling.neighbors import NoExchange
-from lammps_mace.engine import Engine
-from lammps_mace.inference import device
-from lammps_mace.inference.passes import Passes
+from lammps_mace.engine import device_pairs as device
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.interface import NoExchange
+from lammps_mace.engine.loops import Passes
 from lammps_mace.kernels import native
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls

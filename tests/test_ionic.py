@@ -11,7 +11,7 @@ import pytest
 from example_runs import ENVIRONMENT, EXAMPLES, imported, short_training
 from programs import LMP, MPIRUN
 
-from lammps_mace.constants import COULOMB_CONSTANT
+from lammps_mace.models.constants import COULOMB_CONSTANT
 
 IONIC = EXAMPLES / "ionic"
 FILES = ("model", "json", "safetensors")

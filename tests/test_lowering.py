@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from small import energy_and_gradient, make_model, make_structure, neighbors_of
 
-from lammps_mace.coupling.neighbors import NoExchange
-from lammps_mace.engine import Engine
-from lammps_mace.inference import lowering, radial, tables
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.interface import NoExchange
 from lammps_mace.kernels import BLOCK, evaluate_spline
+from lammps_mace.lowering import lower as lowering
+from lammps_mace.lowering import radial_splines as radial
+from lammps_mace.lowering import weight_tables as tables
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines

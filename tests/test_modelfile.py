@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small import make_model, write_model
 
-from lammps_mace import cli, load_model, save_model
+from lammps_mace import load_model, save_model
+from lammps_mace.cli import main as cli
 from lammps_mace.modelfile import ModelFileError, flatten
 
 

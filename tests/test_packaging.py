@@ -14,7 +14,7 @@ import pytest
 
 import lammps_mace
 from lammps_mace import _bridge, _pairs
-from lammps_mace.coupling import hook
+from lammps_mace.coupling import entry_point
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +37,9 @@ def test_hook_is_registered_and_finds_the_plugin(monkeypatch):
 
 
 def test_hook_imports_nothing_heavy():
-    code = "import sys, lammps_mace.coupling.hook as h; h.plugin_folder(); print(*sys.modules)"
+    code = (
+        "import sys, lammps_mace.coupling.entry_point as h; h.plugin_folder(); print(*sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())
     assert not loaded & {"lammps", "jax", "numpy", "torch", "ase", "mpi4py", "pydantic"}
@@ -54,26 +56,26 @@ def test_package_imports_nothing_heavy():
 )
 def test_hook_warns_and_never_raises(monkeypatch, capsys, spec):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    assert hook.plugin_folder() == ""
+    assert entry_point.plugin_folder() == ""
     assert "lammps-mace: pair_style mliap unified is not available" in capsys.readouterr().err
 
 
 def test_hook_survives_a_closed_stderr(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: 1 / 0)
     monkeypatch.setattr(sys, "stderr", None)
-    assert hook.plugin_folder() == ""
+    assert entry_point.plugin_folder() == ""
 
 
 def fake_python(monkeypatch, tmp_path, **variables):
     variables = {"LIBDIR": str(tmp_path), "MULTIARCH": "x86_64-linux-gnu", **variables}
-    monkeypatch.setattr(hook.sysconfig, "get_config_var", variables.get)
+    monkeypatch.setattr(entry_point.sysconfig, "get_config_var", variables.get)
     monkeypatch.setattr(sys, "base_exec_prefix", str(tmp_path / "base"))
 
 
 def test_static_python_has_no_libpython(monkeypatch, tmp_path):
     fake_python(monkeypatch, tmp_path, LDLIBRARY="libpython3.11.a")
     (tmp_path / "libpython3.11.a").touch()
-    assert hook.shared_libpython() is None
+    assert entry_point.shared_libpython() is None
 
 
 @pytest.mark.parametrize("folder", [".", "x86_64-linux-gnu", "base/lib"])
@@ -81,19 +83,22 @@ def test_libpython_is_found_where_distributions_put_it(monkeypatch, tmp_path, fo
     fake_python(monkeypatch, tmp_path, INSTSONAME="libpython3.11.so.1.0", LDLIBRARY="x.so")
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / folder / "libpython3.11.so.1.0").touch()
-    assert Path(hook.shared_libpython()) == (tmp_path / folder / "libpython3.11.so.1.0").resolve()
+    assert (
+        Path(entry_point.shared_libpython())
+        == (tmp_path / folder / "libpython3.11.so.1.0").resolve()
+    )
 
 
 def test_plugin_knows_no_python():
-    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so")
-    style = Path(hook.plugin_folder(), "liblammps_mace_style.so")
+    plugin = Path(entry_point.plugin_folder(), "lammpsmaceplugin.so")
+    style = Path(entry_point.plugin_folder(), "liblammps_mace_style.so")
     known = symbols(plugin) | symbols(style)
     assert not [name for name in known if name.startswith(("Py", "_Py"))]
     assert "lammpsplugin_init" in symbols(plugin, "--defined-only")
 
 
 def test_plugin_loads_without_lammps_and_mpi():
-    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so")
+    plugin = Path(entry_point.plugin_folder(), "lammpsmaceplugin.so")
     needed = symbols(plugin, "--undefined-only")
     assert not [name for name in needed if "LAMMPS_NS" in name or name.startswith("MPI_")]
     load = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], mode=os.RTLD_NOW)"
@@ -146,7 +151,7 @@ def test_plugin_is_built_for_the_lammps_it_runs_in():
     ]
     assert pins[0] == pins[1]
     assert pins[0] == [f"lammps=={metadata.version('lammps')}"]
-    plugin = Path(hook.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
+    plugin = Path(entry_point.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
     year, month, day = metadata.version("lammps").split(".")[:3]
     assert f"LAMMPS_MACE_BUILT_FOR={year}{month:0>2}{day:0>2}".encode() in plugin
 

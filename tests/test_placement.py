@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lammps_mace.placement import (
+from lammps_mace.runtime.placement import (
     Neighbour,
     Place,
     Rank,

@@ -10,12 +10,12 @@ SUPPORT = Path(__file__).parent / "support"
 
 START = """
 import sys
-import lammps_mace.coupling.potential, lammps_mace.coupling.unified
+import lammps_mace.coupling.plugin_potential, lammps_mace.coupling.mliap.model
 print("jax" in sys.modules)
-from lammps_mace.placement import Rank
-from lammps_mace.runtime import start_jax
+from lammps_mace.runtime.placement import Rank
+from lammps_mace.runtime.jax_setup import start_jax
 start_jax(Rank())
-import lammps_mace.engine
+import lammps_mace.engine.engine
 print("scipy.stats" in sys.modules)
 from scipy.spatial.transform import Rotation
 from scipy.signal.windows import hann
@@ -45,8 +45,8 @@ def test_jax_and_scipy_signal_are_imported_late(printed):
 
 THREAD = """
 import sys, time
-from lammps_mace.placement import Rank
-from lammps_mace.runtime import start_jax
+from lammps_mace.runtime.placement import Rank
+from lammps_mace.runtime.jax_setup import start_jax
 if sys.argv[1] == "ours":
     start_jax(Rank())
 import jax
@@ -68,13 +68,13 @@ def test_functions_run_on_the_thread_that_calls_them(printed, start, found):
 WOKEN = """
 import re, sys
 from pathlib import Path
-from lammps_mace.placement import Rank
-from lammps_mace.runtime import start_jax
+from lammps_mace.runtime.placement import Rank
+from lammps_mace.runtime.jax_setup import start_jax
 start_jax(Rank())
 from small import make_model, make_structure, neighbors_of
-from lammps_mace.coupling.neighbors import NoExchange
-from lammps_mace.engine import Engine
-from lammps_mace.inference import chunks
+from lammps_mace.engine.interface import NoExchange
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine import chunks
 if sys.argv[1] == "any order":
     chunks.in_turn = lambda index: index
 

@@ -30,19 +30,19 @@ from small import (
     write_model,
 )
 
-from lammps_mace.coupling import coulomb_pairs
-from lammps_mace.coupling.mliap_data import KokkosExchange, owner, prove_exchange
+from lammps_mace.coupling.mliap import coulomb as coulomb_pairs
+from lammps_mace.coupling.mliap.data import KokkosExchange, owner, prove_exchange
+from lammps_mace.engine import device_pairs as device
 from lammps_mace.evaluation import Evaluator
-from lammps_mace.inference import device
-from lammps_mace.model.charges import damped_inverse
 from lammps_mace.modelfile import read_stub
+from lammps_mace.models.mlip.charges import damped_inverse
 
 EXACT = 1e-11
 
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
-    monkeypatch.setattr("lammps_mace.coupling.unified.communicator", lambda lammps: None)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.model.communicator", lambda lammps: None)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def devices_taken(monkeypatch):
     """Let JAX's CPU stand for the GPU of the arrays; return what ranks have asked for."""
     taken = []
     monkeypatch.setattr(
-        "lammps_mace.coupling.unified.owner", lambda data, jax: taken.append(jax[0]) or jax[0]
+        "lammps_mace.coupling.mliap.model.owner", lambda data, jax: taken.append(jax[0]) or jax[0]
     )
     return taken
 
@@ -83,7 +83,7 @@ def test_the_stand_in_for_a_gpu_must_be_waited_for(monkeypatch):
     rows = GpuArray(np.arange(data.ntotal, dtype=float)[:, None])
     exchange = KokkosExchange(data)
     assert not np.array_equal(exchange.forward_copy(rows).get(), rows.get())
-    monkeypatch.setattr("lammps_mace.coupling.mliap_data.finish", lambda array: None)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.data.finish", lambda array: None)
     late = exchange.forward_copy(rows)
     assert np.array_equal(late._memory, rows._memory)
     assert not np.array_equal(late.get(), rows.get())  # get waits
@@ -204,7 +204,7 @@ def test_versions_whose_exchange_was_wrong(tmp_path, monkeypatch, version, warne
     lammps = SimpleNamespace(
         units="metal", step=0, special_bonds=False, comm=None, version=version, warn=said.append
     )
-    monkeypatch.setattr("lammps_mace.coupling.unified.find_lammps", lambda interface: lammps)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)
     write_model(tmp_path / "x.model", make_model(num_layers=1))
     distribute(make_structure(), 1)
     run_step(tmp_path / "x.model")
@@ -324,7 +324,7 @@ def test_kspace_beside_a_coulomb_sum(tmp_path, monkeypatch, kspace):
         units="metal", step=0, special_bonds=False, comm=None, version=20260704, kspace=kspace,
         warn=said.append,
     )  # fmt: skip
-    monkeypatch.setattr("lammps_mace.coupling.unified.find_lammps", lambda interface: lammps)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)
     model = loaded(write_model(tmp_path / "x.model", charged_model(7.0, **CHARGES)))
     distribute(make_structure(), 1)
     model._unified._check(SYSTEM[0])

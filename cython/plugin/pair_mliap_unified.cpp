@@ -2,8 +2,8 @@
 // pair_mliap_unified_charges.cpp.
 #include "pair_mliap_unified.h"
 
-#include "agreement.h"
-#include "start_check.h"
+#include "collective_error.h"
+#include "exchange_self_test.h"
 
 #include "atom.h"
 #include "comm.h"

@@ -3,9 +3,9 @@
 #define LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
 
 #include "coulomb.h"
-#include "exchange.h"
-#include "pair_rows.h"
-#include "python_side.h"
+#include "exchange_schedule.h"
+#include "neighbor_pairs.h"
+#include "python_potential.h"
 
 #include "pair.h"
 

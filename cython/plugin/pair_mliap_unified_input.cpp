@@ -1,7 +1,7 @@
 // LAMMPS pair style `mliap unified`: pair_style, pair_coeff and what is checked before a run.
 #include "pair_mliap_unified.h"
 
-#include "agreement.h"
+#include "collective_error.h"
 
 #include "atom.h"
 #include "comm.h"

@@ -12,11 +12,11 @@ from lammps_mace.convert.checkpoint import (
     expected_shapes,
     refuse_other_architectures,
 )
+from lammps_mace.convert.mlip_0_1 import is_v1, read_v1
+from lammps_mace.convert.mlip_0_2 import read_v2
 from lammps_mace.convert.selection import choose_charge, choose_head
-from lammps_mace.convert.v1 import is_v1, read_v1
-from lammps_mace.convert.v2 import read_v2
-from lammps_mace.dataset import DatasetInfo
 from lammps_mace.modelfile import Dtype, save_model, unflatten
+from lammps_mace.models.mlip.dataset import DatasetInfo
 
 __all__ = ["Archive", "Checkpoint", "ConvertError", "convert", "read_archive", "read_checkpoint"]
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from lammps_mace.config import MaceConfig, StrictModel
 from lammps_mace.convert.archive import ConvertError
-from lammps_mace.dataset import DatasetInfo
 from lammps_mace.modelfile import DELIMITER
+from lammps_mace.models.mlip.config import MaceConfig, StrictModel
+from lammps_mace.models.mlip.dataset import DatasetInfo
 
 Strict = TypeVar("Strict", bound=StrictModel)
 _SHOWN = 3  # names in one message
@@ -75,7 +75,7 @@ def expected_shapes(config: MaceConfig, info: DatasetInfo) -> dict[str, tuple[in
     import jax.numpy as jnp
 
     from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
-    from lammps_mace.model import Mace
+    from lammps_mace.models.mlip.mace import Mace
 
     index = jnp.zeros(1, jnp.int32)
     edges = Edges(vectors=jnp.ones((1, 3)))

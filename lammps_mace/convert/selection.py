@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lammps_mace.config import MaceConfig
 from lammps_mace.convert.archive import ConvertError
-from lammps_mace.dataset import DatasetInfo
 from lammps_mace.modelfile import head_count
+from lammps_mace.models.mlip.config import MaceConfig
+from lammps_mace.models.mlip.dataset import DatasetInfo
 
 
 def choose_head(config: MaceConfig, info: DatasetInfo, wanted: str | None) -> tuple[int, str]:

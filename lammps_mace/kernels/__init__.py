@@ -3,7 +3,6 @@
 Each is there in plain XLA and in C++ for CPUs, and those that need it in Pallas for GPUs.
 """
 
-from lammps_mace.kernels.boundary import NO_SEAM, boundary, read_passage
 from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
 from lammps_mace.kernels.edges import (
     BLOCK,
@@ -15,6 +14,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
+from lammps_mace.kernels.ghost_exchange_call import NO_SEAM, boundary, read_passage
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.order import in_turn
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline

@@ -16,4 +16,4 @@ def implementation(operation: str, backend: str) -> Any:
     """
     if backend not in _BACKENDS:
         raise ValueError(f"backend={backend!r}: use one of {', '.join(map(repr, _BACKENDS))}")
-    return importlib.import_module(f"lammps_mace.kernels.{operation}_{backend}")
+    return importlib.import_module(f"lammps_mace.kernels.{operation}.{backend}")

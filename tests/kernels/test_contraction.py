@@ -7,7 +7,7 @@ import pytest
 from kernel_cases import BACKENDS, running
 
 from lammps_mace.kernels import ContractionProgram, contract, contract_backward
-from lammps_mace.model.polynomial import from_tensors
+from lammps_mace.models.blocks.polynomial import from_tensors
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
 CASES = {  # dims, components, monomials per component and order, atoms, channels

@@ -32,13 +32,13 @@ displace_atoms all random 0.15 0.15 0.15 4711
 
 # Python's start-up file that changes the potential once it is made; for controls.
 PATCH = """
-import lammps_mace.coupling.potential as module
+import lammps_mace.coupling.plugin_potential as module
 
 original = module.Potential.__init__
 
 def patched(self, *arguments):
     original(self, *arguments)
-    import lammps_mace.engine
+    import lammps_mace.engine.engine
 {code}
 
 module.Potential.__init__ = patched

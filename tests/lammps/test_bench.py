@@ -7,7 +7,7 @@ import ase.io
 import pytest
 from small import make_model, write_model
 
-from lammps_mace.cli import main
+from lammps_mace.cli.main import main
 
 STAGES = ["neighbour data", "exchange", "forward", "last layer", "backward", "forces"]
 
@@ -78,7 +78,9 @@ def test_refusals(bench, arguments, words, capsys):
 def test_a_failure_loses_no_timing(bench, tmp_path, monkeypatch, capsys):
     (tmp_path / "mpirun").write_text("#!/bin/sh\necho no slots\nexit 1\n")
     (tmp_path / "mpirun").chmod(0o755)
-    monkeypatch.setattr("lammps_mace.coupling.single.find_mpirun", lambda: str(tmp_path / "mpirun"))
+    monkeypatch.setattr(
+        "lammps_mace.cli.lammps_process.find_mpirun", lambda: str(tmp_path / "mpirun")
+    )
     assert bench("--atoms", "32", "--ranks", "1,2", "--steps", "1") == 2
     out, err = capsys.readouterr()
     [kept] = json.loads((tmp_path / "t.json").read_text())

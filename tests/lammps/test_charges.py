@@ -11,8 +11,8 @@ from parity import Case, make_oracle
 from results import OUTPUT, assert_same, results
 from small import make_model, write_model
 
+from lammps_mace.cli.lammps_process import run_lammps as run_structure
 from lammps_mace.convert import ConvertError, convert
-from lammps_mace.coupling.single import run_lammps as run_structure
 from lammps_mace.evaluation import Evaluator
 
 FLOAT64 = 1e-8  # eV per atom, part of the largest force: another order of the same sums
@@ -98,7 +98,7 @@ def test_tiled_ranks_agree(run_lammps, prepare, model):
 
 
 LOCAL_SUM = """
-import lammps_mace.coupling.charges as charges
+import lammps_mace.engine.charges as charges
 settle = charges.settle
 class Local:
     def __init__(self, exchange):
@@ -107,8 +107,8 @@ class Local:
     def sum(self, values):
         self.exchange.sum(values)  # what the other ranks have is thrown away
         return values
-import lammps_mace.engine
-lammps_mace.engine.settle = lambda raw, species, use, exchange: settle(
+import lammps_mace.engine.engine
+lammps_mace.engine.engine.settle = lambda raw, species, use, exchange: settle(
     raw, species, use, Local(exchange))
 """
 
@@ -232,14 +232,14 @@ def test_a_changing_number_of_charged_atoms_is_told(run_lammps, model, charge, w
 def test_failure_between_the_sums_ends_all_ranks(run_lammps, model, patch, rank):
     model(num_channels=2, l_max=1)
     fail = f"""
-import lammps_mace.coupling.charges as charges
+import lammps_mace.engine.charges as charges
 rank = self._rank.index
 settle = charges.settle
 def broken(raw, species, use, exchange):
     if rank == {rank}:
         raw = raw * float("nan")
     return settle(raw, species, use, exchange)
-lammps_mace.engine.settle = broken
+lammps_mace.engine.engine.settle = broken
 """
     run = run_lammps(CRYSTAL + STYLE + "run 0\n", 2, patch(fail), timeout=120)
     assert run.returncode != 0

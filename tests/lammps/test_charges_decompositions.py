@@ -5,8 +5,8 @@ import pytest
 from charged import CASES
 from parity import Case, make_oracle
 
+from lammps_mace.cli.lammps_process import lammps_box, write_data
 from lammps_mace.convert import convert
-from lammps_mace.coupling.single import lammps_box, write_data
 from lammps_mace.evaluation import Evaluator
 
 FLOAT64 = 1e-8  # eV per atom, part of the largest force: another order of the same sums

@@ -11,14 +11,14 @@ import pytest
 from parity import SHAPES, _apart
 from small import SMALL, make_model, write_model
 
-from lammps_mace.cli import main
-from lammps_mace.commands import check
-from lammps_mace.coupling.single import LammpsResult, lammps_box
+from lammps_mace.cli import check
+from lammps_mace.cli.lammps_process import LammpsResult, lammps_box
+from lammps_mace.cli.main import main
 from lammps_mace.evaluation import Evaluation
 
 # Spoils the weights of one rank, after the model was read.
 SPOIL = """
-import lammps_mace.coupling.potential as module
+import lammps_mace.coupling.plugin_potential as module
 
 original = module.Potential.__init__
 
@@ -117,13 +117,13 @@ def test_no_ase(model, structure, capsys, monkeypatch):
 
 def test_reason_of_lammps(model, structure, monkeypatch, capsys):
     script = check_script().replace("run 0", "run nonsense")
-    monkeypatch.setattr("lammps_mace.coupling.single._SCRIPT", script)
+    monkeypatch.setattr("lammps_mace.cli.lammps_process._SCRIPT", script)
     assert main(["check", model(), structure("one atom")]) == 2
     assert "LAMMPS stopped: ERROR" in capsys.readouterr().err
 
 
 def check_script():
-    from lammps_mace.coupling import single
+    from lammps_mace.cli import lammps_process as single
 
     return single._SCRIPT
 

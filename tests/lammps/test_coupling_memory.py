@@ -23,9 +23,9 @@ class Measured(potential.Potential):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return f"peak {1024 * peak} of {self.pairs} pairs"
 
-module = types.ModuleType("lammps_mace.coupling.potential")
+module = types.ModuleType("lammps_mace.coupling.plugin_potential")
 module.Potential = Measured
-sys.modules["lammps_mace.coupling.potential"] = module
+sys.modules["lammps_mace.coupling.plugin_potential"] = module
 """
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from programs import PATH, SCRIPTS
 
-from lammps_mace import diagnosis
+from lammps_mace.cli import diagnosis
 
 # What an mpirun of another MPI library does: our ranks do not find each other.
 FOREIGN = '#!/bin/sh\nshift 2\nunset PMI_RANK PMI_SIZE\n"$@"\n"$@"\n'
@@ -81,7 +81,7 @@ def test_broken_plugin_is_told(doctor, tmp_path):
     package = tmp_path / "lammps_mace" / "coupling"
     package.mkdir(parents=True)
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nsys.modules['lammps_mace.coupling.potential'] = None\n"
+        "import sys\nsys.modules['lammps_mace.coupling.plugin_potential'] = None\n"
     )
     status, out = doctor("plugin", PYTHONPATH=str(tmp_path))
     assert status == 1
@@ -133,7 +133,7 @@ def test_what_a_check_may_do(monkeypatch):
 
 
 def test_python_without_shared_library(monkeypatch):
-    monkeypatch.setattr(diagnosis.hook, "shared_libpython", lambda: None)
+    monkeypatch.setattr(diagnosis.entry_point, "shared_libpython", lambda: None)
     [row] = diagnosis.diagnose(["Python"])
     assert not row.good
     assert "has no shared libpython: run inputs with `lammps-mace run" in row.text

@@ -7,8 +7,8 @@ import re
 import pytest
 from small import make_model, write_model
 
-from lammps_mace.cli import main
-from lammps_mace.estimate import domain_grid, pairs_per_atom
+from lammps_mace.cli.main import main
+from lammps_mace.cli.size_estimate import domain_grid, pairs_per_atom
 
 # A random gas has Poisson noise only; the numbers of a lattice jump with the cutoff.
 PAIRS, EXCHANGE = 0.05, 0.1
@@ -28,7 +28,7 @@ run 0
 # Python's start-up file that lets each rank tell what its steps did and how large it was.
 WATCH = """
 import resource, sys
-import lammps_mace.coupling.potential as module
+import lammps_mace.coupling.plugin_potential as module
 
 original = module.Potential.compute
 

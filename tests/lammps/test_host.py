@@ -7,9 +7,9 @@ import sys
 import pytest
 from programs import MPIRUN
 
-from lammps_mace.coupling import host
+from lammps_mace.cli import run as host
 
-HOST = [sys.executable, "-m", "lammps_mace.coupling.host"]
+HOST = [sys.executable, "-m", "lammps_mace.cli.run"]
 STYLE = "pair_style mliap unified lj.model 0\npair_coeff * * Ar\n"
 ENERGY = "thermo_style custom step pe\nthermo_modify format float %.12g\nrun 2\n"
 SCRIPT = """

@@ -7,7 +7,7 @@ import pytest
 from results import OUTPUT, assert_same, results
 from small import energy_and_gradient, make_model, make_structure, write_model
 
-from lammps_mace.coupling.report import read_compilations
+from lammps_mace.coupling.log_report import read_compilations
 
 FLOAT64 = 1e-10  # relative: the same sums in another order, scattered over ranks
 FLOAT32 = 1e-5
@@ -53,7 +53,7 @@ def model(tmp_path):
 
 AS_USERS = {"XLA_FLAGS": ""}  # XLA's full effort
 NO_EXCHANGE = """
-from lammps_mace.inference.ghosts import GhostsBetween
+from lammps_mace.engine.ghost_exchange import GhostsBetween
 exchanged = GhostsBetween.fetch
 def fetch(self, sent):
     slots = self.arrangement.capacity.slots

@@ -40,7 +40,7 @@ SLAB = (
 )
 STYLE = "pair_style mliap unified x.model {ghosts}\npair_coeff * * O Si\n"
 # Changes in every process that LAMMPS starts, for controls and faults.
-PATCH = "import lammps_mace.coupling.unified as module\n{code}\n"
+PATCH = "import lammps_mace.coupling.mliap.model as module\n{code}\n"
 
 
 @pytest.fixture(scope="session")

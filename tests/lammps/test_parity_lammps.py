@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from parity import Case, make_oracle, random_case
 
+from lammps_mace.cli.lammps_process import run_lammps
 from lammps_mace.convert import convert
-from lammps_mace.coupling.single import run_lammps
 
 TOLERANCE = 1e-8  # float64: eV per atom, part of the largest force
 CHARGED = {"total_charge_set": [-1, 0]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs import LAMMPS, SCRIPTS
 
-from lammps_mace.coupling import hook
+from lammps_mace.coupling import entry_point
 
 STYLE = "pair_style mliap unified lj.model 0\n"
 COEFF = "pair_coeff * * Ar\n"
@@ -128,7 +128,7 @@ def foreign(run_lammps, classical, start_script, tmp_path):
     """Return a function that runs a changed copy of the plugin in LAMMPS without Python."""
 
     def run(name="", old=b"", new=b"", ranks=1, **env):
-        folder = Path(hook.plugin_folder())
+        folder = Path(entry_point.plugin_folder())
         for file in ("lammpsmaceplugin.so", "liblammps_mace_style.so"):
             content = (folder / file).read_bytes()
             assert file != name or old in content
@@ -200,12 +200,12 @@ def test_wrong_environment(run_lammps, classical, start_script, name, ranks):
     base = os.path.realpath(sys.executable)
     if name == "other Python" and sys.prefix == sys.base_prefix:
         pytest.skip("needs a virtual environment, to have a Python without lammps_mace")
-    hook.plugin_folder()
+    entry_point.plugin_folder()
     own = {key: os.environ[key] for key in os.environ if key.startswith("LAMMPS_MACE_")}
     env = {
         **classical(cutoff=5.0),
         **own,
-        "LAMMPS_PLUGIN_PATH": hook.plugin_folder(),
+        "LAMMPS_PLUGIN_PATH": entry_point.plugin_folder(),
         "LD_LIBRARY_PATH": str(SCRIPTS.parent / "lib"),
         **{key: value.format(base=base) for key, value in changes.items()},
     }

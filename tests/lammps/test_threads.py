@@ -22,7 +22,7 @@ CONFIGS = {
 # The control: XLA is called in a thread of its own, so it calls MPI there.
 ELSEWHERE = """
 from concurrent.futures import ThreadPoolExecutor
-engine = lammps_mace.engine.Engine
+engine = lammps_mace.engine.engine.Engine
 run_whole = engine._run_whole
 engine._run_whole = lambda *args: ThreadPoolExecutor(1).submit(run_whole, *args).result()
 """

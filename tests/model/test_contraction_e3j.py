@@ -11,15 +11,15 @@ import pytest
 from e3j.utils.options import Layout
 from mlip.models.mace.symmetric_contraction import SymmetricContraction as Oracle
 
-from lammps_mace.model import contraction_e3j
-from lammps_mace.model.contraction_e3j import (
+from lammps_mace.models.blocks.power_basis import expansions, power_basis
+from lammps_mace.models.mlip import contraction_e3j
+from lammps_mace.models.mlip.contraction_e3j import (
     SymmetricContractionE3J,
     all_powers,
     coefficient_count,
     e3j_basis,
     e3j_polynomial,
 )
-from lammps_mace.model.power_basis import expansions, power_basis
 
 # Relative to the largest value: float64 rounding of polynomials with up to 10^3 terms.
 TOLERANCE = 1e-12

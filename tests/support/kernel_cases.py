@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import EdgePath, EdgeProgram, Rows, Spline, native, pack_spline
-from lammps_mace.model.embedding import harmonics
-from lammps_mace.model.interaction import EdgeInputs, convolve, message_paths
+from lammps_mace.models.mlip.embedding import harmonics
+from lammps_mace.models.mlip.interaction import EdgeInputs, convolve, message_paths
 
 CUTOFF = 5.0
 

@@ -17,7 +17,7 @@ import numpy as np
 from small import CUTOFF
 
 from lammps_mace.modelfile import read_stub
-from lammps_mace.placement import Rank
+from lammps_mace.runtime.placement import Rank
 
 
 class GpuArray(np.lib.mixins.NDArrayOperatorsMixin):
@@ -354,4 +354,4 @@ def with_mpi(monkeypatch):
     package = ModuleType("mpi4py")
     package.MPI = SimpleNamespace(IN_PLACE=None, MIN=np.minimum, SUM=np.add)
     monkeypatch.setitem(sys.modules, "mpi4py", package)
-    monkeypatch.setattr("lammps_mace.coupling.unified.find_rank", find_rank)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_rank", find_rank)

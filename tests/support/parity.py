@@ -13,7 +13,7 @@ from oracle import Oracle, Truth
 
 from lammps_mace import DatasetInfo, MaceConfig
 from lammps_mace.convert.checkpoint import expected_shapes
-from lammps_mace.convert.v2 import IGNORED_BY_MLIP
+from lammps_mace.convert.mlip_0_2 import IGNORED_BY_MLIP
 from lammps_mace.evaluation import Evaluation, Evaluator
 
 ELEMENTS = (1, 6, 8, 14, 17, 22, 26, 29, 47, 79)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
-from lammps_mace.coupling.neighbors import Neighbors
+from lammps_mace.engine.interface import Neighbors
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 CUTOFF = 4.0

@@ -1,4 +1,4 @@
-"""Classical potentials in NumPy with the interface of lammps_mace.coupling.potential.Potential."""
+"""Classical potentials in NumPy with the interface of the plugin's Potential."""
 
 import json
 import os

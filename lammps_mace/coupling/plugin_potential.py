@@ -1,0 +1,137 @@
+"""Potential: one pair style of one rank; what the plugin's bridge creates and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lammps_mace.coupling.units import energy_per_ev
+from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
+from lammps_mace.engine.interface import Neighbors, Prediction
+from lammps_mace.modelfile import Model, load_model, read_stub
+from lammps_mace.runtime.jax_setup import start_jax
+from lammps_mace.runtime.placement import Place, find_rank, place_table
+
+if TYPE_CHECKING:
+    from lammps_mace._bridge import Step
+    from lammps_mace.engine.engine import Engine
+
+
+class Potential:
+    """A model in LAMMPS.
+
+    Args:
+        path: X.model.
+        comm: Fortran handle of LAMMPS's communicator; None without MPI.
+        units: LAMMPS's unit style.
+
+    Attributes:
+        energy_per_ev: what the plugin multiplies all results by.
+
+    Raises:
+        ValueError: the model file or the units cannot be used.
+    """
+
+    def __init__(self, path: str, comm: int | None, units: str) -> None:
+        # First: it is collective, and everything below may fail on one rank alone.
+        self._rank, self._comm = find_rank(comm)
+        self.energy_per_ev = energy_per_ev(units)
+        self.model = load_model(path)
+        self.charge_use = charge_use(self.model)
+        self._device = start_jax(self._rank)
+        self.engine = _engine(_Source(_digest(path), self.model), self._device)
+        self._n_local = 0  # of the last step
+
+    @property
+    def cutoff_angstrom(self) -> float:
+        """Pairs farther apart than this do not interact, Å."""
+        return self.model.dataset_info.graph_cutoff_angstrom
+
+    @property
+    def exchange_row_bytes(self) -> tuple[int, ...]:
+        """Bytes per atom of each forward exchange of a step, in order."""
+        return tuple(width * self.engine.dtype.itemsize for width in self.engine.exchange_widths)
+
+    def set_elements(self, names: Sequence[str | None]) -> list[int]:
+        """Return the species of each LAMMPS type, -1 for NULL.
+
+        Raises:
+            ValueError: an element that the model (or its head) does not know.
+        """
+        info = self.model.dataset_info
+        known = info.known_elements(self.model.head)
+        for name in names:
+            if name is not None and name not in known:
+                raise ValueError(
+                    f"pair_coeff: the model has no element {name!r}; it knows {' '.join(known)} "
+                    "(and NULL for types that it must not see)"
+                )
+        return [-1 if name is None else info.elements.index(name) for name in names]
+
+    def compute(self, step: Step) -> float:
+        """Evaluate one step into ``step``; return the energy of this rank's atoms, eV.
+
+        A Coulomb sum is not in it: the plugin adds it.
+        """
+        self._n_local = step.n_local
+        prediction = self._predict(step)
+        step.node_energies[:] = prediction.node_energies
+        return prediction.energy
+
+    def _predict(self, step: Step) -> Prediction:
+        import jax
+
+        try:
+            with jax.default_device(self._device):
+                return self.engine.evaluate(_neighbors(step), step, step.pair_gradient)
+        except NonFiniteChargeError as error:
+            raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
+
+    def places(self) -> str:
+        """Return which rank runs where, for the log; every rank calls this together."""
+        place = Place.of(self._rank, self._device)
+        return place_table([place] if self._comm is None else self._comm.allgather(place))
+
+    def report(self) -> str:
+        """Return the text for the end of the log; every rank calls this together."""
+        from lammps_mace.coupling.log_report import report
+
+        return report(self.engine, self._n_local, self._comm)
+
+
+@dataclass(frozen=True)
+class _Source:
+    digest: str
+    model: Model = field(compare=False)
+
+
+def _digest(path: str) -> str:
+    # Names the hash of the sidecar, which names that of the weights: the whole content.
+    return read_stub(Path(path).read_bytes(), path).sidecar_sha256
+
+
+# `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.
+@lru_cache(maxsize=4)
+def _engine(source: _Source, device: Any) -> Engine:
+    # Not at the top: the engine imports JAX, which must be configured first.
+    import jax
+
+    from lammps_mace.engine.engine import Engine
+
+    with jax.default_device(device):
+        return Engine(source.model)
+
+
+def _neighbors(step: Step) -> Neighbors:
+    return Neighbors(
+        species=step.species,
+        offsets=step.offsets,
+        senders=step.senders,
+        vectors=np.asarray(step.vectors),
+        one_domain=step.one_domain,
+    )

@@ -1,1 +1,0 @@
-"""The engine's inside: a model as per-layer functions on chunks of atoms."""

@@ -1,0 +1,1 @@
+"""Lowering: from a model to the layers that the engine runs."""

@@ -1,0 +1,270 @@
+"""LoweredLayer: a layer as edge operation, matrix products, contraction, and matrix products.
+
+Everything that depends on the species alone is folded into tables, maps that follow each other are
+multiplied together, and what the next layer does to an atom's own features happens here:
+
+    sums   = edge operation(what neighbours sent, radial weights)
+    mixed  = sums @ mix[species]
+    new    = product(contraction(mixed)) + kept
+    kept   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
+
+Where nothing comes between product and linear_in, sent is made from the contraction at once. The
+first layer may have channels of its own up to mix, see lowering.weight_tables.in_radial_basis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import e3nn_jax as e3nn
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.engine.chunks import Chunk, Inputs
+from lammps_mace.engine.layer import Memo, Pull, Results, State, Sums, memo_numbers
+from lammps_mace.kernels import (
+    ContractionProgram,
+    EdgeProgram,
+    Matrices,
+    Rows,
+    Spline,
+    contract,
+    contract_backward,
+    edges_backward,
+    edges_forward,
+    linear,
+)
+from lammps_mace.kernels.edges import cpu as edges_cpu
+from lammps_mace.lowering.radial_splines import radial_network
+from lammps_mace.modelfile import Model
+from lammps_mace.models.blocks.linear import Blocks, join, split
+from lammps_mace.models.mlip.embedding import safe_norm
+from lammps_mace.models.mlip.layer import bounded
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """What a lowered layer computes; the numbers are in its weights.
+
+    Attributes:
+        edges: the edge operation.
+        contraction: of the mixed sums.
+        target: irreps that leave the layer, multiplicity 1 each.
+        next_target: irreps that leave the next layer; None after the last.
+        readout: Flax module of the outputs.
+        head: readout head.
+        bound: soft bound of the features, or None.
+        merged: the weights ``send`` include ``product``.
+        backend: of the kernels, "cpu", "gpu" or "xla".
+    """
+
+    edges: EdgeProgram
+    contraction: ContractionProgram
+    target: e3nn.Irreps
+    next_target: e3nn.Irreps | None
+    readout: nn.Module
+    head: int
+    bound: float | None
+    merged: bool
+    backend: str
+
+
+class LoweredLayer:
+    """See :class:`lammps_mace.engine.layer.Layer`.
+
+    The weights, arrays of the model's precision:
+        spline: packed table, or radial: matrices of the network, with pair_scale
+            [n_species, n_species, paths * channels] or None.
+        first: [n_species, 1, sum_channels], what atoms send before the first layer; only there.
+        first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
+        mix: per target degree of the edges, matrices from paths * sum_channels to channels.
+        terms: [n_species, n_terms, channels].
+        gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
+        product: matrices per target irrep.
+        skip: matrices of each species per irrep of the next target, or None.
+        send: matrices per target irrep, or None; times product where merged.
+        readout: parameters of the readout.
+    """
+
+    def __init__(self, model: Model, structure: Structure, weights: dict[str, Any]) -> None:
+        self._model = model
+        self._is = structure
+        self.weights = weights
+        channels = model.config.num_channels
+        after = structure.next_target
+        self.kept_shape = None if after is None else (after.dim, channels)
+        self.sent_shape = None if after is None else (structure.target.dim, channels)
+        sums = tuple(shape[1:] for shape in structure.edges.result_shapes(0))
+        mixed = tuple((dim, channels) for dim in structure.contraction.dims)
+        # What takes less memory: its traffic is what the memo costs, mixing again is cheap.
+        self._notes_sums = memo_numbers(sums) < memo_numbers(mixed)
+        self.memo_shapes = sums if self._notes_sums else mixed
+
+    @property
+    def knots(self) -> int | None:
+        """Knots of the radial splines; None with the radial network itself."""
+        return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
+        on_cpu = self._is.backend == "cpu" and edges_cpu.supported(self._is.edges)
+        return on_cpu and self.knots is not None
+
+    @property
+    def sum_channels(self) -> int:
+        """Channels of the sums over neighbours."""
+        return self._is.edges.channels
+
+    def forward(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Memo]:
+        """See the protocol; the memo holds the sums or the mixed sums."""
+        sums = self._sums(weights, inputs, chunk, state)
+        mixed = self._linear(sums, weights["mix"], chunk)
+        new = self._contracted(weights, chunk, mixed)
+        results = self._results(weights, chunk, new, self._kept(weights, chunk, state))
+        if memo is not None:
+            memo = tuple(map(chunk.put_atoms, memo, sums if self._notes_sums else mixed))
+        return results, memo
+
+    def linearize(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Pull]:
+        """See the protocol."""
+        if memo is None:
+            rows = self._sums(weights, inputs, chunk, state)
+        else:
+            rows = tuple(map(chunk.atoms, memo))
+        mixed = rows
+        if memo is None or self._notes_sums:
+            mixed = self._linear(rows, weights["mix"], chunk)
+
+        def update(new: jax.Array, kept: jax.Array | None) -> Results:
+            return self._results(weights, chunk, new, kept)
+
+        new = self._contracted(weights, chunk, mixed)
+        kept = self._kept(weights, chunk.later(), state)
+        results, pull_update = jax.vjp(update, new, kept)
+
+        def pull(adjoint: Results, sums: Sums) -> Sums:
+            new_adjoint, kept_adjoint = pull_update(adjoint)
+            mixed_adjoint = contract_backward(
+                self._is.contraction, mixed, weights["terms"], chunk.species, new_adjoint,
+                chunk.n_atoms, backend=self._is.backend,
+            )  # fmt: skip
+            sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
+            if sums.adjoint is None or kept_adjoint is None:
+                return sums
+            kept = chunk.put_atoms(sums.adjoint.kept, kept_adjoint)
+            return Sums(sums.gradient, State(kept, sums.adjoint.sent))
+
+        return results, pull
+
+    def _sums(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+    ) -> tuple[jax.Array, ...]:
+        return edges_forward(
+            self._is.edges, self._radial(weights, inputs, chunk, chunk.pairs(inputs.vectors)),
+            inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
+            chunk_edges=chunk.n_pairs, backend=self._is.backend,
+        )  # fmt: skip
+
+    def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
+        return contract(
+            self._is.contraction, mixed, weights["terms"], chunk.species, chunk.n_atoms,
+            backend=self._is.backend,
+        )  # fmt: skip
+
+    def _linear(
+        self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
+    ) -> tuple[jax.Array, ...]:
+        return linear(blocks, matrices, chunk.species, chunk.n_atoms, backend=self._is.backend)
+
+    def _mapped(self, blocks: Blocks, matrices: dict[str, Matrices], chunk: Chunk) -> Blocks:
+        """Return the blocks of those irreps that there are matrices for, mapped."""
+        irreps = [irrep for irrep in blocks if str(irrep) in matrices]
+        rows = [blocks[irrep] for irrep in irreps]
+        maps = [matrices[str(irrep)] for irrep in irreps]
+        return dict(zip(irreps, self._linear(rows, maps, chunk), strict=True))
+
+    def _pull_edges(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
+        mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
+    ) -> Sums:  # fmt: skip
+        back = [matrices.transposed for matrices in weights["mix"]]
+        adjoints = self._linear(mixed_adjoint, back, chunk)
+        radial, pull_radial = jax.vjp(
+            lambda vectors: self._radial(weights, inputs, chunk, vectors),
+            chunk.pairs(inputs.vectors),
+        )
+        before = None if sums.adjoint is None else sums.adjoint.sent
+        gradient, sent, *rows = edges_backward(
+            self._is.edges, radial, inputs.vectors, chunk.starts, chunk.ends,
+            *_senders(weights, inputs, state), adjoints, sums.gradient, before,
+            chunk_edges=chunk.n_pairs, backend=self._is.backend,
+        )  # fmt: skip
+        if rows:
+            gradient = chunk.add_pairs(gradient, pull_radial(Rows(rows[0]))[0])
+        return Sums(gradient, None if sums.adjoint is None else State(sums.adjoint.kept, sent))
+
+    def _kept(self, weights: Any, chunk: Chunk, state: State | None) -> jax.Array | None:
+        if state is not None:
+            return chunk.atoms(state.kept)
+        if weights["first_kept"] is None:
+            return None
+        rows = weights["first_kept"][chunk.species]
+        return jnp.broadcast_to(rows, (chunk.n_slots, *rows.shape))
+
+    def _radial(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, vectors: jax.Array
+    ) -> Spline | Rows:
+        if "spline" in weights:
+            return Spline(weights["spline"])
+        distances = safe_norm(vectors)
+        values = radial_network(self._model, weights["radial"], distances)
+        if weights["pair_scale"] is not None:
+            senders = chunk.pairs(inputs.sender_species)
+            values = values * weights["pair_scale"][senders, chunk.species]
+        mask = chunk.pair_mask() & (distances > 0.0)
+        values = jnp.where(mask[:, None], values, 0.0)
+        return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
+
+    def _results(
+        self, weights: Any, chunk: Chunk, new: jax.Array, kept: jax.Array | None
+    ) -> Results:
+        here = self._is
+        if weights["gates"] is not None:
+            new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
+        contracted = split(new, here.target)
+        blocks = self._mapped(contracted, weights["product"], chunk)
+        if here.bound is not None:
+            blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
+        if kept is not None:
+            blocks = {ir: blocks[ir] + x for ir, x in split(kept, here.target).items()}
+        outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
+        if here.next_target is None:
+            return Results(None, None, outputs)
+        skip = self._mapped(blocks, weights["skip"], chunk)
+        sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
+        return Results(join(skip, here.next_target), join(sent, here.target), outputs)
+
+
+def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:
+    """Return rows of the senders and the array that they index."""
+    if state is None:
+        return inputs.sender_species, weights["first"]
+    return inputs.senders, state.sent
+
+
+def _gates(
+    affine: tuple[jax.Array, jax.Array], scalars: jax.Array, species: jax.Array, irreps: e3nn.Irreps
+) -> jax.Array:
+    """Return the gates [n, dim, channels]; see ProductBasis in models.mlip.layer."""
+    weight, bias = affine
+    gates = (scalars @ weight[species] + bias[species]).reshape(len(scalars), len(irreps), -1)
+    return jnp.repeat(gates, np.array([ir.dim for _, ir in irreps]), axis=1)

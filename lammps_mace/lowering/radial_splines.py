@@ -1,0 +1,202 @@
+"""Radial weights of a layer: the radial network itself, or splines fitted to it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace import __version__
+from lammps_mace.kernels import BLOCK, Grid, evaluate_spline, fit_spline
+from lammps_mace.modelfile import Model
+from lammps_mace.models.blocks.activation import activation, second_moment_norm
+from lammps_mace.models.mlip.config import Activation
+from lammps_mace.models.mlip.embedding import radial_embedding
+from lammps_mace.runtime.jax_setup import cache_folder
+
+# The first number of knots is taken for which values and slopes are exact enough: from these
+# distances on (of the cutoff), to these parts of the largest beyond; what rounding in float32 does
+# to forces is as large. No more knots than needed: in disordered structures the splines of all
+# distances have to stay in the caches. Trained networks vary most near 0, where they were never
+# trained, far more than at distances of neighbours.
+_KNOTS = (
+    *(128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536),
+    *(2048, 2560, 3072, 4096, 5120, 6144, 8192),
+)
+_SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
+_NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
+_ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
+# What is left out where few functions make all weights: a tenth of what the knots leave out.
+_RANK_ERROR = 1e-7
+_PROBES = 2053  # prime: never in step with the knots
+_BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
+
+
+def layer_kernels(model: Model, index: int) -> list[np.ndarray]:
+    """Return the matrices of a layer's radial network, float64, scaled to be applied as they are.
+
+    The last one includes 1 / avg_num_neighbors.
+    """
+    block = model.params[f"layers_{index}"]["interaction_block"]["radial_mlp"]
+    kernels = [np.asarray(block[f"layers_{i}"]["kernel"], np.float64) for i in range(len(block))]
+    kernels = [kernel / math.sqrt(kernel.shape[0]) for kernel in kernels]
+    kernels[-1] /= model.config.avg_num_neighbors or model.dataset_info.avg_num_neighbors
+    return kernels
+
+
+def radial_network(model: Model, kernels: Any, distances: jax.Array) -> jax.Array:
+    """Return the weights [n, paths * channels] at ``distances`` [n], Å.
+
+    In the precision of the distances, with the normalisation of the model's: see
+    :func:`lammps_mace.models.blocks.activation.second_moment_norm`.
+    """
+    act = activation(name := Activation(model.config.radial_mlp_activation))
+    norm = second_moment_norm(name, model.dtype)
+    x = radial_embedding(model.config, model.dataset_info, distances)
+    for i, kernel in enumerate(kernels):
+        x = (act(x) / norm if i else x) @ kernel
+    return x
+
+
+# Distances [n], Å -> values and slopes [n, paths * channels], float64.
+_Sampler = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Splines(NamedTuple):
+    """Radial weights of a layer as splines.
+
+    Attributes:
+        grid: of the knots.
+        coefficients: float64 [knots + 3, paths * channels].
+    """
+
+    grid: Grid
+    coefficients: np.ndarray
+
+
+def splines(model: Model, index: int) -> Splines | None:
+    """Return the radial weights of a layer as splines.
+
+    None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
+    """
+    path = cache_folder() / "splines" / f"{_fingerprint(model, index)}.npz"
+    try:
+        with path.open("rb") as file, np.load(file) as kept:
+            scale, coefficients = float(kept["scale"]), kept["coefficients"]
+        cutoff = model.dataset_info.graph_cutoff_angstrom
+        return Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or not whole
+        found = _fit(model, index)
+    if found is not None:
+        _keep(path, found)
+    return found
+
+
+def few_functions(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return few splines of which all given ones are combinations.
+
+    Hundreds of smooth functions of one variable, made by one network, differ little: the singular
+    values of their coefficients fall by ten for every three.
+
+    Args:
+        coefficients: [n, functions].
+
+    Returns:
+        [n, few] and [few, functions], whose product is the coefficients, to one in 10^7 of the
+        largest; few is a multiple of the channels that kernels take at once.
+    """
+    _, sizes, parts = np.linalg.svd(coefficients, full_matrices=False)
+    n = int(np.count_nonzero(sizes > _RANK_ERROR * sizes[0]))
+    parts = parts[: -(-n // BLOCK) * BLOCK]
+    return coefficients @ parts.T, parts
+
+
+def _fingerprint(model: Model, index: int) -> str:
+    """Name everything that the splines of a layer are made from."""
+    settings = model.config.model_dump(mode="json"), model.dataset_info.model_dump(mode="json")
+    rules = _KNOTS, _SCALES, _ERRORS
+    digest = hashlib.sha256(repr((__version__, rules, model.dtype, settings)).encode())
+    for kernel in layer_kernels(model, index):
+        digest.update(kernel.tobytes())
+    return digest.hexdigest()
+
+
+def _keep(path: Path, found: Splines) -> None:
+    # Under another name first: ranks may write the same file at the same time.
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
+    with suppress(OSError):  # a read-only or full disk: fit again next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(part, scale=found.grid.scale, coefficients=found.coefficients)
+        part.replace(path)
+
+
+def _fit(model: Model, index: int) -> Splines | None:
+    """Return the splines with the fewest knots at the distances of neighbours."""
+    cutoff = model.dataset_info.graph_cutoff_angstrom
+    sample = _sampler(model, index)
+    probes = (np.arange(_PROBES) + 0.5) * cutoff / _PROBES
+    exact = sample(probes)
+    best: Splines | None = None
+    for scale in _SCALES:
+        grids = [Grid(cutoff, knots, scale * cutoff) for knots in _KNOTS]
+        better = [grid for grid in grids if best is None or _used(grid) < _used(best.grid)]
+        best = _coarsest(better, sample, probes, exact) or best
+    return best
+
+
+def _used(grid: Grid) -> float:
+    return grid.knots - grid.position(_NEIGHBOURS * grid.cutoff)
+
+
+def _coarsest(
+    grids: Sequence[Grid], sample: _Sampler, probes: np.ndarray, exact: tuple[np.ndarray, ...]
+) -> Splines | None:
+    """Return splines on the first grid that is fine enough."""
+    fitted: dict[Grid, Splines] = {}
+
+    def is_fine(grid: Grid) -> bool:
+        fitted[grid] = Splines(grid, fit_spline(sample(grid.points())[0]))
+        found = evaluate_spline(fitted[grid].coefficients, grid, probes)
+        value_errors, slope_errors = map(_relative_errors, found, exact)
+        limits = zip(_ERRORS, value_errors, slope_errors, strict=True)
+        return all(value < a and slope < b for (_, a, b), value, slope in limits)
+
+    first = bisect_left(grids, True, key=is_fine)
+    return fitted[grids[first]] if first < len(grids) else None
+
+
+def _relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
+    """Return the largest error from each of the distances on, over the largest exact number."""
+    errors, sizes = np.abs(found - exact).max(axis=1), np.abs(exact).max(axis=1)
+    firsts = [int(distance * len(exact)) for distance, *_ in _ERRORS]
+    return [float(errors[i:].max() / max(sizes[i:].max(), 1e-300)) for i in firsts]
+
+
+def _sampler(model: Model, index: int) -> _Sampler:
+    kernels = layer_kernels(model, index)
+
+    def at(r: jax.Array) -> jax.Array:
+        return radial_network(model, [jnp.asarray(k) for k in kernels], r)
+
+    @jax.jit
+    def batch(r: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.jvp(at, (r,), (jnp.ones_like(r),))
+
+    def sample(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        padded = np.resize(distances, -(-len(distances) // _BATCH) * _BATCH)
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+            found = [batch(jnp.asarray(r, jnp.float64)) for r in padded.reshape(-1, _BATCH)]
+        values, slopes = (np.concatenate(x)[: len(distances)] for x in zip(*found, strict=True))
+        return values, slopes
+
+    return sample

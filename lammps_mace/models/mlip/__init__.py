@@ -1,0 +1,1 @@
+"""The MACE of the mlip library; importing the package imports no JAX."""

@@ -1,0 +1,1 @@
+"""What is set before JAX starts: device, threads, precision, cache."""
