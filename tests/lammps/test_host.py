@@ -118,7 +118,7 @@ def test_help(capsys):
 
 
 def test_no_mpirun(monkeypatch, tmp_path):
-    monkeypatch.setattr(host.metadata, "files", lambda name: None)
+    monkeypatch.setattr(host, "mpich_files", lambda name: [])
     monkeypatch.setattr(host.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(host.UsageError, match="no mpirun of the package mpich"):
         host.find_mpirun()
