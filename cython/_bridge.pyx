@@ -1,5 +1,6 @@
 """What the LAMMPS plugin calls in Python, and the Step through which Python sees one time step."""
 
+import os
 import traceback
 
 import numpy as np
@@ -10,8 +11,8 @@ from cpython.buffer cimport (
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy, strcpy
 
 cdef extern from "Python.h":
     enum:
@@ -30,6 +31,19 @@ cdef array(const void *data, tuple shape, object dtype, bint writable=False):
     cdef char *start = <char *> data if n_bytes else &nothing
     memory = PyMemoryView_FromMemory(start, n_bytes, PyBUF_WRITE if writable else PyBUF_READ)
     return np.ndarray(shape, dtype, buffer=memory)
+
+
+cdef str text_of(const char *given):
+    """What LAMMPS or the plugin wrote: bytes that need not be UTF-8, whatever the locale."""
+    return (<bytes> given).decode("utf-8", "replace")
+
+
+cdef void *allocated(size_t n_bytes) except NULL:
+    """Memory that the plugin frees."""
+    cdef void *memory = malloc(n_bytes)
+    if memory == NULL:
+        raise MemoryError(f"no memory for {n_bytes} bytes")
+    return memory
 
 
 cdef class Step:
@@ -92,7 +106,7 @@ cdef class Step:
             with nogil:
                 message = raw.exchange(raw.exchanger, reverse, &given)
             if message != NULL:
-                raise RuntimeError(message.decode())
+                raise RuntimeError(text_of(message))
         finally:
             PyBuffer_Release(&view)
 
@@ -127,7 +141,7 @@ cdef class Step:
         with nogil:
             message = raw.sum(raw.exchanger, start, count)
         if message != NULL:
-            raise RuntimeError(message.decode())
+            raise RuntimeError(text_of(message))
         return np.asarray(view)
 
     def charge(self, charges):
@@ -145,19 +159,22 @@ cdef class Step:
         with nogil:
             message = raw.charge(raw.exchanger, source, target)
         if message != NULL:
-            raise RuntimeError(message.decode())
+            raise RuntimeError(text_of(message))
         return np.asarray(found)
 
 
 cdef void put(char *target, size_t capacity, str text) noexcept:
-    """Copy text as C string, cut where it would not fit."""
-    cdef bytes data = text.encode("utf-8", "replace")[: capacity - 1]
+    """Copy text as C string, cut between two letters where it would not fit."""
+    cdef bytes data = text.encode("utf-8", "backslashreplace")[: capacity - 1]
+    data = data.decode("utf-8", "ignore").encode()
     memcpy(target, <const char *> data, len(data))
     target[len(data)] = 0
 
 
 cdef void fail(lammps_mace_failure *failure, error) noexcept:
     """Describe a Python exception to the plugin."""
+    strcpy(failure.reason, b"a Python exception that there was no memory to describe")
+    failure.traceback[0] = 0
     try:
         reason = "".join(traceback.format_exception_only(error)).strip()
         trace = "".join(traceback.format_exception(error))
@@ -173,7 +190,7 @@ cdef void *create(const char *path, int comm, const char *units,
     try:
         from lammps_mace.coupling.plugin_potential import Potential
 
-        potential = Potential(path.decode(), comm, units.decode())
+        potential = Potential(os.fsdecode(<bytes> path), comm, text_of(units))
         Py_INCREF(potential)
         return <void *> <PyObject *> potential
     except BaseException as error:
@@ -198,11 +215,11 @@ cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_ex
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
         energy_per_ev[0] = potential.energy_per_ev
-        row_bytes[0] = <int *> malloc((len(widths) + 1) * sizeof(int))
+        describe_charges(getattr(potential, "charge_use", None), charges)
+        row_bytes[0] = <int *> allocated((len(widths) + 1) * sizeof(int))
         for index, width in enumerate(widths):
             row_bytes[0][index] = width
         n_exchanges[0] = len(widths)
-        describe_charges(getattr(potential, "charge_use", None), charges)
         return 0
     except BaseException as error:
         fail(failure, error)
@@ -212,7 +229,7 @@ cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_ex
 cdef int set_elements(void *handle, int n_types, const char *const *elements, int *species,
                       lammps_mace_failure *failure) noexcept with gil:
     try:
-        names = [None if elements[i] == NULL else elements[i].decode() for i in range(n_types)]
+        names = [None if elements[i] == NULL else text_of(elements[i]) for i in range(n_types)]
         found = list((<object> handle).set_elements(names))
         if len(found) != n_types:
             raise ValueError(f"set_elements returned {len(found)} species for {n_types} atom types")
@@ -239,8 +256,8 @@ cdef int compute(void *handle, lammps_mace_step *raw, lammps_mace_failure *failu
 
 
 cdef give(str text, char **target):
-    cdef bytes data = text.encode()
-    target[0] = <char *> malloc(len(data) + 1)
+    cdef bytes data = text.encode("utf-8", "backslashreplace")
+    target[0] = <char *> allocated(len(data) + 1)
     memcpy(target[0], <const char *> data, len(data) + 1)
 
 

@@ -119,7 +119,7 @@ def measure(path: Path, atoms: Atoms, ranks: int, steps: int) -> Timing:
             model=path.resolve(), elements=" ".join(elements), steps=steps,
         )  # fmt: skip
         run_script(script, ranks, folder)
-        log = (folder / "log.lammps").read_text()
+        log = (folder / "log.lammps").read_text(errors="replace")
     seconds = float(re.findall(r"^Loop time of (\S+) on", log, re.MULTILINE)[-1])
     wall = 1e6 * seconds / (len(atoms) * steps)
     return Timing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -134,7 +135,7 @@ def run_script(script: str, ranks: int, folder: Path) -> None:
     Raises:
         LammpsError: LAMMPS ended with an error.
     """
-    (folder / "in.lammps").write_text(script)
+    (folder / "in.lammps").write_bytes(os.fsencode(script))  # paths in it may be of any bytes
     _run([*_launcher(ranks), _lmp(), "-in", "in.lammps"], folder)
 
 

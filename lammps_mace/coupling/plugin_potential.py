@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lammps_mace.coupling.model_path import find_model
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
 from lammps_mace.engine.interface import Neighbors, Prediction
@@ -40,6 +41,7 @@ class Potential:
     def __init__(self, path: str, comm: int | None, units: str) -> None:
         # First: it is collective, and everything below may fail on one rank alone.
         self._rank, self._comm = find_rank(comm)
+        path = find_model(path)
         self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)

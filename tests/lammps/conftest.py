@@ -122,7 +122,9 @@ def run_lammps(tmp_path: Path):
         variables = {"XLA_FLAGS": quick_xla.FLAGS, **(env or {})}
         returncode, out = run_command(command, tmp_path, variables, timeout)
         log = tmp_path / "log.lammps"
-        return LammpsRun(returncode, out, log.read_text() if log.is_file() else "", tmp_path)
+        return LammpsRun(
+            returncode, out, log.read_text(errors="replace") if log.is_file() else "", tmp_path
+        )
 
     return run
 

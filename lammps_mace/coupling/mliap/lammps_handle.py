@@ -35,7 +35,7 @@ class Lammps:
     def units(self) -> str:
         """The unit style of the input script."""
         text = self._global("units", ctypes.c_char_p)
-        return ctypes.cast(text, ctypes.c_char_p).value.decode()  # type: ignore[union-attr]
+        return ctypes.cast(text, ctypes.c_char_p).value.decode(errors="replace")  # type: ignore[union-attr]
 
     @property
     def version(self) -> int:
@@ -90,7 +90,9 @@ class Lammps:
 
     def warn(self, text: str) -> None:
         """Print a warning to the screen and the log file; on rank 0 only."""
-        self.library.lammps_error(ctypes.c_void_p(self.handle), _WARNING, text.encode())
+        self.library.lammps_error(
+            ctypes.c_void_p(self.handle), _WARNING, text.encode(errors="backslashreplace")
+        )
         self.library.fflush(None)  # the process may be about to end
 
     def _setting(self, name: str) -> int:
