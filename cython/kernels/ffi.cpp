@@ -14,6 +14,7 @@ namespace ffi = xla::ffi;
 using lammps_mace::ContractionTask;
 using lammps_mace::EdgeTask;
 using lammps_mace::fill_copy;
+using lammps_mace::Guarded;
 using lammps_mace::invalid;
 using lammps_mace::LinearTask;
 using lammps_mace::Path;
@@ -363,12 +364,12 @@ ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
       .Attr<double>("knot_scale")
 
 #pragma GCC visibility push(default)
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, edges_forward,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, Guarded<edges_forward>::run,
                               LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingRets()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_backward, edges_backward,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_backward, Guarded<edges_backward>::run,
                               LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingArgs().RemainingRets())
                                   .Attr<bool>("to_senders"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, contraction_forward,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, Guarded<contraction_forward>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
@@ -377,7 +378,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, contraction_forwa
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<Integers>("code")
                                   .Attr<Integers>("order"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_backward,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, Guarded<contraction_backward>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<IntBuffer>()
@@ -386,7 +387,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, contraction_back
                                   .RemainingRets()
                                   .Attr<Integers>("code")
                                   .Attr<Integers>("order"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, linear,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, Guarded<linear>::run,
                               ffi::Ffi::Bind().Arg<IntBuffer>().Arg<IntBuffer>().RemainingArgs().RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_pass_index, pass_index,
                               ffi::Ffi::Bind().Arg<IntBuffer>().Ret<IntBuffer>());

@@ -55,7 +55,7 @@ ffi::Error boundary(ffi::AnyBuffer given, Words where, ffi::Result<ffi::AnyBuffe
 }  // namespace
 
 #pragma GCC visibility push(default)
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_boundary, boundary,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_boundary, lammps_mace::Guarded<boundary>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<Words>()

@@ -69,8 +69,8 @@ void Coulomb::compute(const Atom &atom, const NeighList &list, bool with_virials
   forces.assign(3 * size_t(atom.nlocal), 0.0);
   virials.assign(with_virials ? 6 * size_t(atom.nlocal) : 0, 0.0);
   for (int k = 0; k < list.inum; k++) {
-    const int i = list.ilist[k];
-    const int n = gather(atom, list, i);
+    const int64_t i = list.ilist[k];
+    const int n = gather(atom, list, int(i));
     const double *block = near.data();
     const Sums sums = sum(n, block, block + room, block + 2 * room, block + 3 * room, block + 4 * room, settings.damping);
     potentials[i] = settings.constant * sums.potential;
@@ -85,7 +85,7 @@ void Coulomb::compute(const Atom &atom, const NeighList &list, bool with_virials
 int Coulomb::gather(const Atom &atom, const NeighList &list, int i)
 {
   const int count = list.numneigh[i], *neighbours = list.firstneigh[i];
-  reserve(count + 1);
+  reserve(int64_t(count) + 1);
   double *const block = near.data();
   double *const *const x = atom.x;
   const double *own = x[i], squared = settings.cutoff * settings.cutoff;
@@ -103,11 +103,11 @@ int Coulomb::gather(const Atom &atom, const NeighList &list, int i)
   return n;
 }
 
-void Coulomb::reserve(int n)
+void Coulomb::reserve(int64_t n)
 {
   if (n <= room) return;
   room = n + n / 4;
-  near.resize(5 * size_t(room));
+  near.resize(5 * room);
 }
 
 double Coulomb::bytes() const

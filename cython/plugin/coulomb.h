@@ -29,19 +29,19 @@ class Coulomb {
   // Needs the charges of ghosts too.
   void compute(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, bool virials);
 
-  double energy(int i) const { return 0.5 * charges[i] * potentials[i]; }
-  const double *force(int i) const { return &forces[3 * i]; }
+  double energy(int64_t i) const { return 0.5 * charges[i] * potentials[i]; }
+  const double *force(int64_t i) const { return &forces[3 * i]; }
   // xx, yy, zz, xy, xz, yz; only after compute with virials.
-  const double *virial(int i) const { return &virials[6 * i]; }
+  const double *virial(int64_t i) const { return &virials[6 * i]; }
   double bytes() const;
 
  private:
   int gather(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, int i);
-  void reserve(int n);
+  void reserve(int64_t n);
 
   std::vector<double> forces, virials;
   std::vector<double> near;    // of one atom: squared distance, three components and charge of its neighbours, one block each
-  int room = 0;                // of each block
+  int64_t room = 0;            // of each block
 };
 
 }    // namespace lammps_mace

@@ -6,6 +6,7 @@
 #include "pair.h"
 
 #include <algorithm>
+#include <new>
 
 using namespace LAMMPS_NS;
 
@@ -78,8 +79,7 @@ const char *GhostExchange::exchange(bool reverse, const lammps_mace_rows &given)
 const char *GhostExchange::sum(double *values, int count)
 {
   if (const char *reason = begin(Kind::sum, count * int64_t(sizeof(double)))) return reason;
-  const std::vector<double> mine(values, values + count);
-  MPI_Allreduce(mine.data(), values, count, MPI_DOUBLE, MPI_SUM, world);
+  MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_SUM, world);
   return nullptr;
 }
 
@@ -108,17 +108,23 @@ std::string GhostExchange::named(int index) const
 // Every check comes before anything is sent, so that the failing rank can still join the same operation.
 const char *GhostExchange::begin(Kind kind, int64_t given)
 {
-  const std::string declared = std::to_string(operations.size());
-  if (complete())
-    message = "more exchanges in a step than the potential has declared (" + declared + ")";
-  else if (operations[done].kind != kind)
-    message = "exchange " + std::to_string(done + 1) + " of a step is " + named(done) + ", not what was asked for";
-  else if (operations[done].bytes != given)
-    message = named(done) + " has rows of " + std::to_string(given) + " bytes, declared were " +
-        std::to_string(operations[done].bytes);
-  else
-    return done++, nullptr;
+  if (!complete() && operations[done].kind == kind && operations[done].bytes == given) return done++, nullptr;
+  try {
+    message = refusal(kind, given);
+  } catch (const std::bad_alloc &) {    // C has called us
+    return "an exchange that the potential has not declared";
+  }
   return message.c_str();
+}
+
+std::string GhostExchange::refusal(Kind kind, int64_t given) const
+{
+  if (complete())
+    return "more exchanges in a step than the potential has declared (" + std::to_string(operations.size()) + ")";
+  if (operations[done].kind != kind)
+    return "exchange " + std::to_string(done + 1) + " of a step is " + named(done) + ", not what was asked for";
+  return named(done) + " has rows of " + std::to_string(given) + " bytes, declared were " +
+      std::to_string(operations[done].bytes);
 }
 
 void GhostExchange::join_rest()

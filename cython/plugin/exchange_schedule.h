@@ -44,7 +44,7 @@ class GhostExchange {
   double bytes() const { return ghosts.bytes() + messages.bytes(); }
 
   void begin_step();
-  // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do.
+  // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do, and never throw.
   const char *exchange(bool reverse, const lammps_mace_rows &rows);
   const char *sum(double *values, int count);
   const char *forward_charges(double *charges);    // [own atoms and ghosts]
@@ -67,6 +67,7 @@ class GhostExchange {
   };
 
   const char *begin(Kind kind, int64_t bytes);
+  std::string refusal(Kind kind, int64_t bytes) const;
   std::string named(int index) const;
   void copy_to_ghosts(void *given, int bytes);
 

@@ -59,6 +59,7 @@ bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own
   post(readers, sent.data(), owners, wanted.data(), sizeof(int32_t), Tag::asked_for);
   wait();
   share_rooms(int64_t(std::max(sent.size(), wanted.size())) * widest_row);
+  requests.reserve(owners.size() + readers.size() + 2 * sharers.size());    // in a step nothing may throw: C has called us
   const auto shares = [](const Peer &peer) { return peer.room != nullptr; };
   packed.clear();
   packed.resize(std::all_of(readers.begin(), readers.end(), shares) ? 0 : sent.size() * size_t(widest_row));

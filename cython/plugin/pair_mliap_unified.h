@@ -40,10 +40,10 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void check_charges() const;
   void warn_of_net_charge();
 
-  // The calls of lammps_mace_step; `self` is a PairMLIAPUnified.
-  static const char *exchange_rows(void *self, int reverse, const lammps_mace_rows *rows);
-  static const char *sum_over_ranks(void *self, double *values, int count);
-  static const char *take_charges(void *self, const double *charges, double *potentials);
+  // The calls of lammps_mace_step; `self` is a PairMLIAPUnified. C calls them.
+  static const char *exchange_rows(void *self, int reverse, const lammps_mace_rows *rows) noexcept;
+  static const char *sum_over_ranks(void *self, double *values, int count) noexcept;
+  static const char *take_charges(void *self, const double *charges, double *potentials) noexcept;
 
   void assign_rows();
   void join_rest();

@@ -42,17 +42,17 @@ void PairMLIAPUnified::warn_of_net_charge()
                               "if that is not meant");
 }
 
-const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, const lammps_mace_rows *rows)
+const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, const lammps_mace_rows *rows) noexcept
 {
   return static_cast<PairMLIAPUnified *>(self)->exchange.exchange(reverse != 0, *rows);
 }
 
-const char *PairMLIAPUnified::sum_over_ranks(void *self, double *values, int count)
+const char *PairMLIAPUnified::sum_over_ranks(void *self, double *values, int count) noexcept
 {
   return static_cast<PairMLIAPUnified *>(self)->exchange.sum(values, count);
 }
 
-const char *PairMLIAPUnified::take_charges(void *self, const double *charges, double *potentials)
+const char *PairMLIAPUnified::take_charges(void *self, const double *charges, double *potentials) noexcept
 {
   auto &pair = *static_cast<PairMLIAPUnified *>(self);
   Coulomb &coulomb = pair.coulomb;
