@@ -31,6 +31,7 @@ cdef extern from "bridge.h":
     ctypedef const char *(*lammps_mace_charge)(
         void *exchanger, const double *charges, double *potentials
     ) noexcept nogil
+    ctypedef void (*lammps_mace_log)(void *exchanger, const char *line) noexcept nogil
 
     ctypedef struct lammps_mace_step:
         int64_t n_local
@@ -49,6 +50,7 @@ cdef extern from "bridge.h":
         lammps_mace_exchange exchange
         lammps_mace_sum sum
         lammps_mace_charge charge
+        lammps_mace_log log
 
     ctypedef struct lammps_mace_bridge:
         int abi

@@ -59,3 +59,5 @@ class Step:
 
         The potential is dE/dq of the Coulomb sum, whose energy and forces the plugin adds itself.
         """
+    def log(self, line: str) -> None:
+        """Let rank 0 write a line to LAMMPS's screen and log, now; any thread may call this."""

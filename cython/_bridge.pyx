@@ -162,6 +162,12 @@ cdef class Step:
             raise RuntimeError(text_of(message))
         return np.asarray(found)
 
+    def log(self, str line):
+        """Let rank 0 write a line to LAMMPS's screen and log, now."""
+        cdef lammps_mace_step *raw = self.live()
+        cdef bytes text = line.encode("utf-8", "backslashreplace")
+        raw.log(raw.exchanger, text)
+
 
 cdef void put(char *target, size_t capacity, str text) noexcept:
     """Copy text as C string, cut between two letters where it would not fit."""

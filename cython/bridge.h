@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 7
+#define LAMMPS_MACE_BRIDGE_ABI 8
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -62,6 +62,8 @@ typedef struct lammps_mace_step {
   /* Collective: takes the charges of own atoms [n_local], e; adds the Coulomb sum's forces, energies and virials to the
    * results; gives its dE/dq [n_local], V (zeros if the energy has no Coulomb sum). */
   const char *(*charge)(void *exchanger, const double *charges, double *potentials);
+  /* Rank 0 writes a line to LAMMPS's screen and log, now; other ranks nothing. Any thread, while compute has not returned. */
+  void (*log)(void *exchanger, const char *line);
 } lammps_mace_step;
 
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */

@@ -16,6 +16,7 @@
 #include "utils.h"
 
 #include <cmath>
+#include <cstdio>
 #include <exception>
 #include <limits>
 
@@ -128,11 +129,23 @@ bool PairMLIAPUnified::evaluate()
   step = {atom->nlocal, int64_t(rows.species.size()), rows.n_pairs(), comm->nprocs == 1,
           rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
           node_energies.data(), pair_gradient.data(), 0.0,
-          this, &exchange_rows, &sum_over_ranks, &take_charges};
+          this, &exchange_rows, &sum_over_ranks, &take_charges, &log_line};
   if (!potential->compute(step, failure)) return false;
   if (exchange.complete()) return true;
   set_reason(failure, "the potential returned before it had done every exchange of the step");
   return false;
+}
+
+// Perhaps from another thread; this one waits for Python and writes nothing.
+void PairMLIAPUnified::log_line(void *self, const char *line) noexcept
+{
+  const auto *pair = static_cast<PairMLIAPUnified *>(self);
+  if (pair->comm->me != 0) return;
+  for (FILE *file : {pair->screen, pair->logfile}) {
+    if (!file) continue;
+    std::fprintf(file, "%s\n", line);
+    std::fflush(file);
+  }
 }
 
 bool PairMLIAPUnified::results_are_finite()

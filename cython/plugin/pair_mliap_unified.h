@@ -44,6 +44,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   static const char *exchange_rows(void *self, int reverse, const lammps_mace_rows *rows) noexcept;
   static const char *sum_over_ranks(void *self, double *values, int count) noexcept;
   static const char *take_charges(void *self, const double *charges, double *potentials) noexcept;
+  static void log_line(void *self, const char *line) noexcept;
 
   void assign_rows();
   void join_rest();

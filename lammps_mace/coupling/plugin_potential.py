@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
 from lammps_mace.engine.interface import Neighbors, Prediction
 from lammps_mace.modelfile import Model, load_model, read_stub
+from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import Place, find_rank, place_table
 
@@ -48,6 +50,7 @@ class Potential:
         self._device = start_jax(self._rank)
         self.engine = _engine(_Source(_digest(path), self.model), self._device)
         self._n_local = 0  # of the last step
+        self._is_first_step = True
 
     @property
     def cutoff_angstrom(self) -> float:
@@ -89,10 +92,15 @@ class Potential:
         import jax
 
         try:
-            with jax.default_device(self._device):
+            with jax.default_device(self._device), self._notice(step):
                 return self.engine.evaluate(_neighbors(step), step, step.pair_gradient)
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
+
+    def _notice(self, step: Step) -> AbstractContextManager[None]:
+        """Tell that the first step compiles; a later one has its thermo output around it."""
+        first, self._is_first_step = self._is_first_step, False
+        return compile_notice(step.log) if first else nullcontext()
 
     def places(self) -> str:
         """Return which rank runs where, for the log; every rank calls this together."""
