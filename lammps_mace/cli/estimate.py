@@ -56,7 +56,7 @@ def shapes_of(model: Model) -> Shapes:
     return Shapes(
         cutoff_angstrom=engine.cutoff,
         exchange_widths=engine.exchange_widths,
-        kept_widths=[math.prod(layer.kept_shape) for layer in engine.layers if layer.kept_shape],
+        skip_widths=[math.prod(layer.skip_shape) for layer in engine.layers if layer.skip_shape],
         edge_width=_EDGE_ARRAYS * config.num_channels * (config.l_max + 1) ** 2,
         chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=engine.dtype.itemsize,

@@ -1,4 +1,4 @@
-"""Potential: one pair style of one rank; what the plugin's bridge creates and calls."""
+"""PluginPotential: one pair style of one rank; what the plugin's bridge creates and calls."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lammps_mace.coupling.model_path import find_model
+from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
-from lammps_mace.engine.interface import Neighbors, Prediction
+from lammps_mace.engine.interface import Prediction
 from lammps_mace.modelfile import Model, load_model, read_stub
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from lammps_mace.engine.engine import Engine
 
 
-class Potential:
+class PluginPotential:
     """A model in LAMMPS.
 
     Args:
@@ -93,7 +92,7 @@ class Potential:
 
         try:
             with jax.default_device(self._device), self._notice(step):
-                return self.engine.evaluate(_neighbors(step), step, step.pair_gradient)
+                return self.engine.evaluate(graph_of_step(step), step, step.pair_gradient)
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
 
@@ -102,7 +101,7 @@ class Potential:
         first, self._is_first_step = self._is_first_step, False
         return compile_notice(step.log) if first else nullcontext()
 
-    def places(self) -> str:
+    def device_map(self) -> str:
         """Return which rank runs where, for the log; every rank calls this together."""
         place = Place.of(self._rank, self._device)
         return place_table([place] if self._comm is None else self._comm.allgather(place))
@@ -135,13 +134,3 @@ def _engine(source: _Source, device: Any) -> Engine:
 
     with jax.default_device(device):
         return Engine(source.model)
-
-
-def _neighbors(step: Step) -> Neighbors:
-    return Neighbors(
-        species=step.species,
-        offsets=step.offsets,
-        senders=step.senders,
-        vectors=np.asarray(step.vectors),
-        one_domain=step.one_domain,
-    )
