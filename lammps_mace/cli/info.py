@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
 from lammps_mace.engine.chunks import CPU_CHUNKS
@@ -32,7 +31,6 @@ def run(options: argparse.Namespace) -> int:
 def describe(model: Model, path: Path) -> dict[str, str]:
     """Return the properties of a model as text, in the order of printing."""
     info, config = model.dataset_info, model.config
-    weights = path.with_suffix(".safetensors")
     return {
         "model": str(path),
         "elements": " ".join(info.elements),
@@ -45,7 +43,7 @@ def describe(model: Model, path: Path) -> dict[str, str]:
         "predicted charges": _charges(model),
         "exchange": _exchange(model),
         "in LAMMPS": _engine(model),
-        "weights SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights SHA-256": model.weights_sha256,
         "origin": model.origin or "unknown",
     }
 

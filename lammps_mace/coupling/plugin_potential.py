@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lammps_mace.coupling.model_path import find_model
@@ -14,7 +12,7 @@ from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
 from lammps_mace.engine.interface import Prediction
-from lammps_mace.modelfile import Model, load_model, read_stub
+from lammps_mace.modelfile import Model, load_model
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import Place, find_rank, place_table
@@ -47,7 +45,7 @@ class PluginPotential:
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)
         self._device = start_jax(self._rank)
-        self.engine = _engine(_Source(_digest(path), self.model), self._device)
+        self.engine = _engine(_Source(self.model), self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
 
@@ -113,15 +111,17 @@ class PluginPotential:
         return report(self.engine, self._n_local, self._comm)
 
 
-@dataclass(frozen=True)
 class _Source:
-    digest: str
-    model: Model = field(compare=False)
+    """A model from a file, equal to any with the same content."""
 
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
-def _digest(path: str) -> str:
-    # Names the hash of the sidecar, which names that of the weights: the whole content.
-    return read_stub(Path(path).read_bytes(), path).sidecar_sha256
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and self.model.sha256 == other.model.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.model.sha256)
 
 
 # `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.

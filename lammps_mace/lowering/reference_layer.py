@@ -12,9 +12,10 @@ from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vj
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.graph import Edges, Globals, Graph, Nodes
 from lammps_mace.modelfile import Model
-from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index, num_species
+from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index
 from lammps_mace.models.mlip.interaction import EdgeInputs
 from lammps_mace.models.mlip.layer import MaceLayer
+from lammps_mace.models.mlip.shapes import num_species
 
 
 class PlainLayer:
