@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,7 @@ _MEMO_BYTES = 2**31
 # One program takes the adjoints of what is sent in one piece, new in every step; beyond this size
 # the C library finds no free piece again, and what one program saves is too little to see.
 _WHOLE_BYTES = 2**26
+COMPILING = "compiling"  # the stage of whole steps in which something was compiled
 
 
 class Engine:
@@ -100,7 +101,7 @@ class Engine:
         return {name: n for name, f in functions.items() if (n := f._cache_size())}
 
     def start_counting(self) -> None:
-        """Forget the steps and the seconds of each stage."""
+        """Forget the steps that compiled nothing, and the seconds of each stage."""
         self.steps = 0
         self._since = 0.0  # start of the present stage
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -115,6 +116,7 @@ class Engine:
         """
         self.steps += 1
         self._since = time.perf_counter()
+        compiled, before = self.compilations, dict(self.seconds)
         arrangement = arrange(graph, self.capacity, self._chunk_rule, self._frame)
         self._frame = arrangement.frame
         if arrangement.capacity != self.capacity:
@@ -131,6 +133,8 @@ class Engine:
         energies = self._energies(arrangement, outputs)
         prediction = Prediction(energies, pairs.gradient(gradient, out), charges)
         self._end("forces")
+        if self.compilations != compiled:
+            self._count_as_compiling(before)
         return prediction
 
     def _run_step(
@@ -286,6 +290,13 @@ class Engine:
         if result is not None:
             result.block_until_ready()
         self._count(stage, time.perf_counter())
+
+    def _count_as_compiling(self, before: Mapping[str, float]) -> None:
+        """Set a step apart from the others: most of its time was not a step's."""
+        spent = sum(self.seconds.values()) - sum(before.values())
+        self.seconds = defaultdict(float, before)
+        self.seconds[COMPILING] += spent
+        self.steps -= 1
 
     def _count(self, stage: str, now: float) -> None:
         self.seconds[stage] += now - self._since
