@@ -1,6 +1,7 @@
 // LAMMPS's neighbour list as flat arrays: rows of pairs (CSR), filtered by the cutoff. Linear in the pairs.
 #include "neighbor_pairs.h"
 
+#include "exclusions.h"
 #include "ghost_index.h"
 
 #include "atom.h"
@@ -10,10 +11,10 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-void PairRows::fill(const Atom &atom, const NeighList &list, const GhostRows &ghosts, const std::vector<int> &species_of_type,
+void PairRows::fill(const Atom &atom, const NeighList &list, const GhostRows &ghosts, const ModelSpecies &species_of,
                     double cutoff)
 {
-  fill_atoms(atom, list, ghosts.atoms, species_of_type);
+  fill_atoms(atom, list, ghosts.atoms, species_of);
   size_t listed = 1;    // every neighbour is written, and the next over it if it was none
   for (int k = 0; k < list.inum; k++) listed += list.numneigh[list.ilist[k]];
   senders.need(listed);
@@ -23,13 +24,12 @@ void PairRows::fill(const Atom &atom, const NeighList &list, const GhostRows &gh
 
 // A local atom that is not in the list (hybrid) is no centre of this model, whatever its type.
 void PairRows::fill_atoms(const Atom &atom, const NeighList &list, const std::vector<int32_t> &atoms,
-                          const std::vector<int> &species_of_type)
+                          const ModelSpecies &species_of)
 {
-  const auto species_of = [&](int i) { return species_of_type[atom.type[i] - 1]; };
   species.assign(atoms.size(), -1);
   tags.resize(atoms.size());
-  for (int k = 0; k < list.inum; k++) species[list.ilist[k]] = species_of(list.ilist[k]);
-  for (size_t row = atom.nlocal; row < atoms.size(); row++) species[row] = species_of(atoms[row]);
+  for (int k = 0; k < list.inum; k++) species[list.ilist[k]] = species_of(atom, list.ilist[k]);
+  for (size_t row = atom.nlocal; row < atoms.size(); row++) species[row] = species_of(atom, atoms[row]);
   for (size_t row = 0; row < atoms.size(); row++) tags[row] = atom.tag[atoms[row]];
 }
 

@@ -15,6 +15,7 @@ class NeighList;
 namespace lammps_mace {
 
 struct GhostRows;
+struct ModelSpecies;
 
 // Memory that nobody writes before it is used: what is never used takes no pages. Growing, it forgets what it held.
 template <typename T> class Room {
@@ -43,14 +44,13 @@ struct PairRows {
   int64_t rowless = -1;            // an atom that has come into the cutoff but has no row, or -1
 
   int64_t n_pairs() const { return offsets.back(); }
-  // species_of_type[t - 1] of atom type t.
   void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostRows &ghosts,
-            const std::vector<int> &species_of_type, double cutoff);
+            const ModelSpecies &species_of, double cutoff);
   double bytes() const;
 
  private:
   void fill_atoms(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &atoms,
-                  const std::vector<int> &species_of_type);
+                  const ModelSpecies &species_of);
   void fill_pairs(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &row_of,
                   double cutoff);
 };

@@ -7,6 +7,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
@@ -63,15 +64,31 @@ void PairMLIAPUnified::prove_exchange()
   checked_layout = comm->layout;
 }
 
-// Atoms keep their rows until LAMMPS makes new ghosts. Collective.
-void PairMLIAPUnified::assign_rows()
+// Atoms keep their rows and what hides them until LAMMPS makes new ghosts and lists. Monte Carlo fixes make them many times
+// in a step. Collective; ends the run where atoms have moved too far without new lists.
+bool PairMLIAPUnified::lists_are_new()
 {
   const size_t n_total = atom->nlocal + atom->nghost;
-  int stale = neighbor->ago == 0 || exchange.ghosts.row_of.size() != n_total;
-  MPI_Allreduce(MPI_IN_PLACE, &stale, 1, MPI_INT, MPI_MAX, world);
-  if (!stale) return;
+  const bool stale = neighbor->ago == 0 || neighbor->ncalls != known_builds || exchange.ghosts.row_of.size() != n_total;
+  double state[2] = {double(stale), ListAge::is_ours_to_check(*neighbor) ? list_age.farthest(*atom, species) : 0.0};
+  MPI_Allreduce(MPI_IN_PLACE, state, 2, MPI_DOUBLE, MPI_MAX, world);
+  if (state[0] > 0.0) return true;
+  if (state[1] > 0.0) {    // else nothing moved, or LAMMPS looks itself
+    const std::string reason = list_age.too_old(state[1], *domain, *neighbor, species, init_one(1, 1), world);
+    if (!reason.empty()) error->all(FLERR, reason);
+  }
+  return false;
+}
+
+void PairMLIAPUnified::assign_rows()
+{
+  if (!lists_are_new()) return;
+  known_builds = neighbor->ncalls;
   const std::string finder = "the check of ghosts' owners";
   try {
+    list_age.remember(*atom, *domain);
+    const std::string refusal = exclusions.apply(lmp, *list, species);
+    if (!refusal.empty()) error->all(FLERR, refusal);
     const std::vector<Owner> owner_of = exchange.find_owners(*atom);
     const int64_t wrong = exchange.wrong_ghost(owner_of, *atom);
     if (wrong >= 0)
@@ -82,7 +99,7 @@ void PairMLIAPUnified::assign_rows()
     if (!good) set_reason(failure, moved_wrongly(finder, "a rank was asked for atoms that it does not have"));
     agree(lmp, !good, 0, failure, "rows of ghosts");
   } catch (const std::bad_alloc &) {    // the others wait in an exchange
-    error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(n_total) + " atoms and ghosts: "
+    error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(atom->nlocal + atom->nghost) + " atoms and ghosts: "
                       "use more ranks");
   }
 }
@@ -99,7 +116,7 @@ void PairMLIAPUnified::join_rest()
 bool PairMLIAPUnified::run_step()
 {
   try {
-    rows.fill(*atom, *list, exchange.ghosts, species_of_type, potential->cutoff_angstrom);
+    rows.fill(*atom, *list, exchange.ghosts, species, potential->cutoff_angstrom);
     return pairs_are_good() && evaluate() && results_are_finite();
   } catch (const std::exception &error) {    // in practice std::bad_alloc
     set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());
@@ -223,7 +240,7 @@ void PairMLIAPUnified::finish()
 double PairMLIAPUnified::memory_usage()
 {
   const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
-  return Pair::memory_usage() + rows.bytes() + exchange.bytes() + coulomb.bytes() + results;
+  return Pair::memory_usage() + rows.bytes() + list_age.bytes() + exchange.bytes() + coulomb.bytes() + results;
 }
 
 }    // namespace lammps_mace

@@ -4,6 +4,8 @@
 
 #include "coulomb.h"
 #include "exchange_schedule.h"
+#include "exclusions.h"
+#include "list_age.h"
 #include "neighbor_pairs.h"
 #include "python_potential.h"
 
@@ -31,6 +33,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void allocate();
   std::string check_settings(int narg, char **arg) const;
   std::string check_options(int narg, char **arg);
+  std::string check_option(const std::string &name, const std::string &value);
   std::string check_coeff(int narg, char **arg) const;
   void set_flags();
 
@@ -47,6 +50,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   static void log_line(void *self, const char *line) noexcept;
 
   void assign_rows();
+  bool lists_are_new();
   void join_rest();
   bool run_step();
   bool pairs_are_good();
@@ -58,7 +62,10 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void write_charges();
 
   std::unique_ptr<PythonPotential> potential;
-  std::vector<int> species_of_type;
+  ModelSpecies species;
+  Exclusions exclusions;
+  ListAge list_age;
+  LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
   bool start_check = true;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
   PairRows rows;
@@ -67,6 +74,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   GhostExchange exchange;
   Coulomb coulomb;
   double known_atoms = -1.0;    // in the whole system, at the last step
+  bool warned_of_charge = false;    // in this run
   Failure failure = {};
 };
 

@@ -35,7 +35,8 @@ void PairMLIAPUnified::warn_of_net_charge()
 {
   const double now = double(atom->natoms), before = known_atoms;
   known_atoms = now;
-  if (!coulomb.settings.predicted || coulomb.settings.total == 0 || before < 0.0 || now == before) return;
+  if (!coulomb.settings.predicted || coulomb.settings.total == 0 || before < 0.0 || now == before || warned_of_charge) return;
+  warned_of_charge = true;
   if (comm->me == 0)
     error->warning(FLERR, "pair_style mliap unified: the number of atoms changed, the total charge of the model's atoms remains " +
                               std::to_string(coulomb.settings.total) + " e: convert the model with another --total-charge "
@@ -83,12 +84,11 @@ void PairMLIAPUnified::add_coulomb()
   }
 }
 
+// Hidden atoms have the charge 0, so that charges in LAMMPS add up to the total charge.
 void PairMLIAPUnified::write_charges()
 {
-  for (int i = 0; i < atom->nlocal + atom->nghost; i++) {
-    const int species = i < atom->nlocal ? rows.species[i] : species_of_type[atom->type[i] - 1];
-    if (species >= 0) atom->q[i] = coulomb.charges[i];
-  }
+  for (int i = 0; i < atom->nlocal + atom->nghost; i++)
+    if (species.of_type[atom->type[i] - 1] >= 0) atom->q[i] = coulomb.charges[i];
 }
 
 }    // namespace lammps_mace

@@ -21,6 +21,14 @@
 using namespace LAMMPS_NS;
 
 namespace lammps_mace {
+namespace {
+
+  bool is_option(const char *word)
+  {
+    return std::strcmp(word, "start_check") == 0 || std::strcmp(word, "exclusions") == 0;
+  }
+
+}    // namespace
 
 void PairMLIAPUnified::settings(int narg, char **arg)
 {
@@ -30,13 +38,13 @@ void PairMLIAPUnified::settings(int narg, char **arg)
 
   checked_style = checked_layout = -1;
   potential.reset();
-  species_of_type.clear();
+  species = {};
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
   agree(lmp, !potential, 0, failure, "");
-  std::string devices;
-  const bool placed = potential->device_map(devices, failure);
+  std::string places;
+  const bool placed = potential->places(places, failure);
   agree(lmp, !placed, 0, failure, "");
-  if (comm->me == 0 && !devices.empty()) utils::logmesg(lmp, devices + "\n");
+  if (comm->me == 0 && !places.empty()) utils::logmesg(lmp, places + "\n");
   coulomb = {};
   coulomb.settings = potential->charges;
   exchange.plan(potential->row_bytes, potential->charges);
@@ -53,24 +61,34 @@ std::string PairMLIAPUnified::check_settings(int narg, char **arg) const
     return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") + "' belongs to LAMMPS's own mliap, which "
         "cannot take the place of `mliap unified` or share a hybrid line with it: write `pair_style none` before it";
   if (narg < 2) return "pair_style mliap unified: no model file given: " + form;
-  if (narg > 2 && std::strcmp(arg[2], "start_check") != 0 && std::strcmp(arg[2], "0") != 0)
+  if (narg > 2 && std::strcmp(arg[2], "0") != 0 && !is_option(arg[2]))
     return "pair_style mliap unified: ghostneigh must be 0, got '" + std::string(arg[2]) +
         "': ranks exchange the features of ghost atoms, neighbours of ghosts are not needed: " + form + " 0";
   return "";
 }
 
-// What follows the model file and ghostneigh: `start_check yes` or `start_check no`.
+// What follows the model file and ghostneigh: `start_check yes|no` and `exclusions allow|refuse`, in any order.
 std::string PairMLIAPUnified::check_options(int narg, char **arg)
 {
   start_check = true;
-  int at = narg > 2 && std::strcmp(arg[2], "0") == 0 ? 3 : 2;
-  if (at == narg) return "";
-  const std::string form = "write `pair_style mliap unified FILE.model 0 start_check no`, or nothing after the 0";
-  if (narg != at + 2 || std::strcmp(arg[at], "start_check") != 0)
-    return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
-  start_check = std::strcmp(arg[at + 1], "no") != 0;
-  if (start_check && std::strcmp(arg[at + 1], "yes") != 0)
-    return "pair_style mliap unified: start_check must be yes or no, got '" + std::string(arg[at + 1]) + "': " + form;
+  exclusions = {};
+  const std::string form = "write `pair_style mliap unified FILE.model 0 start_check no`, `... 0 exclusions allow`, or nothing "
+                           "after the 0";
+  for (int at = narg > 2 && std::strcmp(arg[2], "0") == 0 ? 3 : 2; at < narg; at += 2) {
+    if (!is_option(arg[at]))
+      return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
+    const std::string wrong = check_option(arg[at], at + 1 < narg ? arg[at + 1] : "");
+    if (!wrong.empty()) return "pair_style mliap unified: " + wrong + ": " + form;
+  }
+  return "";
+}
+
+std::string PairMLIAPUnified::check_option(const std::string &name, const std::string &value)
+{
+  const bool check = name == "start_check";
+  const std::string on = check ? "yes" : "allow", off = check ? "no" : "refuse";
+  if (value != on && value != off) return name + " must be " + on + " or " + off + ", got '" + value + "'";
+  (check ? start_check : exclusions.allowed) = value == on;
   return "";
 }
 
@@ -82,7 +100,7 @@ void PairMLIAPUnified::coeff(int narg, char **arg)
   std::vector<const char *> elements(arg + 2, arg + narg);
   for (auto &element : elements)
     if (std::strcmp(element, "NULL") == 0) element = nullptr;
-  const bool good = potential->set_elements(elements, species_of_type, failure);
+  const bool good = potential->set_elements(elements, species.of_type, failure);
   agree(lmp, !good, 0, failure, "");
   set_flags();
 }
@@ -114,7 +132,7 @@ void PairMLIAPUnified::set_flags()
 {
   if (!allocated) allocate();
   for (int i = 1; i <= atom->ntypes; i++)
-    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = species_of_type[i - 1] >= 0 && species_of_type[j - 1] >= 0;
+    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = species.of_type[i - 1] >= 0 && species.of_type[j - 1] >= 0;
 }
 
 void PairMLIAPUnified::init_style()
@@ -131,6 +149,8 @@ void PairMLIAPUnified::init_style()
   refuse_heat_flux();
   check_charges();
   exchange.ghosts.clear();
+  exclusions.forget();
+  warned_of_charge = false;
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 

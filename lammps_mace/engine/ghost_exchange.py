@@ -11,8 +11,8 @@ import numpy as np
 
 from lammps_mace.engine.chunks import Arrangement
 from lammps_mace.engine.interface import Exchange
-from lammps_mace.engine.layer import NodeFeatures
-from lammps_mace.kernels import ghost_exchange
+from lammps_mace.engine.layer import State
+from lammps_mace.kernels import boundary
 
 
 class Ghosts(ABC):
@@ -34,34 +34,30 @@ class Ghosts(ABC):
     def give_back(self, adjoint: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' adjoints added at their owners."""
 
-    def fetch_state(self, features: NodeFeatures) -> NodeFeatures:
-        """Return the features with what ghosts send; as it is after the last layer."""
-        return (
-            features
-            if features.sent is None
-            else NodeFeatures(features.skip, self.fetch(features.sent))
-        )
+    def fetch_state(self, state: State) -> State:
+        """Return the state with what ghosts send; as it is after the last layer."""
+        return state if state.sent is None else State(state.kept, self.fetch(state.sent))
 
-    def give_back_state(self, adjoint: NodeFeatures | None) -> NodeFeatures | None:
+    def give_back_state(self, adjoint: State | None) -> State | None:
         """Return the adjoint of :meth:`fetch_state`."""
         if adjoint is None or adjoint.sent is None:
             return adjoint
-        return NodeFeatures(adjoint.skip, self.give_back(adjoint.sent))
+        return State(adjoint.kept, self.give_back(adjoint.sent))
 
 
 class GhostsWithin(Ghosts):
     """Moves features of arrays that are traced: the program of a step does it itself, on a CPU.
 
     Args:
-        exchange_handle: of the step.
+        seam: of the step.
 
     Attributes:
-        timings: of all moves so far, see ``read_timing``.
+        passages: of all moves so far, see ``read_passage``.
     """
 
-    def __init__(self, exchange_handle: jax.Array) -> None:
-        self._exchange_handle = exchange_handle
-        self.timings: list[jax.Array] = []
+    def __init__(self, seam: jax.Array) -> None:
+        self._seam = seam
+        self.passages: list[jax.Array] = []
 
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
@@ -72,10 +68,10 @@ class GhostsWithin(Ghosts):
         return self._moved(adjoint, reverse=True)
 
     def _moved(self, rows: jax.Array, reverse: bool) -> jax.Array:
-        exchanged = ghost_exchange(rows, self._exchange_handle, reverse)
-        self.timings.append(exchanged.timing)
-        self.zero = exchanged.zero
-        return exchanged.rows
+        crossing = boundary(rows, self._seam, reverse)
+        self.passages.append(crossing.passage)
+        self.zero = crossing.zero
+        return crossing.rows
 
 
 class GhostsBetween(Ghosts):
@@ -83,7 +79,7 @@ class GhostsBetween(Ghosts):
 
     def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
         self.arrangement, self.exchange = arrangement, exchange
-        self._alone = arrangement.graph.one_domain
+        self._alone = arrangement.neighbors.one_domain
 
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""

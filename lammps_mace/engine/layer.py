@@ -8,20 +8,19 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from lammps_mace.engine.chunk import Chunk
-from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.engine.chunks import Chunk, Inputs
 
 
-class NodeFeatures(NamedTuple):
-    """The atoms' features between two layers, or the adjoints of them.
+class State(NamedTuple):
+    """Features between two layers, or their adjoints.
 
     Attributes:
-        skip: [slots, dim, channels], what the next layer adds to an atom's own update.
-        sent: [rows, dim, channels], what atoms send to their neighbours in the next layer.
-        After the last layer both are None; nothing reads them.
+        kept: [slots, dim, channels], what an atom keeps for itself in the next layer.
+        sent: [rows, dim, channels], what atoms send to their neighbours there.
+        After the last layer, which has no next, both are None; nothing reads them.
     """
 
-    skip: jax.Array
+    kept: jax.Array
     sent: jax.Array
 
 
@@ -29,70 +28,57 @@ class Results(NamedTuple):
     """What a layer makes of a chunk of n atoms.
 
     Attributes:
-        skip, sent: the chunk's rows of :class:`NodeFeatures`; None after the last layer.
+        kept, sent: rows of :class:`State`; None after the last layer.
         outputs: [n, n_outputs], energy and, where the model predicts it, charge.
     """
 
-    skip: jax.Array | None
+    kept: jax.Array | None
     sent: jax.Array | None
     outputs: jax.Array
 
 
-class Gradients(NamedTuple):
-    """The sums of the backward pass of a layer.
+class Sums(NamedTuple):
+    """What the backward pass adds up.
 
     Attributes:
-        vectors: [pair rows, 3], dE/d vectors of all layers so far.
-        features: dE/d features that the layer read; None in the first layer, which reads none.
+        gradient: [pairs, 3], dE/d vectors.
+        adjoint: of the state that the layer read; None in the first layer.
     """
 
-    vectors: jax.Array
-    features: NodeFeatures | None
+    gradient: jax.Array
+    adjoint: State | None
 
 
-# Adds the gradients that follow from the adjoints of a chunk's results.
-Vjp = Callable[[Results, Gradients], Gradients]
-# Activations that the forward pass saves for the backward pass: [slots, dim, channels] each.
-Saved = tuple[jax.Array, ...] | None
+Pull = Callable[[Results, Sums], Sums]
+# What forward notes so that linearize has less to do: [slots, dim, channels] each, or nothing.
+Memo = tuple[jax.Array, ...] | None
 
 
-def numbers_per_slot(shapes: tuple[tuple[int, int], ...]) -> int:
-    """Return how many numbers arrays of these (dim, channels) have for each slot."""
+def memo_numbers(shapes: tuple[tuple[int, int], ...]) -> int:
+    """Return the numbers per slot in a memo of these (dim, channels)."""
     return sum(map(math.prod, shapes))
 
 
 class Layer(Protocol):
-    """One layer on one chunk; JAX traces all its functions.
+    """One layer on one chunk; all functions are traced.
 
     Attributes:
         weights: pytree of arrays, an argument of the jitted functions.
-        skip_shape, sent_shape: (dim, channels) of the features it makes; None after the last layer.
-        saved_shapes: (dim, channels) of what :meth:`forward` can save for :meth:`vjp`.
+        kept_shape, sent_shape: (dim, channels) of the rows it makes; None after the last layer.
+        memo_shapes: (dim, channels) of what :meth:`forward` can note for :meth:`linearize`.
     """
 
     weights: Any
-    skip_shape: tuple[int, int] | None
+    kept_shape: tuple[int, int] | None
     sent_shape: tuple[int, int] | None
-    saved_shapes: tuple[tuple[int, int], ...]
+    memo_shapes: tuple[tuple[int, int], ...]
 
     def forward(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk,
-        features: NodeFeatures | None, saved: Saved,
-    ) -> tuple[Results, Saved]:  # fmt: skip
-        """Return the results, and ``saved`` with the chunk's rows written.
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Memo]:
+        """Return the results, and the memo with the chunk's rows written."""
 
-        Args:
-            features: of the layer before; None in the first layer.
-            saved: arrays of ``saved_shapes``; None: save nothing.
-        """
-
-    def vjp(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk,
-        features: NodeFeatures | None, saved: Saved,
-    ) -> tuple[Results, Vjp]:  # fmt: skip
-        """Return the results and their vector-Jacobian product.
-
-        Args:
-            features: of the layer before; None in the first layer.
-            saved: what :meth:`forward` saved in this step; None: compute it again.
-        """
+    def linearize(
+        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
+    ) -> tuple[Results, Pull]:
+        """Return the results and the function that pulls their adjoints back."""

@@ -1,4 +1,4 @@
-"""The ghost exchange as a call of the compiled program of a step, on a CPU; it takes the time."""
+"""The boundary of two layers in a step's program on a CPU: the exchange, and the time."""
 
 from __future__ import annotations
 
@@ -10,60 +10,59 @@ import numpy as np
 
 from lammps_mace.kernels import native
 
-# A handle is two addresses, of the plugin's step and of the row index. Here both are 0: there is
-# nobody to exchange with. It is made of 32-bit words because JAX may be set up without 64 bits.
-NO_EXCHANGE_HANDLE = np.zeros(4, np.uint32)
-_TIMING = np.dtype([("entered", np.int64), ("left", np.int64), ("thread", np.int64)])
+# Two addresses: of the plugin's step and of the rows' places. Words, for JAX may lack 64 bits.
+NO_SEAM = np.zeros(4, np.uint32)
+_PASSAGE = np.dtype([("reached", np.int64), ("left", np.int64), ("thread", np.int64)])
 
 
-class CallTiming(NamedTuple):
-    """When and where one ghost exchange ran.
+class Passage(NamedTuple):
+    """One passage of a boundary.
 
     Attributes:
-        entered, left: seconds of ``time.perf_counter``.
+        reached, left: seconds of ``time.perf_counter``.
         thread: its number, see ``threading.get_native_id``.
     """
 
-    entered: float
+    reached: float
     left: float
     thread: int
 
 
-class ExchangedRows(NamedTuple):
-    """The results of a ghost exchange.
+class Crossing(NamedTuple):
+    """What comes out of a boundary.
 
     Attributes:
         rows: exchanged.
-        timing: uint32 [6], see :func:`read_timing`.
-        zero: scalar of the rows' type. XLA cannot know that it is 0, so what is computed from it is
-            computed after the exchange.
+        passage: uint32 [6], see :func:`read_passage`.
+        zero: scalar of the rows' type. XLA does not see that it is: what is made of it, is made
+            after the exchange.
     """
 
     rows: jax.Array
-    timing: jax.Array
+    passage: jax.Array
     zero: jax.Array
 
 
-def ghost_exchange(rows: jax.Array, handle: jax.Array, reverse: bool) -> ExchangedRows:
+def boundary(rows: jax.Array, seam: jax.Array, reverse: bool) -> Crossing:
     """Exchange features [rows, dim, channels] with other ranks, in place where XLA can.
 
     Args:
-        handle: uint32 [4], from the exchange, or ``NO_EXCHANGE_HANDLE``.
-        reverse: add the ghosts' rows to their owners' instead of filling them from there.
+        seam: uint32 [4], from the exchange; of zeros: there is nobody to exchange with.
+        reverse: add copies to their owners' rows instead of filling them from there.
 
     Raises:
         jax.errors.JaxRuntimeError: the exchange refused, when the program runs.
     """
     results = [
         jax.ShapeDtypeStruct(rows.shape, rows.dtype),
-        jax.ShapeDtypeStruct((_TIMING.itemsize // 4,), jnp.uint32),
+        jax.ShapeDtypeStruct((_PASSAGE.itemsize // 4,), jnp.uint32),
         jax.ShapeDtypeStruct((), rows.dtype),
     ]
-    call = jax.ffi.ffi_call(native.target("ghost_exchange"), results, input_output_aliases={0: 0})
-    return ExchangedRows(*call(rows, handle, reverse=np.bool_(reverse)))
+    call = jax.ffi.ffi_call(native.target("boundary"), results, input_output_aliases={0: 0})
+    return Crossing(*call(rows, seam, reverse=np.bool_(reverse)))
 
 
-def read_timing(words: jax.Array) -> CallTiming:
-    """Return the timing in the words of :class:`ExchangedRows`."""
-    [(entered, left, thread)] = np.asarray(words).view(_TIMING).tolist()
-    return CallTiming(entered * 1e-9, left * 1e-9, thread)
+def read_passage(words: jax.Array) -> Passage:
+    """Return what the ``passage`` of a crossing says."""
+    [(reached, left, thread)] = np.asarray(words).view(_PASSAGE).tolist()
+    return Passage(reached * 1e-9, left * 1e-9, thread)

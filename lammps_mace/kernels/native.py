@@ -18,7 +18,7 @@ TARGETS = (
     "contraction_backward",
     "linear",
     "pass_index",
-    "ghost_exchange",
+    "boundary",
 )
 
 

@@ -99,7 +99,7 @@ def test_tiled_ranks_agree(run_lammps, prepare, model):
 
 LOCAL_SUM = """
 import lammps_mace.engine.charges as charges
-constrain_charges = charges.constrain_charges
+settle = charges.settle
 class Local:
     def __init__(self, exchange):
         self.charge = exchange.charge
@@ -108,7 +108,7 @@ class Local:
         self.exchange.sum(values)  # what the other ranks have is thrown away
         return values
 import lammps_mace.engine.engine
-lammps_mace.engine.engine.constrain_charges = lambda raw, species, use, exchange: constrain_charges(
+lammps_mace.engine.engine.settle = lambda raw, species, use, exchange: settle(
     raw, species, use, Local(exchange))
 """
 
@@ -234,12 +234,12 @@ def test_failure_between_the_sums_ends_all_ranks(run_lammps, model, patch, rank)
     fail = f"""
 import lammps_mace.engine.charges as charges
 rank = self._rank.index
-constrain_charges = charges.constrain_charges
+settle = charges.settle
 def broken(raw, species, use, exchange):
     if rank == {rank}:
         raw = raw * float("nan")
-    return constrain_charges(raw, species, use, exchange)
-lammps_mace.engine.engine.constrain_charges = broken
+    return settle(raw, species, use, exchange)
+lammps_mace.engine.engine.settle = broken
 """
     run = run_lammps(CRYSTAL + STYLE + "run 0\n", 2, patch(fail), timeout=120)
     assert run.returncode != 0
