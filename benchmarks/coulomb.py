@@ -25,7 +25,7 @@ def main() -> None:
         without, with_sum = (timing(f, ["taskset", "-c", str(options.core)], 1000)
                              for f in folders.values())  # fmt: skip
         shares.append(1 - without["microseconds"] / with_sum["microseconds"])
-        stage = with_sum["stages"]["charges"] / with_sum["microseconds"]
+        stage = with_sum["stages"]["Charges"] / with_sum["microseconds"]
         print(
             f"us/atom: {without['microseconds']:.1f} without, {with_sum['microseconds']:.1f} with "
             f"a sum to {options.cutoff:g} Å: {100 * shares[-1]:.1f} % of the step "

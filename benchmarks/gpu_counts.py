@@ -17,7 +17,7 @@ from ase.io import read
 from lammps_mace import load_model
 from lammps_mace.engine.chunks import GPU_CHUNKS
 from lammps_mace.engine.engine import Engine
-from lammps_mace.engine.interface import Neighbors, NoExchange
+from lammps_mace.engine.interface import DomainGraph, NoExchange
 from lammps_mace.evaluation import find_pairs
 
 
@@ -51,10 +51,10 @@ def main() -> None:
     backward = engine._backward = [Recorder(f) for f in engine._backward]
     engine._last = last = Recorder(engine._last)
     engine.evaluate(
-        Neighbors(
+        DomainGraph(
             species=np.zeros(n, np.int32),
             offsets=np.searchsorted(pairs.receivers, np.arange(n + 1)),
-            senders=pairs.senders, vectors=-pairs.vectors, one_domain=True,
+            senders=pairs.senders, displacements=-pairs.vectors, one_domain=True,
         ),
         NoExchange(),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-# Declares the C seam of bridge.h for _bridge.pyx.
+# Declares the C interface of bridge.h for _bridge.pyx.
 from libc.stdint cimport int32_t, int64_t
 
 
@@ -22,7 +22,7 @@ cdef extern from "bridge.h":
         void *first
         int64_t width
         int item_bytes
-        const int32_t *places
+        const int32_t *row_index
 
     ctypedef const char *(*lammps_mace_exchange)(
         void *exchanger, int reverse, const lammps_mace_rows *rows
@@ -61,7 +61,7 @@ cdef extern from "bridge.h":
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
         int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept
         int (*report)(void *, char **, lammps_mace_failure *) noexcept
-        int (*places)(void *, char **, lammps_mace_failure *) noexcept
+        int (*device_map)(void *, char **, lammps_mace_failure *) noexcept
         void (*destroy)(void *) noexcept
 
 
@@ -77,5 +77,5 @@ cdef class Step:
     @staticmethod
     cdef Step wrap(lammps_mace_step *raw)
     cdef lammps_mace_step *live(self) except NULL
-    cdef exchange(self, object rows, object places, int reverse)
-    cdef const int32_t *checked(self, const int32_t[::1] places, int64_t n_rows) except NULL
+    cdef exchange(self, object rows, object row_index, int reverse)
+    cdef const int32_t *checked(self, const int32_t[::1] row_index, int64_t n_rows) except NULL

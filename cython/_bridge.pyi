@@ -40,17 +40,21 @@ class Step:
     @property
     def pair_gradient(self) -> NDArray[np.float64]:
         """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
-    def forward_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
+    def forward_exchange(
+        self, rows: NDArray[Any], row_index: NDArray[np.int32] | None = None
+    ) -> None:
         """Fill rows n_local.. of float32 or float64 [n, width] from their owners, in place.
 
-        Row i < n_total is at ``places[i]``; without them at i, and n is n_total.
+        Row i < n_total is at ``row_index[i]``; without it at i, and n is n_total.
         """
-    def reverse_exchange(self, rows: NDArray[Any], places: NDArray[np.int32] | None = None) -> None:
+    def reverse_exchange(
+        self, rows: NDArray[Any], row_index: NDArray[np.int32] | None = None
+    ) -> None:
         """Add rows n_local.. into their owners', in place."""
-    def seam(self, places: NDArray[np.int32], n_rows: int) -> NDArray[np.uint32]:
-        """Return [4]: what C++ code needs to exchange ``n_rows`` rows at these places itself.
+    def exchange_handle(self, row_index: NDArray[np.int32], n_rows: int) -> NDArray[np.uint32]:
+        """Return [4]: what C++ code needs to exchange ``n_rows`` rows itself.
 
-        It holds as long as the step and ``places`` do.
+        It holds as long as the step and ``row_index`` do.
         """
     def sum(self, values: Any) -> NDArray[np.float64]:
         """Return float64 [n] summed over all ranks; every rank calls it, or none."""

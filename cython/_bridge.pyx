@@ -65,7 +65,7 @@ cdef class Step:
 
     cdef lammps_mace_step *live(self) except NULL:
         if self.raw == NULL:
-            raise RuntimeError("this Step is over: it may be used only inside Potential.compute")
+            raise RuntimeError("this Step is over: it may be used only inside PluginPotential.compute")
         return self.raw
 
     @property
@@ -80,15 +80,15 @@ cdef class Step:
     def one_domain(self):
         return bool(self.live().one_domain)
 
-    def forward_exchange(self, rows, places=None):
+    def forward_exchange(self, rows, row_index=None):
         """Fill the rows of other ranks' atoms from their owners, in place; collective."""
-        self.exchange(rows, places, 0)
+        self.exchange(rows, row_index, 0)
 
-    def reverse_exchange(self, rows, places=None):
+    def reverse_exchange(self, rows, row_index=None):
         """Add the rows of other ranks' atoms into their owners', in place; collective."""
-        self.exchange(rows, places, 1)
+        self.exchange(rows, row_index, 1)
 
-    cdef exchange(self, object rows, object places, int reverse):
+    cdef exchange(self, object rows, object row_index, int reverse):
         cdef lammps_mace_step *raw = self.live()
         cdef lammps_mace_rows given
         cdef Py_buffer view
@@ -97,12 +97,12 @@ cdef class Step:
         try:
             if view.format[0] not in (b"f", b"d") or view.format[1] != 0:
                 raise TypeError(f"exchange rows must be float32 or float64, got {rows.dtype}")
-            if view.ndim != 2 or (places is None and view.shape[0] != raw.n_total):
+            if view.ndim != 2 or (row_index is None and view.shape[0] != raw.n_total):
                 raise ValueError(f"exchange rows must be [n_total={raw.n_total}, width], got {rows.shape}")
             given.first, given.width, given.item_bytes = view.buf, view.shape[1], view.itemsize
-            given.places = NULL
-            if places is not None:
-                given.places = self.checked(places, view.shape[0])
+            given.row_index = NULL
+            if row_index is not None:
+                given.row_index = self.checked(row_index, view.shape[0])
             with nogil:
                 message = raw.exchange(raw.exchanger, reverse, &given)
             if message != NULL:
@@ -110,25 +110,25 @@ cdef class Step:
         finally:
             PyBuffer_Release(&view)
 
-    cdef const int32_t *checked(self, const int32_t[::1] places, int64_t n_rows) except NULL:
-        """The address of places, once each is known to be a row: C++ writes there.
+    cdef const int32_t *checked(self, const int32_t[::1] row_index, int64_t n_rows) except NULL:
+        """The address of row_index, once each is known to be a row: C++ writes there.
 
         Other ranks' atoms stand together, so that messages arrive in place.
         """
         cdef Py_ssize_t i, ghosts = self.raw.n_local
-        if places.shape[0] != self.raw.n_total:
-            raise ValueError(f"exchange places must be [n_total={self.raw.n_total}], got {places.shape[0]}")
-        for i in range(places.shape[0]):
-            if not 0 <= places[i] < n_rows:
-                raise ValueError(f"exchange places[{i}] is {places[i]}, there are {n_rows} rows")
-            if i > ghosts and places[i] != places[ghosts] + i - ghosts:
-                raise ValueError(f"exchange places[{i}] is {places[i]}, not next to the row before it")
-        return &places[0] if places.shape[0] else <const int32_t *> &nothing
+        if row_index.shape[0] != self.raw.n_total:
+            raise ValueError(f"exchange row_index must be [n_total={self.raw.n_total}], got {row_index.shape[0]}")
+        for i in range(row_index.shape[0]):
+            if not 0 <= row_index[i] < n_rows:
+                raise ValueError(f"exchange row_index[{i}] is {row_index[i]}, there are {n_rows} rows")
+            if i > ghosts and row_index[i] != row_index[ghosts] + i - ghosts:
+                raise ValueError(f"exchange row_index[{i}] is {row_index[i]}, not next to the row before it")
+        return &row_index[0] if row_index.shape[0] else <const int32_t *> &nothing
 
-    def seam(self, places, n_rows):
-        """The addresses of the step and of places: Seam in kernels/ghost_exchange_call.cpp."""
+    def exchange_handle(self, row_index, n_rows):
+        """The addresses of the step and of row_index, see kernels/ghost_exchange_call.cpp."""
         cdef lammps_mace_step *raw = self.live()
-        addresses = [<size_t> raw, <size_t> self.checked(places, n_rows)]
+        addresses = [<size_t> raw, <size_t> self.checked(row_index, n_rows)]
         return np.array(addresses, np.uintp).view(np.uint32)
 
     def sum(self, values):
@@ -194,9 +194,9 @@ cdef void fail(lammps_mace_failure *failure, error) noexcept:
 cdef void *create(const char *path, int comm, const char *units,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
-        from lammps_mace.coupling.plugin_potential import Potential
+        from lammps_mace.coupling.plugin_potential import PluginPotential
 
-        potential = Potential(os.fsdecode(<bytes> path), comm, text_of(units))
+        potential = PluginPotential(os.fsdecode(<bytes> path), comm, text_of(units))
         Py_INCREF(potential)
         return <void *> <PyObject *> potential
     except BaseException as error:
@@ -276,9 +276,9 @@ cdef int report(void *handle, char **text, lammps_mace_failure *failure) noexcep
         return 1
 
 
-cdef int places(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
+cdef int device_map(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
     try:
-        give((<object> handle).places(), text)
+        give((<object> handle).device_map(), text)
         return 0
     except BaseException as error:
         fail(failure, error)
@@ -296,6 +296,6 @@ table.describe = describe
 table.set_elements = set_elements
 table.compute = compute
 table.report = report
-table.places = places
+table.device_map = device_map
 table.destroy = destroy
 _table = PyCapsule_New(&table, "lammps_mace._bridge._table", NULL)

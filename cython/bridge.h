@@ -1,4 +1,4 @@
-/* The C seam between the LAMMPS plugin and the Python extension lammps_mace._bridge.
+/* The C interface between the LAMMPS plugin and the Python extension lammps_mace._bridge.
  *
  * The plugin knows no Python symbol: it opens libpython (unless Python already runs in the process), then the extension
  * module, and asks for its one exported symbol, lammps_mace_bridge_open. No exception of either language crosses.
@@ -35,9 +35,9 @@ typedef struct lammps_mace_charges {
 /* Rows of float32 or float64, one for each row of the step. */
 typedef struct lammps_mace_rows {
   void *first;
-  int64_t width;         /* numbers of a row */
-  int item_bytes;        /* of a number, 4 or 8 */
-  const int32_t *places; /* [n_total] where each of the step's rows is, from n_local on one after the other; NULL: i */
+  int64_t width;            /* numbers of a row */
+  int item_bytes;           /* of a number, 4 or 8 */
+  const int32_t *row_index; /* [n_total] where each row of the step is, from n_local on one after the other; NULL: i */
 } lammps_mace_rows;
 
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are own atoms, the rest those of other ranks, each once: images of
@@ -69,7 +69,7 @@ typedef struct lammps_mace_step {
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
 typedef struct lammps_mace_bridge {
   int abi;
-  /* New lammps_mace.coupling.plugin_potential.Potential(path, comm, units); NULL on failure. comm: Fortran handle. */
+  /* New lammps_mace.coupling.plugin_potential.PluginPotential(path, comm, units); NULL on failure. comm: Fortran handle. */
   void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
   /* The cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller frees it),
    * and the use of charges. */
@@ -82,7 +82,7 @@ typedef struct lammps_mace_bridge {
   /* Text for the log at the end of a run (malloc'ed: the caller frees it). */
   int (*report)(void *potential, char **text, lammps_mace_failure *failure);
   /* Collective. Which rank runs on which device, text for the log at pair_style (as report). */
-  int (*places)(void *potential, char **text, lammps_mace_failure *failure);
+  int (*device_map)(void *potential, char **text, lammps_mace_failure *failure);
   void (*destroy)(void *potential);
 } lammps_mace_bridge;
 

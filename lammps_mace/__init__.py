@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lammps_mace.errors import ConvertError as ConvertError
+    from lammps_mace.errors import ModelFileError as ModelFileError
+    from lammps_mace.errors import UnusableFileError as UnusableFileError
     from lammps_mace.evaluation import Evaluation as Evaluation
     from lammps_mace.evaluation import evaluate as evaluate
     from lammps_mace.graph import Graph as Graph
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 _HOME = {
     "MaceConfig": "lammps_mace.models.mlip.config",
     "DatasetInfo": "lammps_mace.models.mlip.dataset",
+    "ConvertError": "lammps_mace.errors",
+    "ModelFileError": "lammps_mace.errors",
+    "UnusableFileError": "lammps_mace.errors",
     "Evaluation": "lammps_mace.evaluation",
     "evaluate": "lammps_mace.evaluation",
     "Graph": "lammps_mace.graph",

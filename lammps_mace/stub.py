@@ -29,12 +29,12 @@ class UnifiedModel:
     def interface(self, interface: Any) -> None:
         """Load the model: setting this is the first thing ML-IAP does."""
         # Not at the top: everything heavy stays out of what only reads a stub.
-        from lammps_mace.coupling.mliap.model import Unified
+        from lammps_mace.coupling.mliap.model import MLIAPModel
 
-        self._unified = Unified(self, interface)
+        self._model = MLIAPModel(self, interface)
 
     def __getattr__(self, name: str) -> Any:
         """Offer what ML-IAP reads and calls, once the model is loaded."""
-        if name.startswith("_") or "_unified" not in self.__dict__:
+        if name.startswith("_") or "_model" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        return getattr(self._unified, name)
+        return getattr(self._model, name)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from small import CUTOFF, energy_and_gradient, make_model, make_structure, neighbors_of
+from small import CUTOFF, domain_graph, energy_and_gradient, make_model, make_structure
 
 from lammps_mace.engine.chunks import (
     CPU_CHUNKS,
@@ -18,7 +18,7 @@ from lammps_mace.engine.chunks import (
     best_chunk_atoms,
 )
 from lammps_mace.engine.engine import Engine
-from lammps_mace.engine.interface import Neighbors, NoExchange
+from lammps_mace.engine.interface import DomainGraph, NoExchange
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
@@ -31,7 +31,7 @@ def relative(a, b):
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_engine_equals_the_network(layers):
     model, structure = make_model(num_layers=layers), make_structure(2)
-    prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())
+    prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
     assert relative(prediction.pair_gradient, gradient) < EXACT
@@ -41,7 +41,7 @@ def test_engine_equals_the_network(layers):
 def test_the_kernels_for_a_gpu(config):
     """On a CPU they are interpreted: the same numbers, whatever their speed."""
     model, structure = make_model(**config), make_structure()
-    prediction = Engine(model, backend="gpu").evaluate(neighbors_of(structure), NoExchange())
+    prediction = Engine(model, backend="gpu").evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
     assert relative(prediction.pair_gradient, gradient) < EXACT
@@ -49,7 +49,7 @@ def test_the_kernels_for_a_gpu(config):
 
 def test_several_chunks_and_float32():
     model, structure = make_model("float32"), make_structure(3)
-    prediction = Engine(model).evaluate(neighbors_of(structure), NoExchange())
+    prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=FLOAT32)
     assert EXACT < relative(prediction.pair_gradient, gradient) < FLOAT32
@@ -60,31 +60,31 @@ def test_several_chunks_and_float32():
 )
 def test_what_a_layer_notes_changes_nothing(channels, narrow, monkeypatch):
     model = make_model("float32", num_channels=channels, num_layers=3)
-    neighbors = neighbors_of(make_structure(2))
+    graph = domain_graph(make_structure(2))
     engine = Engine(model)
-    noting = engine.evaluate(neighbors, NoExchange())
-    first, second = (room.memo for room in engine._rooms)
+    noting = engine.evaluate(graph, NoExchange())
+    first, second = (room.saved for room in engine._rooms)
     assert (sum(x[0].size for x in first) < sum(x[0].size for x in second)) == narrow
     monkeypatch.setattr("lammps_mace.engine.engine._MEMO_BYTES", 0)
     engine = Engine(model)
-    again = engine.evaluate(neighbors, NoExchange())
-    assert [room.memo for room in engine._rooms] == [None, None]
+    again = engine.evaluate(graph, NoExchange())
+    assert [room.saved for room in engine._rooms] == [None, None]
     assert again.energy == pytest.approx(noting.energy, rel=1e-6)
     assert relative(again.pair_gradient, noting.pair_gradient) < 1e-6
 
 
 def test_gradient_is_the_derivative_of_the_energy():
     model, structure = make_model(), make_structure()
-    engine, neighbors = Engine(model), neighbors_of(structure)
-    gradient = engine.evaluate(neighbors, NoExchange()).pair_gradient
+    engine, graph = Engine(model), domain_graph(structure)
+    gradient = engine.evaluate(graph, NoExchange()).pair_gradient
     step = 1e-4
     for pair, axis in [(0, 0), (17, 1), (60, 2)]:
         energies = []
         for sign in (1, -1):
-            moved = neighbors.vectors.copy()
+            moved = graph.displacements.copy()
             moved[pair, axis] += sign * step
-            shifted = Neighbors(
-                neighbors.species, neighbors.offsets, neighbors.senders, moved, one_domain=True
+            shifted = DomainGraph(
+                graph.species, graph.offsets, graph.senders, moved, one_domain=True
             )
             energies.append(engine.evaluate(shifted, NoExchange()).energy)
         slope = (energies[0] - energies[1]) / (2 * step)
@@ -97,25 +97,25 @@ def test_atoms_that_are_not_part_of_the_model():
     kept[3] = False
     pairs = kept[structure.centres] & kept[structure.neighbours]
     centres = structure.centres[pairs]
-    neighbors = Neighbors(
+    graph = DomainGraph(
         species=np.where(kept, structure.species, -1).astype(np.int32),
         offsets=np.searchsorted(centres, np.arange(len(kept) + 1)),
         senders=structure.neighbours[pairs].astype(np.int32),
-        vectors=structure.vectors[pairs],
+        displacements=structure.vectors[pairs],
         one_domain=True,
     )
-    prediction = Engine(model).evaluate(neighbors, NoExchange())
+    prediction = Engine(model).evaluate(graph, NoExchange())
     assert prediction.node_energies[3] == 0.0
     assert np.all(prediction.node_energies[kept] != 0.0)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_only_counted_atoms_have_energies(layers):
-    engine, neighbors = Engine(make_model(num_layers=layers)), neighbors_of(make_structure())
-    whole = engine.evaluate(neighbors, NoExchange())
-    counted = np.arange(neighbors.n_local) < 3
+    engine, graph = Engine(make_model(num_layers=layers)), domain_graph(make_structure())
+    whole = engine.evaluate(graph, NoExchange())
+    counted = np.arange(graph.n_local) < 3
     parts = [
-        engine.evaluate(replace(neighbors, counted=mask), NoExchange())
+        engine.evaluate(replace(graph, energy_mask=mask), NoExchange())
         for mask in (counted, ~counted)
     ]
     for part, mask in zip(parts, (counted, ~counted), strict=True):
@@ -129,11 +129,11 @@ def test_only_counted_atoms_have_energies(layers):
 @pytest.mark.parametrize("n_atoms", [0, 1])
 def test_no_pairs(n_atoms):
     model = make_model()
-    empty = Neighbors(
+    empty = DomainGraph(
         species=np.zeros(n_atoms, np.int32),
         offsets=np.zeros(n_atoms + 1, np.int64),
         senders=np.zeros(0, np.int32),
-        vectors=np.zeros((0, 3)),
+        displacements=np.zeros((0, 3)),
         one_domain=True,
     )
     prediction = Engine(model).evaluate(empty, NoExchange())
@@ -147,35 +147,35 @@ def test_no_pairs(n_atoms):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 3}, {"num_layers": 1}])
 def test_one_program_and_one_for_each_pass(options, dtype):
-    engine, neighbors = Engine(make_model(dtype, **options)), neighbors_of(make_structure(2))
-    whole = engine.evaluate(neighbors, NoExchange())
+    engine, graph = Engine(make_model(dtype, **options)), domain_graph(make_structure(2))
+    whole = engine.evaluate(graph, NoExchange())
     engine._is_whole = False
-    parts = engine.evaluate(neighbors, NoExchange())
+    parts = engine.evaluate(graph, NoExchange())
     assert engine.compilations.keys() > {"step", "last layer"} or "num_layers" in options
     limit = EXACT if dtype == "float64" else FLOAT32
     assert relative(parts.node_energies, whole.node_energies) < limit
     assert relative(parts.pair_gradient, whole.pair_gradient) < limit
     engine._scale *= 1.1  # the control: only the energies know of it
-    other = engine.evaluate(neighbors, NoExchange())
+    other = engine.evaluate(graph, NoExchange())
     assert relative(other.node_energies, whole.node_energies) > limit
 
 
 def test_one_program_for_few_atoms(monkeypatch):
-    made, neighbors = make_model(), neighbors_of(make_structure())
+    made, graph = make_model(), domain_graph(make_structure())
     few, many = Engine(made), Engine(made)
-    few.evaluate(neighbors, NoExchange())
+    few.evaluate(graph, NoExchange())
     monkeypatch.setattr("lammps_mace.engine.engine._WHOLE_BYTES", 1000)
-    many.evaluate(neighbors, NoExchange())
+    many.evaluate(graph, NoExchange())
     assert few.compilations.keys() == {"step"}
     assert many.compilations.keys() == {"forward 1", "last layer", "backward 1"}
 
 
 def test_stages_of_one_program():
-    engine, neighbors = Engine(make_model(num_layers=3)), neighbors_of(make_structure(2))
-    engine.evaluate(neighbors, NoExchange())
+    engine, graph = Engine(make_model(num_layers=3)), domain_graph(make_structure(2))
+    engine.evaluate(graph, NoExchange())
     engine.start_counting()
     begun = time.perf_counter()
-    engine.evaluate(neighbors, NoExchange())
+    engine.evaluate(graph, NoExchange())
     passed = time.perf_counter() - begun
     assert all(seconds > 0.0 for seconds in engine.seconds.values())
     assert set(engine.seconds) == {
@@ -187,7 +187,7 @@ def test_stages_of_one_program():
 class _Between(NoExchange):
     """Exchanges that Python makes; they fail."""
 
-    def forward_exchange(self, rows, places):
+    def forward_exchange(self, rows, row_index):
         raise RuntimeError("no network")
 
 
@@ -202,9 +202,9 @@ class _Within(NoExchange):
         exchange = ctypes.cast(self.exchange, ctypes.c_void_p).value
         self.step = np.array([*words, exchange, 0, 0], np.uint64)
 
-    def seam(self, places, n_rows):
-        assert places.max() < n_rows
-        return np.array([self.step.ctypes.data, places.ctypes.data], np.uint64).view(np.uint32)
+    def exchange_handle(self, row_index, n_rows):
+        assert row_index.max() < n_rows
+        return np.array([self.step.ctypes.data, row_index.ctypes.data], np.uint64).view(np.uint32)
 
 
 @pytest.mark.parametrize("exchange", [_Between, _Within])
@@ -212,11 +212,11 @@ def test_after_a_failure_the_engine_works_on(exchange, monkeypatch):
     # JAX as it is in tests runs programs in a thread of its own, which is all the same here.
     ignored = property(lambda engine: False, lambda engine, value: None)
     monkeypatch.setattr(Engine, "_strays", ignored, raising=False)
-    engine, neighbors = Engine(make_model("float32")), neighbors_of(make_structure())
-    before = engine.evaluate(neighbors, NoExchange())
+    engine, graph = Engine(make_model("float32")), domain_graph(make_structure())
+    before = engine.evaluate(graph, NoExchange())
     with pytest.raises(RuntimeError, match="no network"):
-        engine.evaluate(replace(neighbors, one_domain=False), exchange())
-    after = engine.evaluate(neighbors, NoExchange())
+        engine.evaluate(replace(graph, one_domain=False), exchange())
+    after = engine.evaluate(graph, NoExchange())
     assert np.array_equal(after.pair_gradient, before.pair_gradient)
 
 
@@ -224,9 +224,9 @@ def test_moving_atoms_do_not_compile_again():
     engine = Engine(make_model())
     for seed in range(4):
         structure = make_structure(2, rattle=0.1 + 0.1 * seed, seed=seed)
-        engine.evaluate(neighbors_of(structure), NoExchange())
+        engine.evaluate(domain_graph(structure), NoExchange())
     assert set(engine.compilations.values()) == {1}
-    engine.evaluate(neighbors_of(make_structure(3)), NoExchange())
+    engine.evaluate(domain_graph(make_structure(3)), NoExchange())
     assert set(engine.compilations.values()) == {2}
 
 
@@ -235,22 +235,22 @@ def test_atoms_that_change_places_between_steps():
     structure = make_structure(2)
     other = replace(structure, species=1 - structure.species)
     engine, fresh = Engine(make_model()), Engine(make_model())
-    first = engine.evaluate(neighbors_of(structure), NoExchange())
-    after = engine.evaluate(neighbors_of(other), NoExchange())
-    expected = fresh.evaluate(neighbors_of(other), NoExchange())
+    first = engine.evaluate(domain_graph(structure), NoExchange())
+    after = engine.evaluate(domain_graph(other), NoExchange())
+    expected = fresh.evaluate(domain_graph(other), NoExchange())
     assert np.array_equal(after.node_energies, expected.node_energies)
     assert np.array_equal(after.pair_gradient, expected.pair_gradient)
     assert relative(first.pair_gradient, expected.pair_gradient) > 0.01  # the control
 
 
 def test_capacity_has_room_and_never_shrinks():
-    neighbors = neighbors_of(make_structure(2))
-    room = arrange(neighbors, Capacity()).capacity
-    assert room.pairs > neighbors.n_pairs
-    assert arrange(neighbors, room).capacity is room
-    small = arrange(neighbors_of(make_structure()), room).capacity
+    graph = domain_graph(make_structure(2))
+    room = arrange(graph, Capacity()).capacity
+    assert room.pairs > graph.n_pairs
+    assert arrange(graph, room).capacity is room
+    small = arrange(domain_graph(make_structure()), room).capacity
     assert small is room
-    more = arrange(neighbors_of(make_structure(3)), room).capacity
+    more = arrange(domain_graph(make_structure(3)), room).capacity
     assert more.slots > room.slots
     assert more.pairs > room.pairs
 
@@ -261,31 +261,31 @@ def test_a_slice_of_a_chunk_never_runs_over_the_end():
     for n_pairs in (2, 30, 40, 90, 150, 260, 300, 420):
         offsets = np.array([0, n_pairs // 2, n_pairs])
         pairs = np.zeros(n_pairs, np.int32), np.ones((n_pairs, 3))
-        neighbors = Neighbors(np.zeros(2, np.int32), offsets, *pairs, one_domain=True)
-        capacity = arrange(neighbors, capacity).capacity
+        graph = DomainGraph(np.zeros(2, np.int32), offsets, *pairs, one_domain=True)
+        capacity = arrange(graph, capacity).capacity
         assert capacity.pair_rows >= n_pairs + capacity.chunk_pairs
 
 
 def test_chunks_hold_one_species_each_and_every_atom_once():
-    neighbors = neighbors_of(make_structure(3))
-    arrangement = arrange(neighbors, Capacity())
+    graph = domain_graph(make_structure(3))
+    arrangement = arrange(graph, Capacity())
     frame = arrangement.frame
-    species = frame.to_slots(neighbors.species + 1)
+    species = frame.to_slots(graph.species + 1)
     chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
     kinds, atoms = frame.layout.chunk_species, frame.layout.atoms_in_chunk
     for kind, n_atoms, chunk in zip(kinds, atoms, chunks, strict=False):
         assert set(chunk[:n_atoms]) == {kind + 1}
         assert not chunk[n_atoms:].any()
-    assert atoms.sum() == neighbors.n_local
-    assert np.array_equal(frame.from_slots(species), neighbors.species + 1)
+    assert atoms.sum() == graph.n_local
+    assert np.array_equal(frame.from_slots(species), graph.species + 1)
     rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
-    assert not np.array_equal(-rows.vectors[: neighbors.n_pairs], neighbors.vectors)
-    assert np.array_equal(rows.gradient(rows.vectors), neighbors.vectors)
+    assert not np.array_equal(-rows.vectors[: graph.n_pairs], graph.displacements)
+    assert np.array_equal(rows.gradient(rows.vectors), graph.displacements)
 
 
 def test_pairs_go_to_xla_without_a_copy():
     rows = HostPairRows(
-        arrange(neighbors_of(make_structure(3)), Capacity()), np.dtype("float32"), CUTOFF
+        arrange(domain_graph(make_structure(3)), Capacity()), np.dtype("float32"), CUTOFF
     )
 
     def is_copied(array):
@@ -311,7 +311,7 @@ def test_chunk_sizes_waste_little():
 def test_full_chunks_of_mixed_species_are_not_in_order():
     """Slots without gaps are still not the local rows: atoms stand by species."""
     structure = replace(make_structure(2), species=np.tile([0, 1], 32).astype(np.int32))
-    frame = arrange(neighbors_of(structure), Capacity()).frame
+    frame = arrange(domain_graph(structure), Capacity()).frame
     assert np.array_equal(frame.layout.slots, np.arange(64))
     assert not frame.layout.in_order
     assert list(frame.from_slots(frame.to_slots(np.arange(64)))) == list(range(64))

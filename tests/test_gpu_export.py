@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from jax import export
-from small import make_model, make_structure, neighbors_of
+from small import domain_graph, make_model, make_structure
 
 from lammps_mace.engine import device_pairs as device
 from lammps_mace.engine.engine import Engine
@@ -47,7 +47,7 @@ def recorded(engine: Engine) -> list[Recorder]:
     passes = engine._passes
     recorders = Passes(*([Recorder(f) for f in each] for each in passes[:2]), Recorder(passes.last))
     engine._passes = recorders
-    engine.evaluate(neighbors_of(make_structure()), NoExchange())
+    engine.evaluate(domain_graph(make_structure()), NoExchange())
     return [*recorders.forward, *recorders.backward, recorders.last]
 
 

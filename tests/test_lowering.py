@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from small import energy_and_gradient, make_model, make_structure, neighbors_of
+from small import domain_graph, energy_and_gradient, make_model, make_structure
 
 from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.interface import NoExchange
@@ -45,7 +45,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def gradient_error(model, structure, engine):
     """Return the errors of energy and gradient relative to the network, float64."""
-    prediction = engine.evaluate(neighbors_of(structure), NoExchange())
+    prediction = engine.evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     largest = np.abs(gradient).max()
     return (
@@ -97,7 +97,7 @@ def test_first_layer_in_few_radial_functions(monkeypatch, splined, name):
     all_of_them = Engine(model)
     widths = [engine.layers[0].sum_channels for engine in (few, all_of_them)]
     assert widths == [4 * BLOCK, 80]  # two species
-    a, b = (engine.evaluate(neighbors_of(structure), NoExchange()) for engine in (few, all_of_them))
+    a, b = (engine.evaluate(domain_graph(structure), NoExchange()) for engine in (few, all_of_them))
     largest = np.abs(b.pair_gradient).max()
     assert a.energy == pytest.approx(b.energy, rel=1e-9)
     np.testing.assert_allclose(a.pair_gradient, b.pair_gradient, rtol=0, atol=1e-6 * largest)
@@ -117,15 +117,17 @@ def test_few_functions_make_all():
 
 
 def test_forces_are_derivatives_through_the_splines(splined):
-    engine, neighbors = Engine(splined), neighbors_of(make_structure())
-    gradient = engine.evaluate(neighbors, NoExchange()).pair_gradient
+    engine, graph = Engine(splined), domain_graph(make_structure())
+    gradient = engine.evaluate(graph, NoExchange()).pair_gradient
     step = 1e-5
     for pair, axis in [(0, 0), (17, 1), (60, 2)]:
         energies = []
         for sign in (1, -1):
-            moved = neighbors.vectors.copy()
+            moved = graph.displacements.copy()
             moved[pair, axis] += sign * step
-            energies.append(engine.evaluate(replace(neighbors, vectors=moved), NoExchange()).energy)
+            energies.append(
+                engine.evaluate(replace(graph, displacements=moved), NoExchange()).energy
+            )
         slope = (energies[0] - energies[1]) / (2 * step)
         # Far below the error of the splines: the gradient is that of the splined energy.
         assert slope == pytest.approx(gradient[pair, axis], rel=1e-7, abs=1e-8)

@@ -1,16 +1,19 @@
 """The model file: what is written is read, and nothing else is accepted."""
 
+import hashlib
 import json
 import os
 import pickle
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from small import make_model, write_model
 
-from lammps_mace import load_model, save_model
+from lammps_mace import ConvertError, ModelFileError, UnusableFileError, load_model, save_model
 from lammps_mace.cli import main as cli
-from lammps_mace.modelfile import ModelFileError, flatten
+from lammps_mace.modelfile import flatten, read_parts, read_stub
+from lammps_mace.stub import UnifiedModel
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +58,27 @@ def test_sidecars_elsewhere(path, tmp_path, monkeypatch):
 
 
 def edit(path, **changes):
-    sidecar = path.with_suffix(".json")
-    data = json.loads(sidecar.read_text())
+    data = json.loads(path.with_suffix(".json").read_text())
     data.update(changes)
-    sidecar.write_text(json.dumps({k: v for k, v in data.items() if v is not ...}))
+    write_sidecar(path, json.dumps({k: v for k, v in data.items() if v is not ...}).encode())
+
+
+def write_sidecar(path, text):
+    """Replace X.json, with its hash in X.model: as whoever means harm would."""
+    path.with_suffix(".json").write_bytes(text)
+    stub = UnifiedModel(path.stem, hashlib.sha256(text).hexdigest(), "")
+    path.write_bytes(pickle.dumps(stub, protocol=4))
+
+
+def write_weights(path, arrays, data=None):
+    """Replace X.safetensors, with its hash in X.json."""
+    data = safetensors.numpy.save(arrays) if data is None else data
+    path.with_suffix(".safetensors").write_bytes(data)
+    edit(path, weights_sha256=hashlib.sha256(data).hexdigest())
+
+
+def read_weights(path):
+    return safetensors.numpy.load(path.with_suffix(".safetensors").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -67,12 +87,112 @@ def edit(path, **changes):
         ({"format_version": 99}, "format version 99.*install a newer lammps-mace"),
         ({"dtype": ...}, "dtype: Field required"),
         ({"surprise": 1}, "unknown key 'surprise'"),
-        ({"head": 7}, "was altered: its SHA-256"),
         ({"format_version": ...}, "not the sidecar of a model file"),
+        ({"format_version": 0}, "format version 0.*reads 1 to 1"),
+        ({"format_version": True}, "format version True"),
+        ({"head": 1}, "head=1 must be 0 to 0"),
+        ({"head": -1}, "head: Input should be greater than or equal to 0"),
+        ({"elements": ["O"]}, "elements must be those of atomic_energies_map, O Si"),
+        ({"total_charge": 10**9}, "total_charge: Input should be less than"),
+        ({"write_charges": True}, "write_charges: the network predicts none"),
+        ({"exact_radial": 1}, "exact_radial: Input should be a valid boolean"),
+        ({"weights_sha256": "0"}, "weights_sha256: String should match pattern"),
+        ({"origin": "\x1b[2J"}, "origin: .*characters that cannot be printed"),
+        ({"k" * 1000: 0}, "unknown key 'k{60}'"),
+        ({"origin": "\ud800"}, "holds text that is not Unicode"),
+        ({"config": {"num_layers": 10**6}}, "config.num_layers: Input should be less than or eq"),
+        ({"config": {"num_channels": 5}}, r"config asks for|has \d+ bytes|shape|missing"),
     ],
 )
 def test_bad_sidecar(path, changes, words):
     edit(path, **changes)
+    with pytest.raises(ModelFileError, match=words):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"[1]", "must hold a JSON object, not list"),
+        (b"\xff", "is not JSON"),
+        (b"[" * 100_000, "is not JSON: maximum recursion depth"),
+        (b'{"a": ' * 20 + b"1" + b"}" * 20, "nested more than 16 levels deep"),
+        (b'{"a": 1, "a": 2}', "has the key 'a' twice"),
+        (b'{"a": NaN}', "holds NaN; every number must be finite"),
+        (b'{"a": 1e999}', "holds 1e999; every number must be finite"),
+        (b'{"a": [' + b"0," * 200_000 + b"0]}", "holds more than 100,000 values"),
+        (b" " * (2**22 + 1), "is larger than the 4,194,304 bytes"),
+    ],
+)
+def test_sidecar_that_is_no_sane_json(path, text, words):
+    write_sidecar(path, text)
+    with pytest.raises(ModelFileError, match=words):
+        load_model(path)
+
+
+def test_edited_sidecar(path):
+    sidecar = path.with_suffix(".json")
+    sidecar.write_text(sidecar.read_text().replace('"head": 0', '"head": 7'))
+    with pytest.raises(ModelFileError, match="was altered: its SHA-256"):
+        load_model(path)
+
+
+def test_mean_distance_beyond_the_cutoff(path):
+    config = json.loads(path.with_suffix(".json").read_text())["config"]
+    edit(path, config={**config, "avg_r_min": 4.0})
+    with pytest.raises(ModelFileError, match="avg_r_min=4 must be less than graph_cutoff_angs.*=4"):
+        load_model(path)
+
+
+def test_fewer_species_than_elements(path):
+    config = json.loads(path.with_suffix(".json").read_text())["config"]
+    edit(path, config={**config, "num_species": 1})
+    with pytest.raises(ModelFileError, match="num_species=1 is less than the 2 elements"):
+        load_model(path)
+
+
+WEIGHT = "layers_0#interaction_block#linear_in#weight0_0_1"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop(WEIGHT), f"missing: '{WEIGHT}'"),
+        (lambda w: w.update(extra=np.ones(1)), "not used by this network: 'extra'"),
+        (lambda w: w.update({WEIGHT: w[WEIGHT][None]}), r"has shape \(1, 4, 4\); .* \(4, 4\)"),
+        (lambda w: w.update({WEIGHT: w[WEIGHT][:1]}), r"has shape \(1, 4\)"),
+        (lambda w: w.update({WEIGHT: w[WEIGHT] * np.nan}), "not finite in float64"),
+        (lambda w: w.update({WEIGHT: w[WEIGHT].astype(int)}), "has type I64; weights are float16"),
+    ],
+)
+def test_weights_that_are_not_of_this_network(path, change, words):
+    arrays = read_weights(path)
+    change(arrays)
+    write_weights(path, arrays)
+    with pytest.raises(ModelFileError, match=words):
+        load_model(path)
+
+
+def test_weights_beyond_float32(path):
+    arrays = read_weights(path)
+    arrays[WEIGHT] = arrays[WEIGHT] * 1e300
+    write_weights(path, arrays)
+    assert load_model(path)
+    edit(path, dtype="float32")
+    with pytest.raises(ModelFileError, match="not finite in float32"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is not a file of safetensors"),
+        (b"\xff" * 16, "is not a file of safetensors"),
+        (bytes(2**20), r"is larger than the [0-9,]+ bytes that such a file can have"),
+    ],
+)
+def test_damaged_weights(path, data, words):
+    write_weights(path, None, data)
     with pytest.raises(ModelFileError, match=words):
         load_model(path)
 
@@ -114,19 +234,71 @@ def test_foreign_pickle_is_not_executed(tmp_path):
     trap = tmp_path / "executed"
     bad = tmp_path / "bad.model"
     bad.write_bytes(pickle.dumps(Trap(trap)))
-    with pytest.raises(ModelFileError, match="open, which was not executed"):
+    with pytest.raises(ModelFileError, match="open', which was not executed"):
         load_model(bad)
     assert not trap.exists()
     pickle.loads(bad.read_bytes()).close()  # the control: an ordinary unpickler does execute it
     assert trap.exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", pickle.dumps([1, 2])])
-def test_not_a_model(tmp_path, data):
+DIGEST = "0" * 64
+
+
+def stub_bytes(*fields, protocol=4):
+    return pickle.dumps(UnifiedModel(*fields), protocol=protocol)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", r"is not a model file of lammps-mace \(not a pickle\)"),
+        (b"hello", r"is not a model file of lammps-mace \(not a pickle\)"),
+        (pickle.dumps([1, 2]), "the pickle holds another object"),
+        # Nine bytes for which an unpickler takes 2 GB: memo entry 134,217,728.
+        (b"\x80\x04Nr\x00\x00\x00\x08.", "the pickle holds another object"),
+        (stub_bytes("x", DIGEST, "") + b"more", "the pickle holds another object"),
+        (stub_bytes("x", DIGEST, "", protocol=2), "the pickle holds another object"),
+        (stub_bytes("x", DIGEST, "/" * 20_000), "larger than the 16,384 bytes"),
+        (stub_bytes("x" * 300, DIGEST, ""), "its name is no name of a file"),
+        (stub_bytes("../x", DIGEST, ""), "its name is that of no file in a folder"),
+        (stub_bytes("x", DIGEST, "a\0b"), "its folder is no name of a file or folder"),
+        (stub_bytes("x", "f00", ""), "its sidecar_sha256 is no SHA-256"),
+    ],
+)
+def test_not_a_model(tmp_path, data, words):
     bad = tmp_path / "bad.model"
     bad.write_bytes(data)
-    with pytest.raises(ModelFileError, match="is not a model file of lammps-mace"):
+    with pytest.raises(ModelFileError, match=words):
         load_model(bad)
+
+
+def test_too_much_of_a_stub():
+    with pytest.raises(ModelFileError, match="it has more than 16,384 bytes"):
+        read_stub(bytes(20_000), "x.model")
+
+
+def test_stub_that_lammps_unpickled_without_its_fields():
+    with pytest.raises(ModelFileError, match="is damaged: its name is no name of a file"):
+        read_parts(UnifiedModel.__new__(UnifiedModel), None, None)
+
+
+@pytest.mark.parametrize("name", ["name", "folder", "sidecar_sha256", "x", "ö"])
+def test_names_that_a_pickle_could_share(tmp_path, model, name):
+    assert load_model(write_model(tmp_path / f"{name}.model", model))
+
+
+def test_unreadable_file(path):
+    path.with_suffix(".json").chmod(0)
+    if os.access(path.with_suffix(".json"), os.R_OK):
+        pytest.skip("root may read every file")
+    with pytest.raises(ModelFileError, match="cannot read .*Permission denied"):
+        load_model(path)
+
+
+def test_one_family():
+    assert issubclass(ModelFileError, UnusableFileError)
+    assert issubclass(ConvertError, UnusableFileError)
+    assert issubclass(UnusableFileError, ValueError)
 
 
 def test_save_refuses(tmp_path, model):

@@ -71,12 +71,12 @@ from pathlib import Path
 from lammps_mace.runtime.placement import Rank
 from lammps_mace.runtime.jax_setup import start_jax
 start_jax(Rank())
-from small import make_model, make_structure, neighbors_of
+from small import make_model, make_structure, domain_graph
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.engine.engine import Engine
-from lammps_mace.engine import chunks
+from lammps_mace.engine import chunk
 if sys.argv[1] == "any order":
-    chunks.in_turn = lambda index: index
+    chunk.serialize_after = lambda index: index
 
 def switches():
     statuses = [(task / "status").read_text() for task in Path("/proc/self/task").iterdir()]
@@ -85,12 +85,12 @@ def switches():
     return sum(map(int, re.findall(r"ctxt_switches:\\s*(\\d+)", " ".join(threads))))
 
 engine = Engine(make_model("float32", num_layers=3, node_symmetry=3, l_max=3))
-neighbors = neighbors_of(make_structure(3))
+graph = domain_graph(make_structure(3))
 for _ in range(2):
-    engine.evaluate(neighbors, NoExchange())
+    engine.evaluate(graph, NoExchange())
 before = switches()
 for _ in range(5):
-    engine.evaluate(neighbors, NoExchange())
+    engine.evaluate(graph, NoExchange())
 print(switches() - before)
 """
 

@@ -327,5 +327,5 @@ def test_kspace_beside_a_coulomb_sum(tmp_path, monkeypatch, kspace):
     monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)
     model = loaded(write_model(tmp_path / "x.model", charged_model(7.0, **CHARGES)))
     distribute(make_structure(), 1)
-    model._unified._check(SYSTEM[0])
+    model._model._check(SYSTEM[0])
     assert ["kspace_style must find no charges" in text for text in said] == [True] * kspace

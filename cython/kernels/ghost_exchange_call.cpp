@@ -1,4 +1,4 @@
-// Between two layers, within a step's program of XLA: features go to or come from other ranks, and the time is taken.
+// The ghost exchange between two layers, as a call of the compiled program of a step: it also takes the time.
 #include "../bridge.h"
 #include "custom_call.h"
 
@@ -13,15 +13,15 @@ namespace ffi = xla::ffi;
 
 namespace {
 
-// What Step.seam writes into the operand of this name. No step: there is nobody to exchange with.
-struct Seam {
+// What Step.exchange_handle gives. No step: there is nobody to exchange with.
+struct ExchangeHandle {
   const lammps_mace_step *step;
-  const std::int32_t *places;
+  const std::int32_t *row_index;
 };
 
-// What read_passage in boundary.py reads: nanoseconds, and the system's number of the thread that was here.
-struct Passage {
-  std::int64_t reached, left, thread;
+// What read_timing in ghost_exchange_call.py reads: nanoseconds, and the system's number of the calling thread.
+struct CallTiming {
+  std::int64_t entered, left, thread;
 };
 
 using Words = ffi::Buffer<ffi::U32>;
@@ -30,24 +30,25 @@ std::int64_t nanoseconds() {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-const char *exchange(const Seam &seam, bool reverse, ffi::AnyBuffer &buffer) {
-  lammps_mace_rows rows{buffer.untyped_data(), 1, static_cast<int>(ffi::ByteWidth(buffer.element_type())), seam.places};
+const char *exchange(const ExchangeHandle &handle, bool reverse, ffi::AnyBuffer &buffer) {
+  const int item_bytes = static_cast<int>(ffi::ByteWidth(buffer.element_type()));
+  lammps_mace_rows rows{buffer.untyped_data(), 1, item_bytes, handle.row_index};
   for (std::size_t axis = 1; axis < buffer.dimensions().size(); axis++) rows.width *= buffer.dimensions()[axis];
-  return seam.step->exchange(seam.step->exchanger, reverse, &rows);
+  return handle.step->exchange(handle.step->exchanger, reverse, &rows);
 }
 
-ffi::Error boundary(ffi::AnyBuffer given, Words where, ffi::Result<ffi::AnyBuffer> rows, ffi::Result<Words> result,
-                    ffi::Result<ffi::AnyBuffer> zero, bool reverse) {
-  Passage passage{nanoseconds(), 0, syscall(SYS_gettid)};
-  Seam seam;
-  if (where.size_bytes() != sizeof seam || result->size_bytes() != sizeof passage)
-    return lammps_mace::invalid("a seam or a passage has another size");
-  std::memcpy(&seam, where.untyped_data(), sizeof seam);
+ffi::Error ghost_exchange(ffi::AnyBuffer given, Words handle_words, ffi::Result<ffi::AnyBuffer> rows,
+                          ffi::Result<Words> timing_words, ffi::Result<ffi::AnyBuffer> zero, bool reverse) {
+  CallTiming timing{nanoseconds(), 0, syscall(SYS_gettid)};
+  ExchangeHandle handle;
+  if (handle_words.size_bytes() != sizeof handle || timing_words->size_bytes() != sizeof timing)
+    return lammps_mace::invalid("an exchange handle or a call timing has another size");
+  std::memcpy(&handle, handle_words.untyped_data(), sizeof handle);
   lammps_mace::fill_copy(given, *rows);
-  if (seam.step)
-    if (const char *reason = exchange(seam, reverse, *rows)) return ffi::Error::Internal(reason);
-  passage.left = nanoseconds();
-  std::memcpy(result->untyped_data(), &passage, sizeof passage);
+  if (handle.step)
+    if (const char *reason = exchange(handle, reverse, *rows)) return ffi::Error::Internal(reason);
+  timing.left = nanoseconds();
+  std::memcpy(timing_words->untyped_data(), &timing, sizeof timing);
   std::memset(zero->untyped_data(), 0, zero->size_bytes());
   return ffi::Error::Success();
 }
@@ -55,7 +56,7 @@ ffi::Error boundary(ffi::AnyBuffer given, Words where, ffi::Result<ffi::AnyBuffe
 }  // namespace
 
 #pragma GCC visibility push(default)
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_boundary, lammps_mace::Guarded<boundary>::run,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_ghost_exchange, lammps_mace::Guarded<ghost_exchange>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<Words>()

@@ -68,7 +68,7 @@ const char *GhostExchange::exchange(bool reverse, const lammps_mace_rows &given)
 {
   const int64_t bytes = given.width * given.item_bytes;
   if (const char *reason = begin(reverse ? Kind::reverse : Kind::forward, bytes)) return reason;
-  const Rows rows = {static_cast<char *>(given.first), int(bytes), given.item_bytes, given.places};
+  const Rows rows = {static_cast<char *>(given.first), int(bytes), given.item_bytes, given.row_index};
   if (reverse)
     messages.to_owners(rows);
   else
@@ -131,8 +131,8 @@ void GhostExchange::join_rest()
 {
   // One row stands for all own atoms: a rank that fails for want of memory finds this much.
   const size_t n_copies = ghosts.owners.size(), n_rows = 1 + n_copies;
-  std::vector<int32_t> places(ghosts.atoms.size(), 0);
-  for (size_t k = 0; k < n_copies; k++) places[places.size() - n_copies + k] = int32_t(1 + k);
+  std::vector<int32_t> row_index(ghosts.atoms.size(), 0);
+  for (size_t k = 0; k < n_copies; k++) row_index[row_index.size() - n_copies + k] = int32_t(1 + k);
   while (!complete()) {
     const auto [kind, bytes] = operations[done];
     const size_t items = kind == Kind::sum ? 1 : kind == Kind::charge ? ghosts.row_of.size() : n_rows;
@@ -141,7 +141,7 @@ void GhostExchange::join_rest()
       case Kind::sum: sum(zeros.data(), bytes / int(sizeof(double))); break;
       case Kind::charge: forward_charges(zeros.data()); break;
       case Kind::forward:
-      case Kind::reverse: exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, places.data()}); break;
+      case Kind::reverse: exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, row_index.data()}); break;
     }
   }
 }

@@ -17,9 +17,9 @@ namespace lammps_mace {
 struct Rows {
   char *first;
   int bytes, item_bytes;    // of a row, of a number in it
-  const int32_t *places;    // nullptr: row i is at i
+  const int32_t *row_index;    // nullptr: row i is at i
 
-  char *of(int64_t row) const { return first + int64_t(places ? places[row] : row) * bytes; }
+  char *of(int64_t row) const { return first + int64_t(row_index ? row_index[row] : row) * bytes; }
 };
 
 // Every rank gets each row that it needs straight from its owner, into place: out of memory that both share if they can, in a

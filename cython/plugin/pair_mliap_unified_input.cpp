@@ -41,10 +41,10 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   species = {};
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
   agree(lmp, !potential, 0, failure, "");
-  std::string places;
-  const bool placed = potential->places(places, failure);
+  std::string devices;
+  const bool placed = potential->device_map(devices, failure);
   agree(lmp, !placed, 0, failure, "");
-  if (comm->me == 0 && !places.empty()) utils::logmesg(lmp, places + "\n");
+  if (comm->me == 0 && !devices.empty()) utils::logmesg(lmp, devices + "\n");
   coulomb = {};
   coulomb.settings = potential->charges;
   exchange.plan(potential->row_bytes, potential->charges);

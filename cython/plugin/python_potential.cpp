@@ -124,9 +124,9 @@ bool PythonPotential::report(std::string &text, Failure &failure) const
   return take_text(bridge->report, text, failure);
 }
 
-bool PythonPotential::places(std::string &text, Failure &failure) const
+bool PythonPotential::device_map(std::string &text, Failure &failure) const
 {
-  return take_text(bridge->places, text, failure);
+  return take_text(bridge->device_map, text, failure);
 }
 
 bool PythonPotential::take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const

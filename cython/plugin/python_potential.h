@@ -1,4 +1,4 @@
-// The Python half of the pair style, reached through the C seam in bridge.h.
+// The Python half of the pair style, reached through the C interface in bridge.h.
 #ifndef LAMMPS_MACE_PYTHON_POTENTIAL_H
 #define LAMMPS_MACE_PYTHON_POTENTIAL_H
 
@@ -25,7 +25,7 @@ class PythonPotential {
   bool set_elements(const std::vector<const char *> &elements, std::vector<int> &species, Failure &failure) const;
   bool compute(lammps_mace_step &step, Failure &failure) const;
   bool report(std::string &text, Failure &failure) const;
-  bool places(std::string &text, Failure &failure) const;
+  bool device_map(std::string &text, Failure &failure) const;
 
   double cutoff_angstrom = 0.0;
   double energy_per_ev = 1.0;    // in LAMMPS's units

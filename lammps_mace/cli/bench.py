@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 import numpy as np
 
 from lammps_mace.cli.lammps_process import lammps_box, run_script, write_data
+from lammps_mace.cli.progress import progress
 from lammps_mace.cli.structure import read_structure
 from lammps_mace.coupling.log_report import read_compilations, read_peak_memory, read_stages
 from lammps_mace.modelfile import Model, load_model
@@ -64,15 +65,18 @@ class Timing:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", help="X.model")
-    parser.add_argument("--atoms", default="256,2048", help="numbers of atoms, about (256,2048)")
-    parser.add_argument("--ranks", default="1", help="numbers of MPI ranks (1)")
+    parser.add_argument("model", help="the model file, X.model")
+    parser.add_argument(
+        "--atoms", default="256,2048",
+        help="sizes of crystals that are made for it, about so many atoms (256,2048)",
+    )  # fmt: skip
+    parser.add_argument("--ranks", default="1", help="MPI ranks, with commas: 1,2,4 (1)")
     parser.add_argument("--steps", type=int, default=20, help="timed steps of each run (20)")
     parser.add_argument("--structure", help="file that ASE reads, instead of --atoms")
     parser.add_argument(
         "--rattle", type=float, default=0.1, help="displacements in --atoms' crystals, Å (0.1)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write the timings there too")
+    parser.add_argument("--json", metavar="FILE", help="write the timings there as well")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -92,11 +96,14 @@ def run(options: argparse.Namespace) -> int:
         structures = [make_structure(model, n, options.rattle) for n in sizes]
     if options.json:
         _open(options.json, "a").close()  # what cannot be written shows now
-    timings = []
+    timings: list[Timing] = []
     print(_HEAD)
     for atoms in structures:
         for ranks in all_ranks:
-            timings.append(measure(path, atoms, ranks, options.steps))
+            what = f"{len(atoms)} atoms on {ranks} rank{'s' if ranks > 1 else ''}"
+            number = f"run {len(timings) + 1} of {len(structures) * len(all_ranks)}"
+            with progress(f"{number}: {what}, {options.steps} steps"):
+                timings.append(measure(path, atoms, ranks, options.steps))
             print(_row(timings[-1]), flush=True)
             if options.json:
                 with _open(options.json, "w") as file:

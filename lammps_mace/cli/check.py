@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lammps_mace.cli.progress import progress
 from lammps_mace.cli.structure import read_structure
 
 if TYPE_CHECKING:
@@ -38,9 +39,13 @@ class Comparison:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", help="X.model")
-    parser.add_argument("structure", help="any file that ASE reads, e.g. extended XYZ")
-    parser.add_argument("-n", "--ranks", type=int, default=1, help="MPI ranks; default: 1")
+    parser.add_argument("model", help="the model file, X.model")
+    parser.add_argument(
+        "structure",
+        help="atoms in a cell, in any file that ASE reads: extended XYZ, POSCAR, CIF, LAMMPS data",
+    )
+    parser.add_argument("-n", "--ranks", type=int, default=1, help="MPI ranks of LAMMPS (1)")
+    parser.epilog = "ends with status 0 where both agree, 1 where not, 2 where one cannot run"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,13 +57,14 @@ def run(options: argparse.Namespace) -> int:
     from lammps_mace.cli.lammps_process import run_lammps
     from lammps_mace.evaluation import Evaluator
 
-    evaluator = Evaluator(options.model)
-    plain = evaluator.evaluate(atoms)
-    with TemporaryDirectory(prefix="lammps-mace-check-") as folder:
+    where = f"on {options.ranks} rank{'s' if options.ranks > 1 else ''}"
+    with progress(f"plain evaluation of {len(atoms)} atoms in one process"):
+        evaluator = Evaluator(options.model)
+        plain = evaluator.evaluate(atoms)
+    with progress(f"LAMMPS {where}"), TemporaryDirectory(prefix="lammps-mace-check-") as folder:
         result = run_lammps(Path(options.model), atoms, options.ranks, Path(folder))
     rows = compare(result, plain, evaluator.model.dtype)
     print("\n".join(_table(rows)))
-    where = f"on {options.ranks} rank{'s' if options.ranks > 1 else ''}"
     if all(row.equal for row in rows):
         print(f"LAMMPS {where} and the plain evaluation agree")
         return 0

@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import asdict
 
+from lammps_mace.cli.progress import progress
 from lammps_mace.cli.size_estimate import Estimate, Shapes, domain_grid, estimate, pairs_per_atom
 from lammps_mace.modelfile import Model, load_model
 from lammps_mace.runtime.jax_setup import find_devices
@@ -17,9 +18,9 @@ _EDGE_ARRAYS = 6
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", help="X.model")
-    parser.add_argument("--atoms", type=int, required=True, help="of the whole system")
-    parser.add_argument("--ranks", type=int, default=1, help="MPI ranks; default: 1")
+    parser.add_argument("model", help="the model file, X.model")
+    parser.add_argument("--atoms", type=int, required=True, help="atoms of the whole system")
+    parser.add_argument("--ranks", type=int, default=1, help="MPI ranks of LAMMPS (1)")
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--density", type=float, help="atoms per cubic Å")
     given.add_argument(
@@ -35,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise ValueError(f"--{name.replace('_', '-')} must be positive, got {value:g}")
-    shapes = shapes_of(model := load_model(options.model))
+    with progress("preparing the model, to see the sizes of its layers"):
+        shapes = shapes_of(model := load_model(options.model))
     density, per_atom = _surroundings(options, model)
     found = estimate(shapes, options.atoms, options.ranks, density, per_atom)
     if options.json:
@@ -56,7 +58,7 @@ def shapes_of(model: Model) -> Shapes:
     return Shapes(
         cutoff_angstrom=engine.cutoff,
         exchange_widths=engine.exchange_widths,
-        kept_widths=[math.prod(layer.kept_shape) for layer in engine.layers if layer.kept_shape],
+        skip_widths=[math.prod(layer.skip_shape) for layer in engine.layers if layer.skip_shape],
         edge_width=_EDGE_ARRAYS * config.num_channels * (config.l_max + 1) ** 2,
         chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=engine.dtype.itemsize,

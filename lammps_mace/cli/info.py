@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 
+from lammps_mace.cli.progress import progress
 from lammps_mace.engine.chunks import CPU_CHUNKS
 from lammps_mace.modelfile import Model, load_model
+
+_WIDTH = 22  # of the names of properties
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", help="X.model; X.json and X.safetensors lie beside it")
+    parser.add_argument("model", help="the model file, X.model, with its .json and .safetensors")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the model's properties."""
     path = Path(options.model)
     model = load_model(path)
-    for name, value in describe(model, path).items():
-        print(f"{name:<22} {value}")
+    with progress("looking how the model will be evaluated"):
+        properties = describe(model, path)
+    for name, value in properties.items():
+        print(f"{name:<{_WIDTH}} {value}")
     print("config")
     defaults = type(model.config)()
     for field, value in model.config.model_dump(mode="json").items():
@@ -32,22 +36,32 @@ def run(options: argparse.Namespace) -> int:
 def describe(model: Model, path: Path) -> dict[str, str]:
     """Return the properties of a model as text, in the order of printing."""
     info, config = model.dataset_info, model.config
-    weights = path.with_suffix(".safetensors")
     return {
         "model": str(path),
-        "elements": " ".join(info.elements),
+        "elements": " ".join(info.known_elements(model.head)),
         "cutoff": f"{info.graph_cutoff_angstrom:g} Å, {config.num_layers} layers: an atom feels "
         f"others up to {config.num_layers * info.graph_cutoff_angstrom:g} Å away",
-        "parameters": f"{model.n_parameters:,}",
         "precision": model.dtype,
         "head": _head(model),
         "total charge": "none" if model.total_charge is None else f"{model.total_charge:+d} e",
         "predicted charges": _charges(model),
+        "in a LAMMPS input": _lines(model, path),
+        "parameters": f"{model.n_parameters:,}",
         "exchange": _exchange(model),
-        "in LAMMPS": _engine(model),
-        "weights SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "evaluation": _engine(model),
+        "weights SHA-256": model.weights_sha256,
         "origin": model.origin or "unknown",
     }
+
+
+def _lines(model: Model, path: Path) -> str:
+    """Return what a user copies; with as many atom types as the model has elements."""
+    elements = " ".join(model.dataset_info.known_elements(model.head))
+    name = f'"{path}"' if " " in str(path) else str(path)
+    lines = ["atom_style charge"] if model.write_charges else []
+    lines += [f"pair_style mliap unified {name}", f"pair_coeff * * {elements}"]
+    lines[-1] += "   # the element of each atom type, in the order of the types"
+    return f"\n{'':<{_WIDTH}} ".join(["units metal   # or real", *lines])
 
 
 def _head(model: Model) -> str:

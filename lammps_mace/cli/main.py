@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from lammps_mace import __version__
 
 COMMANDS = {
-    "bench": "time a model in LAMMPS",
-    "convert": "convert a checkpoint of the mlip library to a model file",
-    "check": "compare LAMMPS with a plain evaluation in one process",
     "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",
-    "estimate": "pairs, exchange volume and memory of a run before it is started",
-    "info": "show what a model file holds",
+    "convert": "make a model file, X.model, of a checkpoint of the mlip library",
+    "info": "show what a model file holds, and the lines for a LAMMPS input",
+    "check": "compare LAMMPS with a plain evaluation of the same structure in one process",
+    "estimate": "memory and communication of a run, before it is started",
+    "bench": "time a model in LAMMPS",
+    "run": "run a LAMMPS input with LAMMPS inside Python, where plain lmp cannot start Python",
     "env": "print the shell variables with which any LAMMPS finds the plugin",
-    "run": "run a LAMMPS input with LAMMPS hosted inside Python",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return the exit status: 0, or 2 for input that cannot be used."""
+    """Run one sub-command and return its exit status; 2 for input that cannot be used."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        return _unknown(arguments[0])
     if arguments[:1] == ["run"]:
         # LAMMPS's own options follow: they are not ours to parse.
         from lammps_mace.cli import run
 
         return run.main(arguments[1:])
     parser = _parser(arguments[:1])
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
     options = parser.parse_args(arguments)
     try:
-        return importlib.import_module(f"lammps_mace.cli.{options.command}").run(options)
+        status = importlib.import_module(f"lammps_mace.cli.{options.command}").run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `lammps-mace info X.model | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"lammps-mace {options.command}: {error}", file=sys.stderr)
         return 2
+
+
+def _unknown(command: str) -> int:
+    near = difflib.get_close_matches(command, COMMANDS, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+    print(f"lammps-mace: no command {command!r}: {advice}", file=sys.stderr)
+    return 2
 
 
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ class Shapes:
     Attributes:
         cutoff_angstrom: of the pairs.
         exchange_widths: numbers per atom of each forward exchange of a step.
-        kept_widths: numbers per atom that it keeps for itself at each layer boundary.
+        skip_widths: numbers per atom that it keeps for itself at each layer boundary.
         edge_width: numbers per pair while a chunk is worked on.
         chunk_atoms: of a chunk.
         item_bytes: of one number.
@@ -26,7 +26,7 @@ class Shapes:
 
     cutoff_angstrom: float
     exchange_widths: Sequence[int]
-    kept_widths: Sequence[int]
+    skip_widths: Sequence[int]
     edge_width: int
     chunk_atoms: int
     item_bytes: int
@@ -119,7 +119,7 @@ def estimate(shapes: Shapes, atoms: int, ranks: int, density: float, per_atom: f
     own = atoms / ranks
     reach = shapes.cutoff_angstrom + SKIN_ANGSTROM
     remote = remote_atoms_of_a_domain(atoms, ranks, density, reach)
-    sent, kept, item = sum(shapes.exchange_widths), sum(shapes.kept_widths), shapes.item_bytes
+    sent, kept, item = sum(shapes.exchange_widths), sum(shapes.skip_widths), shapes.item_bytes
     widest = max(shapes.exchange_widths, default=0)
     pairs = own * per_atom
     return Estimate(

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lammps_mace.convert.archive import Archive, ConvertError, read_archive
-from lammps_mace.convert.checkpoint import (
-    Checkpoint,
-    checked_params,
-    expected_shapes,
-    refuse_other_architectures,
-)
+import numpy as np
+
+from lammps_mace.convert.archive import Archive, read_archive
+from lammps_mace.convert.checkpoint import Checkpoint, refuse_other_architectures
 from lammps_mace.convert.mlip_0_1 import is_v1, read_v1
 from lammps_mace.convert.mlip_0_2 import read_v2
 from lammps_mace.convert.selection import choose_charge, choose_head
+from lammps_mace.errors import ConvertError, UnusableFileError
 from lammps_mace.modelfile import Dtype, save_model, unflatten
+from lammps_mace.modelfile.model import check_settings
+from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.mlip.shapes import parameter_shapes
 
 __all__ = ["Archive", "Checkpoint", "ConvertError", "convert", "read_archive", "read_checkpoint"]
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a zip of mlip and check it against the network.
+    """Read a zip of mlip; its weights are not yet compared with the network.
 
     Raises:
         ConvertError: it is not a MACE, is incomplete or damaged, or asks for what there is not.
@@ -70,7 +71,7 @@ def convert(
     charge, charge_note = choose_charge(config, info, total_charge)
     if write_charges and not config.predict_partial_charges:
         raise ConvertError("--write-charges: the model predicts no charges; leave the option out")
-    params = checked_params(checkpoint.params, expected_shapes(config, info))
+    params = _checked_weights(checkpoint, dtype)
     if dtype == "float32":
         params = {name: array.astype("float32") for name, array in params.items()}
     save_model(
@@ -80,6 +81,17 @@ def convert(
     )  # fmt: skip
     notes = [*checkpoint.notes, *filter(None, (head_note, charge_note))]
     return [*_summary(checkpoint, path), *(f"note: {note}" for note in notes), *_use(output, info)]
+
+
+def _checked_weights(checkpoint: Checkpoint, dtype: Dtype) -> dict[str, np.ndarray]:
+    config, info = checkpoint.config, checkpoint.dataset_info
+    try:
+        check_settings(config, info, head=0, total_charge=None, write_charges=False)
+        return checked_weights(checkpoint.params, parameter_shapes(config, info), dtype)
+    except UnusableFileError as error:
+        raise ConvertError(str(error)) from None
+    except ValueError as error:
+        raise ConvertError(f"config: {error}") from None
 
 
 def _check_coulomb(checkpoint: Checkpoint) -> None:

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from lammps_mace.convert.archive import Archive, ConvertError
+from lammps_mace.convert.archive import Archive
 from lammps_mace.convert.checkpoint import Checkpoint, parse
 from lammps_mace.convert.mlip_0_1_config import ConfigV1, DatasetInfoV1
-from lammps_mace.convert.mlip_0_2 import without_root
+from lammps_mace.convert.mlip_0_2 import rootless, without_root
+from lammps_mace.errors import ConvertError
 from lammps_mace.models.mlip.config import Activation
 from lammps_mace.models.mlip.dataset import DatasetInfo
 
 _KEYS = ("num_bessel", "symmetric_tensor_product_basis", "atomic_energies", "species_embedding_dim")
 _ROOT = "MaceBlock_0#"
 _MESSAGES = "InteractionBlock_0#MessagePassingConvolution_0#"
-_WEIGHT = re.compile(r"w\[(\d+),(?:\d+,)?(\d+)\] .*")
+_WEIGHT = re.compile(r"w\[([0-9]{1,2}),(?:[0-9]{1,2},)?([0-9]{1,2})\] .*")
+_MOST_PAIR_WEIGHTS = 2**26  # 90 elements with 8,000 radial weights
 
 
 def is_v1(archive: Archive) -> bool:
@@ -45,13 +47,30 @@ def read_v1(archive: Archive) -> Checkpoint:
             "config.include_pseudotensors: mlip 0.1 itself fails to build such a model, so it "
             "has no meaning there; train it with mlip 0.2"
         )
-    params = {without_root(name).removeprefix(_ROOT): a for name, a in archive.params.items()}
+    _check_size(old, info)
+    params = rootless(archive, _ROOT)
     tree = Tree({name: array.astype(np.float64) for name, array in params.items()})
-    new = dict(Network(old, info, tree).parameters())
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused later
+        new = dict(Network(old, info, tree).parameters())
     if unused := tree.unused():
         raise ConvertError(f"the parameters do not fit the configuration; not used: {unused}")
     config = old.modern(_hidden_width(new, old.num_layers))
     return Checkpoint(config, info, new, "mlip 0.1", tuple(_notes(old)))
+
+
+def _check_size(old: ConfigV1, info: DatasetInfo) -> None:
+    """Refuse what today's bounds do not admit, and a large table made of small weights."""
+    old.modern(1)
+    if old.species_embedding_dim is None:
+        return
+    species = old.num_species or len(info.atomic_numbers)
+    outputs = len(message_order(old.node_symmetry, old.l_max)) * old.num_channels
+    numbers = species**2 * max(outputs, 3 * old.species_embedding_dim)
+    if numbers > _MOST_PAIR_WEIGHTS:
+        raise ConvertError(
+            f"config.species_embedding_dim: the table over pairs of {species} species would have "
+            f"{numbers:,} numbers; at most {_MOST_PAIR_WEIGHTS:,} are possible"
+        )
 
 
 def _notes(old: ConfigV1) -> Iterator[str]:
@@ -89,10 +108,12 @@ class Tree:
                 f"the parameters do not fit the configuration; missing: {_ROOT + name!r}"
             )
         array = self._params[name]
-        if array.ndim == len(shape) + 1:
-            array = array[0]  # training on several devices leaves an axis of equal copies
+        # Training on several devices leaves an axis of equal copies.
+        if array.ndim == len(shape) + 1 and len(array) and (array == array[0]).all():
+            array = array[0]
         if len(shape) != array.ndim or any(
-            want not in (None, have) for want, have in zip(shape, array.shape, strict=True)
+            have != (have or 1 if want is None else want)
+            for want, have in zip(shape, array.shape, strict=True)
         ):
             wanted = ", ".join("any" if size is None else str(size) for size in shape)
             raise ConvertError(
@@ -226,10 +247,10 @@ class Network:
             f"{layer}LinearReadoutBlock_{head}#Linear_0#"
             for head in range(self._config.num_readout_heads)
         ]
-        total = np.sum([self._columns(module, self._channels) for module in modules], axis=0)
         # mlip 0.1 uses the first output only.
+        first = [self._columns(module, self._channels)[:, :1] for module in modules]
         new = "readout_block#ReadoutBlock_0#Linear_0#"
-        yield new + _weight(0), total[:, :1].T
+        yield new + _weight(0), np.sum(first, axis=0).T
 
     def _last_readout(self, layer: str) -> Iterator[tuple[str, np.ndarray]]:
         """Yield one perceptron whose hidden neurons are those of all heads together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lammps_mace.convert.archive import ConvertError
+from lammps_mace.errors import ConvertError
 from lammps_mace.modelfile import head_count
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo

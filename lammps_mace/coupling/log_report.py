@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import re
 import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.engine import COMPILING, Engine
 
 PREFIX = "lammps-mace:"
 _KIB = 1024
+# Stages of the engine and what they are in the log, in order.
+_SECTIONS = {
+    "neighbour data": "Neighbors",
+    "exchange": "Comm",
+    "forward": "Inner layers",
+    "last layer": "Last layer",
+    "charges": "Charges",
+    "backward": "Gradients",
+    "forces": "Forces",
+}
+_TITLE = "time of the model, a part of Pair"
+_HEAD = "Section       |  min time  |  avg time  |  max time  | %total | us/atom/step"
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one rank did since the last report: the same fields as in the engine, and its atoms."""
+
+    seconds: Mapping[str, float]
+    steps: int
+    atoms: int
+    peak_bytes: int
+    compilations: Mapping[str, int]
 
 
 def report(engine: Engine, n_atoms: int, comm: Any) -> str:
@@ -20,51 +45,55 @@ def report(engine: Engine, n_atoms: int, comm: Any) -> str:
         comm: mpi4py communicator; None without MPI.
     """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-    mine = (dict(engine.seconds), engine.steps, n_atoms, peak, engine.compilations)
+    mine = _Share(dict(engine.seconds), engine.steps, n_atoms, peak, engine.compilations)
     engine.start_counting()
     every = [mine] if comm is None else comm.allgather(mine)
-    steps = max(steps for _, steps, *_ in every)
-    lines = [_compilations([counts for *_, counts in every])]
-    if steps:
-        lines.insert(0, _stages([seconds for seconds, *_ in every], steps, every))
-    lines.append(f"peak memory {max(peak for *_, peak, _ in every) / 2**20:.0f} MiB of a rank")
-    return "\n".join(f"{PREFIX} {line}" for line in lines)
+    lines = _table(every) if max(one.steps for one in every) else []
+    lines.append(f"{PREFIX} {_compilations(every)}")
+    largest = max(one.peak_bytes for one in every) / 2**20
+    lines.append(f"{PREFIX} peak memory {largest:.0f} MiB of a rank")
+    return "\n".join(lines)
 
 
-def _stages(seconds: list[dict[str, float]], steps: int, every: list[Any]) -> str:
-    atoms = max(sum(n for _, _, n, *_ in every), 1)
-    names = sorted({name for one in seconds for name in one}, key=list(_ORDER).index)
-    # Per atom of all ranks and in rank time, so that more ranks give the same number.
-    share = {n: 1e6 * sum(one.get(n, 0.0) for one in seconds) / (atoms * steps) for n in names}
-    stages = ", ".join(f"{name} {share[name]:.2f}" for name in names)
-    return f"us of a rank per atom and step, {steps} steps: {stages}"
+def _table(every: Sequence[_Share]) -> list[str]:
+    """Return LAMMPS's kind of table, of the steps that compiled nothing.
+
+    The last column is per atom of all ranks and in rank time: more ranks give the same number.
+    """
+    steps, atoms = max(one.steps for one in every), sum(one.atoms for one in every)
+    all_seconds = sum(sum(one.seconds.get(name, 0.0) for name in _SECTIONS) for one in every)
+    lines = [f"{PREFIX} {_TITLE}: {steps} steps, {atoms} atoms", _HEAD, "-" * len(_HEAD)]
+    for name, section in _SECTIONS.items():
+        if any(name in one.seconds for one in every):
+            seconds = [one.seconds.get(name, 0.0) for one in every]
+            times = [min(seconds), sum(seconds) / len(seconds), max(seconds)]
+            percent = 100 * sum(seconds) / max(all_seconds, 1e-300)
+            share = 1e6 * sum(seconds) / (max(atoms, 1) * steps)
+            cells = " | ".join(f"{time:<10.5g}" for time in times)
+            lines.append(f"{section:<13} | {cells} | {percent:6.2f} | {share:.2f}")
+    return lines
 
 
-_ORDER = ("neighbour data", "exchange", "forward", "last layer", "charges", "backward", "forces")
-
-
-def _compilations(counts: list[dict[str, int]]) -> str:
-    most = {name: max(one[name] for one in counts) for name in counts[0]}
-    listed = ", ".join(f"{name} {count}" for name, count in most.items())
-    return f"compilations (most of any rank): {listed}"
+def _compilations(every: Sequence[_Share]) -> str:
+    names = every[0].compilations
+    counts = [f"{name} {max(one.compilations[name] for one in every)}" for name in names]
+    seconds = max(one.seconds.get(COMPILING, 0.0) for one in every)
+    ends = f"; steps that compiled, or read compiled code, took {seconds:.1f} s" if seconds else ""
+    return f"compilations (most of any rank): {', '.join(counts)}{ends}"
 
 
 def read_stages(log: str) -> dict[str, float]:
-    """Return the stages of the last report in a LAMMPS log, us per atom and step."""
-    pairs = _last_list(log, r"us of a rank per atom and step, \d+ steps")
-    return {name: float(value) for name, value in pairs}
+    """Return the sections of the last table in a LAMMPS log, us of a rank per atom and step."""
+    _, title, after = log.rpartition(f"{PREFIX} {_TITLE}")
+    rows = re.findall(r"^(\w[\w ]*?) +\|.*\| *(\S+)$", after.partition(f"\n{PREFIX}")[0], re.M)
+    return {name: float(share) for name, share in rows if title and name != "Section"}
 
 
 def read_compilations(log: str) -> dict[str, int]:
-    """Return the compilations of the last report in a LAMMPS log."""
-    pairs = _last_list(log, r"compilations \(most of any rank\)")
-    return {name: int(value) for name, value in pairs}
-
-
-def _last_list(log: str, title: str) -> list[list[str]]:
-    """Return the (name, value) pairs of the last line with a title; none without such a line."""
-    found = re.findall(rf"^{PREFIX} {title}: (.*)$", log, re.M)
-    return [item.rsplit(" ", 1) for item in found[-1].split(", ")] if found else []
+    """Return the compilations of the last report in a LAMMPS log; none if there is none."""
+    found = re.findall(rf"^{PREFIX} compilations \(most of any rank\): ([^;\n]*)", log, re.M)
+    items = [item.rsplit(" ", 1) for item in found[-1].split(", ")] if found else []
+    return {name: int(count) for name, count in items}
 
 
 def read_peak_memory(log: str) -> int:

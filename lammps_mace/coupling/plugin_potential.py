@@ -1,21 +1,18 @@
-"""Potential: one pair style of one rank; what the plugin's bridge creates and calls."""
+"""PluginPotential: one pair style of one rank; what the plugin's bridge creates and calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lammps_mace.coupling.model_path import find_model
+from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
-from lammps_mace.engine.interface import Neighbors, Prediction
-from lammps_mace.modelfile import Model, load_model, read_stub
+from lammps_mace.engine.interface import Prediction
+from lammps_mace.modelfile import Model, load_model
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import Place, find_rank, place_table
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
     from lammps_mace.engine.engine import Engine
 
 
-class Potential:
+class PluginPotential:
     """A model in LAMMPS.
 
     Args:
@@ -48,7 +45,7 @@ class Potential:
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)
         self._device = start_jax(self._rank)
-        self.engine = _engine(_Source(_digest(path), self.model), self._device)
+        self.engine = _engine(_Source(self.model), self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
 
@@ -93,7 +90,7 @@ class Potential:
 
         try:
             with jax.default_device(self._device), self._notice(step):
-                return self.engine.evaluate(_neighbors(step), step, step.pair_gradient)
+                return self.engine.evaluate(graph_of_step(step), step, step.pair_gradient)
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
 
@@ -102,7 +99,7 @@ class Potential:
         first, self._is_first_step = self._is_first_step, False
         return compile_notice(step.log) if first else nullcontext()
 
-    def places(self) -> str:
+    def device_map(self) -> str:
         """Return which rank runs where, for the log; every rank calls this together."""
         place = Place.of(self._rank, self._device)
         return place_table([place] if self._comm is None else self._comm.allgather(place))
@@ -114,15 +111,17 @@ class Potential:
         return report(self.engine, self._n_local, self._comm)
 
 
-@dataclass(frozen=True)
 class _Source:
-    digest: str
-    model: Model = field(compare=False)
+    """A model from a file, equal to any with the same content."""
 
+    def __init__(self, model: Model) -> None:
+        self.model = model
 
-def _digest(path: str) -> str:
-    # Names the hash of the sidecar, which names that of the weights: the whole content.
-    return read_stub(Path(path).read_bytes(), path).sidecar_sha256
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and self.model.sha256 == other.model.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.model.sha256)
 
 
 # `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.
@@ -135,13 +134,3 @@ def _engine(source: _Source, device: Any) -> Engine:
 
     with jax.default_device(device):
         return Engine(source.model)
-
-
-def _neighbors(step: Step) -> Neighbors:
-    return Neighbors(
-        species=step.species,
-        offsets=step.offsets,
-        senders=step.senders,
-        vectors=np.asarray(step.vectors),
-        one_domain=step.one_domain,
-    )

@@ -64,7 +64,7 @@ def charge_use(model: Model) -> ChargeUse | None:
     return ChargeUse(model.total_charge, model.write_charges, cutoff)
 
 
-def settle(
+def constrain_charges(
     raw: np.ndarray, species: np.ndarray, use: ChargeUse, exchange: Exchange
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the charges of own atoms and the gradient of the Coulomb energy; collective.

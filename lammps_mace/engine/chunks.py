@@ -8,13 +8,11 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
-from lammps_mace.engine.interface import Neighbors
-from lammps_mace.kernels import in_turn
+from lammps_mace.engine.interface import DomainGraph
+from lammps_mace.engine.step_arrays import StepArrays
 
 
 class ChunkRule(NamedTuple):
@@ -38,106 +36,6 @@ GPU_CHUNKS = ChunkRule(4096, 1, 1.0)  # enough work for every core, some 400 MB 
 _FIXED_COST = 3  # of a chunk, in atoms
 _ALIGNMENT = 64  # bytes; XLA copies what begins elsewhere
 _MARGIN = 1.3  # room for migration and density changes; each growth compiles everything again
-
-
-@struct.dataclass
-class Inputs:
-    """The padded arrays of one step.
-
-    Atoms stand in slots, sorted by species; a chunk is a row of slots of one species, filled up
-    with empty slots. Ghosts follow the slots.
-
-    Attributes:
-        vectors: [pair rows, 3], r_receiver - r_sender, Å: the model's convention.
-        senders: int32 [pair rows], slots or ghosts.
-        sender_species: int32 [pair rows].
-        bounds: int32 [slots + 1], the pairs of slot i are those from [i] to [i + 1].
-        chunk_species, atoms_in_chunk: int32 [chunks].
-        counted: bool [slots], atoms whose energy counts.
-        n_chunks: int32, chunks that hold atoms.
-    """
-
-    vectors: jax.Array
-    senders: jax.Array
-    sender_species: jax.Array
-    bounds: jax.Array
-    chunk_species: jax.Array
-    atoms_in_chunk: jax.Array
-    counted: jax.Array
-    n_chunks: jax.Array
-
-
-class Chunk(NamedTuple):
-    """The atoms of one chunk and their pairs.
-
-    Attributes:
-        slot, pair: first slot, first pair.
-        species: of all its atoms.
-        n_atoms: they fill the first slots, the others are empty.
-        starts, ends: int32 [chunk_atoms], pairs of each slot.
-        counted: bool [chunk_atoms].
-        n_pairs: room for pairs, not traced.
-    """
-
-    slot: jax.Array
-    pair: jax.Array
-    species: jax.Array
-    n_atoms: jax.Array
-    starts: jax.Array
-    ends: jax.Array
-    counted: jax.Array
-    n_pairs: int
-
-    @property
-    def n_slots(self) -> int:
-        """Slots of the chunk."""
-        return self.starts.shape[0]
-
-    def atoms(self, whole: jax.Array) -> jax.Array:
-        """Return the chunk's rows of an array with one row per slot (and ghost)."""
-        return jax.lax.dynamic_slice_in_dim(whole, self.slot, self.n_slots)
-
-    def later(self) -> Chunk:
-        """Return the chunk for reads that come after those of this one; see ``in_turn``."""
-        return self._replace(slot=in_turn(self.slot))
-
-    def put_atoms(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
-        """Return the array with the chunk's rows replaced."""
-        return jax.lax.dynamic_update_slice_in_dim(whole, rows, self.slot, 0)
-
-    def pairs(self, whole: jax.Array) -> jax.Array:
-        """Return the chunk's rows, and more up to its room, of an array with one row per pair."""
-        return jax.lax.dynamic_slice_in_dim(whole, self.pair, self.n_pairs)
-
-    def add_pairs(self, whole: jax.Array, rows: jax.Array) -> jax.Array:
-        """Return the array with ``rows`` added; rows beyond the chunk's pairs must be zero."""
-        return jax.lax.dynamic_update_slice_in_dim(whole, self.pairs(whole) + rows, self.pair, 0)
-
-    def pair_mask(self) -> jax.Array:
-        """Return which rows of :meth:`pairs` are the chunk's, bool [n_pairs]."""
-        return self.pair + jnp.arange(self.n_pairs, dtype=jnp.int32) < self.ends[-1]
-
-    def receivers(self) -> jax.Array:
-        """Return the atom in the chunk that each pair belongs to, int32 [n_pairs]."""
-        counts = self.ends - self.starts
-        return jnp.repeat(
-            jnp.arange(self.n_slots, dtype=jnp.int32), counts, total_repeat_length=self.n_pairs
-        )
-
-
-def cut(inputs: Inputs, k: jax.Array, chunk_atoms: int, chunk_pairs: int) -> Chunk:
-    """Return chunk ``k``."""
-    slot = k * chunk_atoms
-
-    def rows(whole: jax.Array, first: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice_in_dim(whole, first, chunk_atoms)
-
-    starts, ends = rows(inputs.bounds, slot), rows(inputs.bounds, slot + 1)
-    chunk = Chunk(
-        slot, starts[0], inputs.chunk_species[k], inputs.atoms_in_chunk[k], starts, ends,
-        rows(inputs.counted, slot), chunk_pairs,
-    )  # fmt: skip
-    return chunk.later()
 
 
 @dataclass(frozen=True)
@@ -272,10 +170,10 @@ class Frame:
     capacity: Capacity
     n_total: int
 
-    def fits(self, neighbors: Neighbors, capacity: Capacity) -> bool:
+    def fits(self, graph: DomainGraph, capacity: Capacity) -> bool:
         """Whether these neighbours stand in this frame."""
-        mine, species = self.layout.species, neighbors.species[: neighbors.n_local]
-        same = self.capacity is capacity and self.n_total == neighbors.n_total
+        mine, species = self.layout.species, graph.species[: graph.n_local]
+        same = self.capacity is capacity and self.n_total == graph.n_total
         return same and len(mine) == len(species) and bool((mine == species).all())
 
     @cached_property
@@ -289,12 +187,12 @@ class Frame:
 
     @cached_property
     def constant_inputs(self) -> dict[str, jax.Array]:
-        """Return those of :class:`Inputs` that are the same in every step; all atoms count."""
+        """Return those of :class:`StepArrays` that are the same in every step; all atoms count."""
         layout, n_chunks = self.layout, self.capacity.chunks
         arrays = {
             "chunk_species": filled(n_chunks, layout.chunk_species),
             "atoms_in_chunk": filled(n_chunks, layout.atoms_in_chunk),
-            "counted": self.to_slots(np.ones(len(layout.species), bool)),
+            "energy_mask": self.to_slots(np.ones(len(layout.species), bool)),
             "n_chunks": np.int32(len(layout.chunk_species)),
         }
         # JAX passes its own arrays on faster than NumPy's, but takes longer to make them.
@@ -321,12 +219,12 @@ class Arrangement:
     """Which atom and which pair stands where.
 
     Attributes:
-        neighbors: as they came.
+        graph: as they came.
         frame: of their atoms.
         pair_bounds: int32 [capacity.slots + 1], the pairs of slot i are those from [i] to [i + 1].
     """
 
-    neighbors: Neighbors
+    graph: DomainGraph
     frame: Frame
     pair_bounds: np.ndarray
 
@@ -342,7 +240,7 @@ class Arrangement:
 
 
 def arrange(
-    neighbors: Neighbors,
+    graph: DomainGraph,
     capacity: Capacity,
     rule: ChunkRule = CPU_CHUNKS,
     last: Frame | None = None,
@@ -355,33 +253,31 @@ def arrange(
     Args:
         last: frame of the last step: it stays while the atoms do.
     """
-    species = neighbors.species[: neighbors.n_local]
-    if last is None or not last.fits(neighbors, capacity):
+    species = graph.species[: graph.n_local]
+    if last is None or not last.fits(graph, capacity):
         layout = Layout.of(species, rule, capacity.chunk_atoms)
-        last = Frame(layout, capacity, neighbors.n_total)
-    bounds, need = _pair_bounds(neighbors, last.layout, capacity.slots)
+        last = Frame(layout, capacity, graph.n_total)
+    bounds, need = _pair_bounds(graph, last.layout, capacity.slots)
     if capacity.holds(need):
-        return Arrangement(neighbors, last, bounds)
+        return Arrangement(graph, last, bounds)
     layout = Layout.of(species, rule)
-    _, need = _pair_bounds(neighbors, layout, 0)
-    frame = Frame(layout, capacity.grown_to(need), neighbors.n_total)
-    bounds, _ = _pair_bounds(neighbors, layout, frame.capacity.slots)
-    return Arrangement(neighbors, frame, bounds)
+    _, need = _pair_bounds(graph, layout, 0)
+    frame = Frame(layout, capacity.grown_to(need), graph.n_total)
+    bounds, _ = _pair_bounds(graph, layout, frame.capacity.slots)
+    return Arrangement(graph, frame, bounds)
 
 
-def _pair_bounds(neighbors: Neighbors, layout: Layout, n_slots: int) -> tuple[np.ndarray, Capacity]:
+def _pair_bounds(graph: DomainGraph, layout: Layout, n_slots: int) -> tuple[np.ndarray, Capacity]:
     """Return the bounds of at least so many slots' pairs, and the sizes without any margin."""
     bounds = np.empty(max(n_slots, layout.n_slots) + 1, np.int32)
-    chunk_pairs = bound_pairs(
-        layout.order, layout.slots, neighbors.offsets, layout.chunk_atoms, bounds
-    )
+    chunk_pairs = bound_pairs(layout.order, layout.slots, graph.offsets, layout.chunk_atoms, bounds)
     return bounds, Capacity(
         chunk_atoms=layout.chunk_atoms,
         chunks=max(len(layout.chunk_species), 1),
-        ghosts=neighbors.n_total - neighbors.n_local + 1,
+        ghosts=graph.n_total - graph.n_local + 1,
         chunk_pairs=max(chunk_pairs, 1),
-        pairs=neighbors.n_pairs,
-        atoms=neighbors.n_total,
+        pairs=graph.n_pairs,
+        atoms=graph.n_total,
     )
 
 
@@ -389,7 +285,7 @@ class PairRows(Protocol):
     """The pairs of one step in the engine's order, at full capacity.
 
     Attributes:
-        vectors, senders, sender_species: as in :class:`Inputs`.
+        vectors, senders, sender_species: as in :class:`StepArrays`.
     """
 
     vectors: Any
@@ -411,14 +307,14 @@ class HostPairRows:
     """
 
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
-        neighbors, room = arrangement.neighbors, arrangement.capacity.pair_rows
-        self._order, self._offsets = arrangement.frame.layout.order, neighbors.offsets
+        graph, room = arrangement.graph, arrangement.capacity.pair_rows
+        self._order, self._offsets = arrangement.frame.layout.order, graph.offsets
         self.vectors = _aligned((room, 3), dtype)
         self.senders, self.sender_species = (_aligned((room,), np.int32) for _ in range(2))
         # Behind the last pair a distance that is harmless in every function.
         take_pairs(
-            self._order, self._offsets, neighbors.senders, np.ascontiguousarray(neighbors.vectors),
-            arrangement.frame.rows, neighbors.species, 2 * cutoff,
+            self._order, self._offsets, graph.senders, np.ascontiguousarray(graph.displacements),
+            arrangement.frame.rows, graph.species, 2 * cutoff,
             self.vectors, self.senders, self.sender_species,
         )  # fmt: skip
 
@@ -435,9 +331,9 @@ class HostPairRows:
         return out
 
 
-def padded(arrangement: Arrangement, pairs: PairRows) -> Inputs:
+def padded(arrangement: Arrangement, pairs: PairRows) -> StepArrays:
     """Return the arrays of a step at full capacity."""
-    frame, counted = arrangement.frame, arrangement.neighbors.counted
+    frame, energy_mask = arrangement.frame, arrangement.graph.energy_mask
     arrays: dict[str, Any] = {
         "vectors": pairs.vectors,
         "senders": pairs.senders,
@@ -445,9 +341,9 @@ def padded(arrangement: Arrangement, pairs: PairRows) -> Inputs:
         "bounds": arrangement.pair_bounds,
         **frame.constant_inputs,
     }
-    if counted is not None:
-        arrays["counted"] = frame.to_slots(counted)
-    return Inputs(**arrays)
+    if energy_mask is not None:
+        arrays["energy_mask"] = frame.to_slots(energy_mask)
+    return StepArrays(**arrays)
 
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -12,19 +12,19 @@ import numpy as np
 
 from lammps_mace.engine.chunks import Arrangement, filled
 from lammps_mace.engine.ghost_exchange import GhostsBetween
-from lammps_mace.engine.interface import Exchange
+from lammps_mace.engine.interface import DeviceFeatureExchange, Exchange
 
 
 class DevicePairRows:
     """Pairs that LAMMPS lists on a GPU."""
 
     def __init__(self, arrangement: Arrangement, dtype: np.dtype, cutoff: float) -> None:
-        neighbors, capacity = arrangement.neighbors, arrangement.capacity
-        room, self._n_pairs = capacity.pair_rows, neighbors.n_pairs
+        graph, capacity = arrangement.graph, arrangement.capacity
+        room, self._n_pairs = capacity.pair_rows, graph.n_pairs
         self._count = arrangement.n_pairs  # the others come after them
         self.vectors, self.senders, self.sender_species, self._order = _sorted(
-            *(to_jax(x, room) for x in (neighbors.vectors, neighbors.centres, neighbors.senders)),
-            places(arrangement), filled(capacity.atoms, neighbors.species, -1),
+            *(to_jax(x, room) for x in (graph.displacements, graph.receivers, graph.senders)),
+            full_row_index(arrangement), filled(capacity.atoms, graph.species, -1),
             self._n_pairs, self._count, 2 * cutoff, dtype=dtype,
         )  # fmt: skip
 
@@ -62,7 +62,7 @@ def _listed(gradient: jax.Array, order: jax.Array, count: int) -> jax.Array:
     return jnp.zeros_like(values).at[order].set(values, unique_indices=True)
 
 
-class DeviceExchange(Exchange, Protocol):
+class DeviceExchange(Exchange, DeviceFeatureExchange, Protocol):
     """Exchanges rows of atoms, [n_total or more, width], in CuPy's arrays; collective."""
 
     def forward_copy(self, rows: Any) -> Any:
@@ -86,12 +86,12 @@ class DeviceGhosts(GhostsBetween):
         return adjoint if self._alone else self._through(self.exchange.reverse_copy, adjoint)
 
     def _through(self, exchange: Any, whole: jax.Array) -> jax.Array:
-        rows = places(self.arrangement)
+        rows = full_row_index(self.arrangement)
         received = exchange(to_cupy(_packed(whole, rows)))
         return _unpacked(whole, rows, to_jax(received))
 
 
-def places(arrangement: Arrangement) -> np.ndarray:
+def full_row_index(arrangement: Arrangement) -> np.ndarray:
     """Return the row of each own atom and ghost, int32 [capacity.atoms]; no row for the rest."""
     return filled(arrangement.capacity.atoms, arrangement.frame.rows, arrangement.capacity.rows)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from lammps_mace.engine.chunks import Arrangement
 from lammps_mace.engine.interface import Exchange
-from lammps_mace.engine.layer import State
-from lammps_mace.kernels import boundary
+from lammps_mace.engine.layer import NodeFeatures
+from lammps_mace.kernels import ghost_exchange
 
 
 class Ghosts(ABC):
@@ -34,30 +34,34 @@ class Ghosts(ABC):
     def give_back(self, adjoint: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' adjoints added at their owners."""
 
-    def fetch_state(self, state: State) -> State:
-        """Return the state with what ghosts send; as it is after the last layer."""
-        return state if state.sent is None else State(state.kept, self.fetch(state.sent))
+    def fetch_state(self, features: NodeFeatures) -> NodeFeatures:
+        """Return the features with what ghosts send; as it is after the last layer."""
+        return (
+            features
+            if features.sent is None
+            else NodeFeatures(features.skip, self.fetch(features.sent))
+        )
 
-    def give_back_state(self, adjoint: State | None) -> State | None:
+    def give_back_state(self, adjoint: NodeFeatures | None) -> NodeFeatures | None:
         """Return the adjoint of :meth:`fetch_state`."""
         if adjoint is None or adjoint.sent is None:
             return adjoint
-        return State(adjoint.kept, self.give_back(adjoint.sent))
+        return NodeFeatures(adjoint.skip, self.give_back(adjoint.sent))
 
 
 class GhostsWithin(Ghosts):
     """Moves features of arrays that are traced: the program of a step does it itself, on a CPU.
 
     Args:
-        seam: of the step.
+        exchange_handle: of the step.
 
     Attributes:
-        passages: of all moves so far, see ``read_passage``.
+        timings: of all moves so far, see ``read_timing``.
     """
 
-    def __init__(self, seam: jax.Array) -> None:
-        self._seam = seam
-        self.passages: list[jax.Array] = []
+    def __init__(self, exchange_handle: jax.Array) -> None:
+        self._exchange_handle = exchange_handle
+        self.timings: list[jax.Array] = []
 
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
@@ -68,10 +72,10 @@ class GhostsWithin(Ghosts):
         return self._moved(adjoint, reverse=True)
 
     def _moved(self, rows: jax.Array, reverse: bool) -> jax.Array:
-        crossing = boundary(rows, self._seam, reverse)
-        self.passages.append(crossing.passage)
-        self.zero = crossing.zero
-        return crossing.rows
+        exchanged = ghost_exchange(rows, self._exchange_handle, reverse)
+        self.timings.append(exchanged.timing)
+        self.zero = exchanged.zero
+        return exchanged.rows
 
 
 class GhostsBetween(Ghosts):
@@ -79,7 +83,7 @@ class GhostsBetween(Ghosts):
 
     def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
         self.arrangement, self.exchange = arrangement, exchange
-        self._alone = arrangement.neighbors.one_domain
+        self._alone = arrangement.graph.one_domain
 
     def fetch(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""

@@ -1,4 +1,4 @@
-"""Neighbors: one rank's atoms and pairs as LAMMPS knows them; Prediction: what goes back."""
+"""The engine's contract: a DomainGraph comes in, a Prediction goes out, ranks exchange between."""
 
 from __future__ import annotations
 
@@ -9,47 +9,53 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Neighbors:
-    """The pairs of one rank, grouped by the atom in their centre.
+class DomainGraph:
+    """The part of a structure's graph that one rank evaluates.
 
-    In one domain ghosts are images of local atoms and ``senders`` names the local rows, so that
-    n_total == n_local; otherwise rows n_local.. are copies of atoms: with the plugin one for each
-    needed atom of another rank, else all of LAMMPS's ghosts.
+    It says what :class:`lammps_mace.graph.Graph` says of the whole structure: atoms are nodes,
+    a pair of neighbours is two directed edges, and a message goes from sender to receiver. Two
+    things differ. Rows are this rank's: own atoms first, which receive, then copies of other
+    ranks' atoms (ghosts), which only send. And displacements have LAMMPS's sign, the opposite of
+    ``Edges.vectors``.
 
-    Pairs may stay on the GPU where LAMMPS has them; they are then in any order, with ``centres``.
+    In one domain, ghosts are images of own atoms and ``senders`` names the own atoms' rows, so that
+    n_total == n_local. Otherwise ghosts have rows: with the plugin one for each atom of another
+    rank that is needed, else one for each of LAMMPS's ghosts.
+
+    Pairs are grouped by receiver, or they are CuPy's arrays in any order, with ``receivers``.
 
     Attributes:
         species: int32 [n_total], index into the model's elements; -1 is not part of the model.
-        offsets: int64 [n_local + 1]; the pairs of row i are offsets[i]:offsets[i+1].
-        senders: int32 [n_pairs], row of the neighbour.
-        vectors: float64 [n_pairs, 3], r_neighbour - r_centre, Å.
-        centres: None; on a GPU int32 [n_pairs], and these three are CuPy's arrays.
-        one_domain: no exchange is needed.
-        counted: bool [n_local], rows whose energy belongs to this rank; None: all. The others are
-            computed only because counted rows depend on their features.
+        offsets: int64 [n_local + 1]; row i receives the pairs offsets[i]:offsets[i + 1].
+        senders: int32 [n_pairs], row of each sender.
+        displacements: float64 [n_pairs, 3], r_sender - r_receiver, Å.
+        one_domain: one rank has all atoms, nothing is exchanged.
+        energy_mask: bool [n_local], rows whose energy is part of this rank's energy; None: all. The
+            others are computed because the features of these depend on theirs.
+        receivers: int32 [n_pairs] on a GPU; None for pairs on the host.
     """
 
     species: np.ndarray
     offsets: np.ndarray
     senders: Any
-    vectors: Any
+    displacements: Any
     one_domain: bool
-    counted: np.ndarray | None = None
-    centres: Any = None
+    energy_mask: np.ndarray | None = None
+    receivers: Any = None
 
     @property
     def on_gpu(self) -> bool:
         """Whether the pairs are arrays on a GPU."""
-        return self.centres is not None
+        return self.receivers is not None
 
     @property
     def n_local(self) -> int:
-        """Atoms with pairs of their own."""
+        """Rows that receive."""
         return len(self.offsets) - 1
 
     @property
     def n_total(self) -> int:
-        """Rows: own atoms and copies."""
+        """All rows."""
         return len(self.species)
 
     @property
@@ -63,13 +69,12 @@ class Prediction:
     """What the model says about one rank's atoms.
 
     Attributes:
-        node_energies: float64 [n_local], eV; exactly 0 for atoms that are not counted or
-            not part of the model.
-        pair_gradient: float64 [n_pairs, 3], dE/d(vectors) with E the energy of all ranks, eV/Å;
-            where the pairs are and in their order.
-        charges: float64 [n_local], e; None where nobody needs them. The Coulomb sum over them is
-            not in the energies, nor is its direct part in the gradient: whoever has the pairs of
-            the long cutoff adds it.
+        node_energies: float64 [n_local], eV; exactly 0 for atoms that are masked or not part of
+            the model.
+        pair_gradient: float64 [n_pairs, 3], dE/d displacements with E the energy of all ranks,
+            eV/Å; where the pairs are and in their order.
+        charges: float64 [n_local], e; None where nobody needs them. The energies and gradients lack
+            the Coulomb sum of these charges at fixed charges: who has its pairs adds it.
     """
 
     node_energies: np.ndarray
@@ -82,47 +87,66 @@ class Prediction:
         return float(self.node_energies.sum())
 
 
-class Exchange(Protocol):
-    """What ranks do together; in a step all of them call the same methods in the same order.
+class FeatureExchange(Protocol):
+    """Moves features between ranks; in a step all ranks call the same methods in the same order.
 
-    Features are float32 or float64 [n, width]; those of row i < n_total are at ``places[i]``, where
-    copies follow each other.
+    Features are float32 or float64 [n, width], in arrays on the host. Those of row i of the graph
+    stand at ``row_index[i]``, and the ghosts' one after the other.
     """
 
-    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Fill the copies' rows from their owners, in place."""
+    def forward_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
+        """Fill the ghosts' rows from their owners, in place."""
 
-    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
-        """Add the copies' rows into their owners', in place; what copies then hold is of no use."""
+    def reverse_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
+        """Add the ghosts' rows to their owners', in place; the ghosts' have no meaning then."""
 
-    def seam(self, places: np.ndarray, n_rows: int) -> np.ndarray | None:
-        """Return what the program of a step needs to exchange n_rows rows itself, on a CPU.
+    def exchange_handle(self, row_index: np.ndarray, n_rows: int) -> np.ndarray | None:
+        """Return the handle with which a compiled program exchanges ``n_rows`` rows itself.
 
-        None: it cannot. See :mod:`lammps_mace.kernels.ghost_exchange_call`.
+        Returns:
+            uint32 [4], see :mod:`lammps_mace.kernels.ghost_exchange_call`; None: only Python can.
         """
 
+
+class DeviceFeatureExchange(Protocol):
+    """Moves features between ranks, rows of atoms [n_total or more, width] in CuPy's arrays."""
+
+    def forward_copy(self, rows: Any) -> Any:
+        """Return a copy with the ghosts' rows from their owners; collective."""
+
+    def reverse_copy(self, rows: Any) -> Any:
+        """Return a copy with the ghosts' rows added to their owners'; collective."""
+
+
+class ChargeExchange(Protocol):
+    """What ranks do together about charges."""
+
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Return float64 [n] summed over the ranks."""
+        """Return float64 [n] summed over the ranks; collective."""
 
     def charge(self, charges: np.ndarray) -> np.ndarray:
-        """Take the charges [n_local] (e) of own atoms for the Coulomb sum.
+        """Take the charges [n_local] (e) of own atoms for the Coulomb sum; collective.
 
         Returns:
             [n_local], V, dE/dq of the Coulomb sum at fixed positions; 0 if the energy has none.
         """
 
 
+class Exchange(FeatureExchange, ChargeExchange, Protocol):
+    """All that the engine is given for a step; its parts take what they use."""
+
+
 class NoExchange:
     """One domain, no Coulomb sum: there is nobody to exchange with."""
 
-    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+    def forward_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
         """Do nothing."""
 
-    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+    def reverse_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
         """Do nothing."""
 
-    def seam(self, places: np.ndarray, n_rows: int) -> None:
-        """Return None: only the plugin's exchanges can be called from a program."""
+    def exchange_handle(self, row_index: np.ndarray, n_rows: int) -> None:
+        """Return None: a compiled program cannot call Python."""
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Return the values."""

@@ -8,19 +8,20 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from lammps_mace.engine.chunks import Chunk, Inputs
+from lammps_mace.engine.chunk import Chunk
+from lammps_mace.engine.step_arrays import StepArrays
 
 
-class State(NamedTuple):
-    """Features between two layers, or their adjoints.
+class NodeFeatures(NamedTuple):
+    """The atoms' features between two layers, or the adjoints of them.
 
     Attributes:
-        kept: [slots, dim, channels], what an atom keeps for itself in the next layer.
-        sent: [rows, dim, channels], what atoms send to their neighbours there.
-        After the last layer, which has no next, both are None; nothing reads them.
+        skip: [slots, dim, channels], what the next layer adds to an atom's own update.
+        sent: [rows, dim, channels], what atoms send to their neighbours in the next layer.
+        After the last layer both are None; nothing reads them.
     """
 
-    kept: jax.Array
+    skip: jax.Array
     sent: jax.Array
 
 
@@ -28,57 +29,70 @@ class Results(NamedTuple):
     """What a layer makes of a chunk of n atoms.
 
     Attributes:
-        kept, sent: rows of :class:`State`; None after the last layer.
+        skip, sent: the chunk's rows of :class:`NodeFeatures`; None after the last layer.
         outputs: [n, n_outputs], energy and, where the model predicts it, charge.
     """
 
-    kept: jax.Array | None
+    skip: jax.Array | None
     sent: jax.Array | None
     outputs: jax.Array
 
 
-class Sums(NamedTuple):
-    """What the backward pass adds up.
+class Gradients(NamedTuple):
+    """The sums of the backward pass of a layer.
 
     Attributes:
-        gradient: [pairs, 3], dE/d vectors.
-        adjoint: of the state that the layer read; None in the first layer.
+        vectors: [pair rows, 3], dE/d vectors of all layers so far.
+        features: dE/d features that the layer read; None in the first layer, which reads none.
     """
 
-    gradient: jax.Array
-    adjoint: State | None
+    vectors: jax.Array
+    features: NodeFeatures | None
 
 
-Pull = Callable[[Results, Sums], Sums]
-# What forward notes so that linearize has less to do: [slots, dim, channels] each, or nothing.
-Memo = tuple[jax.Array, ...] | None
+# Adds the gradients that follow from the adjoints of a chunk's results.
+Vjp = Callable[[Results, Gradients], Gradients]
+# Activations that the forward pass saves for the backward pass: [slots, dim, channels] each.
+Saved = tuple[jax.Array, ...] | None
 
 
-def memo_numbers(shapes: tuple[tuple[int, int], ...]) -> int:
-    """Return the numbers per slot in a memo of these (dim, channels)."""
+def numbers_per_slot(shapes: tuple[tuple[int, int], ...]) -> int:
+    """Return how many numbers arrays of these (dim, channels) have for each slot."""
     return sum(map(math.prod, shapes))
 
 
 class Layer(Protocol):
-    """One layer on one chunk; all functions are traced.
+    """One layer on one chunk; JAX traces all its functions.
 
     Attributes:
         weights: pytree of arrays, an argument of the jitted functions.
-        kept_shape, sent_shape: (dim, channels) of the rows it makes; None after the last layer.
-        memo_shapes: (dim, channels) of what :meth:`forward` can note for :meth:`linearize`.
+        skip_shape, sent_shape: (dim, channels) of the features it makes; None after the last layer.
+        saved_shapes: (dim, channels) of what :meth:`forward` can save for :meth:`vjp`.
     """
 
     weights: Any
-    kept_shape: tuple[int, int] | None
+    skip_shape: tuple[int, int] | None
     sent_shape: tuple[int, int] | None
-    memo_shapes: tuple[tuple[int, int], ...]
+    saved_shapes: tuple[tuple[int, int], ...]
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Memo]:
-        """Return the results, and the memo with the chunk's rows written."""
+        self, weights: Any, arrays: StepArrays, chunk: Chunk,
+        features: NodeFeatures | None, saved: Saved,
+    ) -> tuple[Results, Saved]:  # fmt: skip
+        """Return the results, and ``saved`` with the chunk's rows written.
 
-    def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Pull]:
-        """Return the results and the function that pulls their adjoints back."""
+        Args:
+            features: of the layer before; None in the first layer.
+            saved: arrays of ``saved_shapes``; None: save nothing.
+        """
+
+    def vjp(
+        self, weights: Any, arrays: StepArrays, chunk: Chunk,
+        features: NodeFeatures | None, saved: Saved,
+    ) -> tuple[Results, Vjp]:  # fmt: skip
+        """Return the results and their vector-Jacobian product.
+
+        Args:
+            features: of the layer before; None in the first layer.
+            saved: what :meth:`forward` saved in this step; None: compute it again.
+        """

@@ -9,22 +9,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.engine.chunks import Capacity, Chunk, Inputs, cut
-from lammps_mace.engine.layer import Layer, Memo, Results, State, Sums
+from lammps_mace.engine.chunk import Chunk, chunk_at
+from lammps_mace.engine.chunks import Capacity
+from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, Results, Saved
+from lammps_mace.engine.step_arrays import StepArrays
 
 
-class Room(NamedTuple):
+class LayerBuffers(NamedTuple):
     """Memory for what a layer makes, the same in every step: its rows are written anew.
 
     Rows that no atom has keep what they held; nothing reads them.
 
     Attributes:
-        state: that the layer makes.
-        memo: that it notes, or None.
+        features: that the layer makes.
+        saved: that it notes, or None.
     """
 
-    state: State
-    memo: Memo
+    features: NodeFeatures
+    saved: Saved
 
 
 class Passes(NamedTuple):
@@ -76,57 +78,57 @@ def jitted(function: Callable[..., Any], *updated: str) -> Any:
 
 
 def forward(
-    layer: Layer, weights: Any, inputs: Inputs, state: State | None, outputs: jax.Array,
-    room: Room, *, capacity: Capacity,
-) -> tuple[Room, jax.Array]:  # fmt: skip
-    """Run a layer forward; return its state and memo, and the outputs so far."""
+    layer: Layer, weights: Any, arrays: StepArrays, features: NodeFeatures | None,
+    outputs: jax.Array, room: LayerBuffers, *, capacity: Capacity,
+) -> tuple[LayerBuffers, jax.Array]:  # fmt: skip
+    """Run a layer forward; return its features and saved, and the outputs so far."""
 
-    def body(k: jax.Array, carry: tuple[Room, jax.Array]) -> tuple[Room, jax.Array]:
+    def body(k: jax.Array, carry: tuple[LayerBuffers, jax.Array]) -> tuple[LayerBuffers, jax.Array]:
         room, outputs = carry
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, memo = layer.forward(weights, inputs, chunk, state, room.memo)
-        rows = results.kept, results.sent
-        made = State(*jax.tree.map(chunk.put_atoms, tuple(room.state), rows))
-        return Room(made, memo), _added(outputs, chunk, results.outputs)
+        chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
+        results, saved = layer.forward(weights, arrays, chunk, features, room.saved)
+        rows = results.skip, results.sent
+        made = NodeFeatures(*jax.tree.map(chunk.put_atoms, tuple(room.features), rows))
+        return LayerBuffers(made, saved), _added(outputs, chunk, results.outputs)
 
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, (room, outputs))
+    return jax.lax.fori_loop(0, arrays.n_chunks, body, (room, outputs))
 
 
 def forward_and_backward(
-    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None,
+    layer: Layer, scale: float, weights: Any, arrays: StepArrays, features: NodeFeatures | None,
     outputs: jax.Array, zero: jax.Array | None, *, capacity: Capacity,
-) -> tuple[jax.Array, Sums]:  # fmt: skip
+) -> tuple[jax.Array, Gradients]:  # fmt: skip
     """Run the last layer; return all outputs, and the sums of the backward pass so far."""
 
     def body(k: jax.Array, carry: Any) -> Any:
         outputs, sums = carry
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.linearize(weights, inputs, chunk, state, None)
+        chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
+        results, pull = layer.vjp(weights, arrays, chunk, features, None)
         adjoint = _output_adjoint(results.outputs, chunk, scale, None)
         sums = pull(Results(None, None, adjoint), sums)
         return _added(outputs, chunk, results.outputs), sums
 
-    start = outputs, Sums(*_zeros((inputs.vectors, state), zero))
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
+    start = outputs, Gradients(*_zeros((arrays.vectors, features), zero))
+    return jax.lax.fori_loop(0, arrays.n_chunks, body, start)
 
 
 def backward(
-    layer: Layer, scale: float, weights: Any, inputs: Inputs, state: State | None, memo: Memo,
-    above: State, gradient: jax.Array, zero: jax.Array | None, charge_adjoint: jax.Array | None,
-    *, capacity: Capacity,
-) -> Sums:  # fmt: skip
-    """Pull the adjoints of a layer's results, ``above``, back to its pairs and state."""
+    layer: Layer, scale: float, weights: Any, arrays: StepArrays, features: NodeFeatures | None,
+    saved: Saved, above: NodeFeatures, gradient: jax.Array, zero: jax.Array | None,
+    charge_adjoint: jax.Array | None, *, capacity: Capacity,
+) -> Gradients:  # fmt: skip
+    """Vjp the adjoints of a layer's results, ``above``, back to its pairs and features."""
 
-    def body(k: jax.Array, sums: Sums) -> Sums:
-        chunk = cut(inputs, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.linearize(weights, inputs, chunk, state, memo)
-        # After the layer has read its memo and what it kept.
-        kept, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
+    def body(k: jax.Array, sums: Gradients) -> Gradients:
+        chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
+        results, pull = layer.vjp(weights, arrays, chunk, features, saved)
+        # After the layer has read its saved and what it kept.
+        skip, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
         adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
-        return pull(Results(kept, sent, adjoint), sums)
+        return pull(Results(skip, sent, adjoint), sums)
 
-    start = Sums(gradient, _zeros(state, zero))
-    return jax.lax.fori_loop(0, inputs.n_chunks, body, start)
+    start = Gradients(gradient, _zeros(features, zero))
+    return jax.lax.fori_loop(0, arrays.n_chunks, body, start)
 
 
 def _zeros(like: Any, zero: jax.Array | None) -> Any:
@@ -139,7 +141,7 @@ def _output_adjoint(
 ) -> jax.Array:
     """Return the adjoint of a chunk's outputs, energies and perhaps charges."""
     # The network's energies are multiplied by the scale before they are eV.
-    energies = jnp.where(chunk.counted, scale, 0.0).astype(outputs.dtype)
+    energies = jnp.where(chunk.energy_mask, scale, 0.0).astype(outputs.dtype)
     charges = jnp.zeros_like(energies) if charge_adjoint is None else chunk.atoms(charge_adjoint)
     return jnp.stack([energies, charges], axis=1)[:, : outputs.shape[1]]
 

@@ -14,14 +14,14 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.ghost_exchange_call import NO_SEAM, boundary, read_passage
+from lammps_mace.kernels.ghost_exchange_call import NO_EXCHANGE_HANDLE, ghost_exchange, read_timing
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
-from lammps_mace.kernels.order import in_turn
+from lammps_mace.kernels.order import serialize_after
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 
 __all__ = [
     "BLOCK",
-    "NO_SEAM",
+    "NO_EXCHANGE_HANDLE",
     "ContractionProgram",
     "EdgePath",
     "EdgeProgram",
@@ -29,16 +29,16 @@ __all__ = [
     "Matrices",
     "Rows",
     "Spline",
-    "boundary",
     "contract",
     "contract_backward",
     "edges_backward",
     "edges_forward",
     "evaluate_spline",
     "fit_spline",
-    "in_turn",
+    "ghost_exchange",
     "linear",
     "pack_matrices",
     "pack_spline",
-    "read_passage",
+    "read_timing",
+    "serialize_after",
 ]

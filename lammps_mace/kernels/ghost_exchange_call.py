@@ -1,4 +1,4 @@
-"""The boundary of two layers in a step's program on a CPU: the exchange, and the time."""
+"""The ghost exchange as a call of the compiled program of a step, on a CPU; it takes the time."""
 
 from __future__ import annotations
 
@@ -10,59 +10,60 @@ import numpy as np
 
 from lammps_mace.kernels import native
 
-# Two addresses: of the plugin's step and of the rows' places. Words, for JAX may lack 64 bits.
-NO_SEAM = np.zeros(4, np.uint32)
-_PASSAGE = np.dtype([("reached", np.int64), ("left", np.int64), ("thread", np.int64)])
+# A handle is two addresses, of the plugin's step and of the row index. Here both are 0: there is
+# nobody to exchange with. It is made of 32-bit words because JAX may be set up without 64 bits.
+NO_EXCHANGE_HANDLE = np.zeros(4, np.uint32)
+_TIMING = np.dtype([("entered", np.int64), ("left", np.int64), ("thread", np.int64)])
 
 
-class Passage(NamedTuple):
-    """One passage of a boundary.
+class CallTiming(NamedTuple):
+    """When and where one ghost exchange ran.
 
     Attributes:
-        reached, left: seconds of ``time.perf_counter``.
+        entered, left: seconds of ``time.perf_counter``.
         thread: its number, see ``threading.get_native_id``.
     """
 
-    reached: float
+    entered: float
     left: float
     thread: int
 
 
-class Crossing(NamedTuple):
-    """What comes out of a boundary.
+class ExchangedRows(NamedTuple):
+    """The results of a ghost exchange.
 
     Attributes:
         rows: exchanged.
-        passage: uint32 [6], see :func:`read_passage`.
-        zero: scalar of the rows' type. XLA does not see that it is: what is made of it, is made
-            after the exchange.
+        timing: uint32 [6], see :func:`read_timing`.
+        zero: scalar of the rows' type. XLA cannot know that it is 0, so what is computed from it is
+            computed after the exchange.
     """
 
     rows: jax.Array
-    passage: jax.Array
+    timing: jax.Array
     zero: jax.Array
 
 
-def boundary(rows: jax.Array, seam: jax.Array, reverse: bool) -> Crossing:
+def ghost_exchange(rows: jax.Array, handle: jax.Array, reverse: bool) -> ExchangedRows:
     """Exchange features [rows, dim, channels] with other ranks, in place where XLA can.
 
     Args:
-        seam: uint32 [4], from the exchange; of zeros: there is nobody to exchange with.
-        reverse: add copies to their owners' rows instead of filling them from there.
+        handle: uint32 [4], from the exchange, or ``NO_EXCHANGE_HANDLE``.
+        reverse: add the ghosts' rows to their owners' instead of filling them from there.
 
     Raises:
         jax.errors.JaxRuntimeError: the exchange refused, when the program runs.
     """
     results = [
         jax.ShapeDtypeStruct(rows.shape, rows.dtype),
-        jax.ShapeDtypeStruct((_PASSAGE.itemsize // 4,), jnp.uint32),
+        jax.ShapeDtypeStruct((_TIMING.itemsize // 4,), jnp.uint32),
         jax.ShapeDtypeStruct((), rows.dtype),
     ]
-    call = jax.ffi.ffi_call(native.target("boundary"), results, input_output_aliases={0: 0})
-    return Crossing(*call(rows, seam, reverse=np.bool_(reverse)))
+    call = jax.ffi.ffi_call(native.target("ghost_exchange"), results, input_output_aliases={0: 0})
+    return ExchangedRows(*call(rows, handle, reverse=np.bool_(reverse)))
 
 
-def read_passage(words: jax.Array) -> Passage:
-    """Return what the ``passage`` of a crossing says."""
-    [(reached, left, thread)] = np.asarray(words).view(_PASSAGE).tolist()
-    return Passage(reached * 1e-9, left * 1e-9, thread)
+def read_timing(words: jax.Array) -> CallTiming:
+    """Return the timing in the words of :class:`ExchangedRows`."""
+    [(entered, left, thread)] = np.asarray(words).view(_TIMING).tolist()
+    return CallTiming(entered * 1e-9, left * 1e-9, thread)

@@ -18,7 +18,7 @@ TARGETS = (
     "contraction_backward",
     "linear",
     "pass_index",
-    "boundary",
+    "ghost_exchange",
 )
 
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from lammps_mace.kernels import native
 
 
-def in_turn(index: jax.Array) -> jax.Array:
-    """Return the index, int32 scalar; what needs it waits for its turn.
+def serialize_after(index: jax.Array) -> jax.Array:
+    """Return the same index, int32 scalar, through a call that XLA cannot see through.
 
-    Where more than eight operations of a loop's body are ready, the runtime hands half of them, and
-    with them perhaps the rest of the body, to a thread of its pool. On one core that costs two
-    switches of threads in every pass; where each core has a rank, it disturbs another one. XLA
-    does not see through this call: of many reads, those that use its result come after the others.
+    Operations that use the result start after this call, and so after other operations of the same
+    loop body. Without it more than eight of them are ready at once. XLA's CPU runtime then gives
+    half of them, and perhaps the rest of the body, to a thread of its pool. On one core that costs
+    two switches of threads in each iteration; where each core has a rank, it disturbs another one.
     """
     if jax.default_backend() != "cpu":  # where the C++ kernels need not load
         return index

@@ -21,8 +21,9 @@ from lammps_mace.models.mlip.config import Activation
 from lammps_mace.models.mlip.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.models.mlip.layer import MaceLayer, readout
 
-# Some operations of every layer can start with the step; of more than eight XLA hands some on.
-_IN_TURN_LAYERS = 4
+# Some operations of every layer can start with the step; of more than eight that can start at
+# once XLA's CPU runtime gives some to another thread.
+_SINGLE_THREADED_LAYERS = 4
 
 
 class Lowered(NamedTuple):
@@ -31,12 +32,12 @@ class Lowered(NamedTuple):
     Attributes:
         layers: in order.
         how: how they are computed, one line for people.
-        in_turn: whether XLA's CPU runtime does one operation after the other, in one thread.
+        single_threaded: XLA's CPU runtime runs all operations in the thread that calls it.
     """
 
     layers: Sequence[Layer]
     how: str
-    in_turn: bool
+    single_threaded: bool
 
 
 def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowered:
@@ -54,8 +55,10 @@ def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowe
     layers = [_lowered_layer(model, i, backend) for i in indices]
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
-    in_turn = len(layers) <= _IN_TURN_LAYERS and all(layer.in_turn for layer in layers)
-    return Lowered(layers, f"{backend} kernels, {radial}", in_turn)
+    single_threaded = len(layers) <= _SINGLE_THREADED_LAYERS and all(
+        layer.single_threaded for layer in layers
+    )
+    return Lowered(layers, f"{backend} kernels, {radial}", single_threaded)
 
 
 def describe(model: Model) -> str:
@@ -179,11 +182,11 @@ def _first(model: Model, layer: MaceLayer) -> dict[str, Any]:
         return {}
     latent, sent = (np.asarray(x, np.float64) for x in first_features(model))
     if not layer.has_residual:
-        return {"first": sent, "first_kept": None}
+        return {"first": sent, "first_skip": None}
     # Only scalars are there to be kept; the residual of the other irreps is zero.
     scalars = np.einsum("smb,sba->sma", latent, _skip(model, layer)["0e"])
     others = np.zeros((len(latent), layer.target_irreps.dim - 1, latent.shape[2]))
-    return {"first": sent, "first_kept": np.concatenate([scalars, others], axis=1)}
+    return {"first": sent, "first_skip": np.concatenate([scalars, others], axis=1)}
 
 
 def _skip(model: Model, layer: MaceLayer) -> dict[str, np.ndarray]:

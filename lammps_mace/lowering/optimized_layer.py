@@ -5,8 +5,8 @@ multiplied together, and what the next layer does to an atom's own features happ
 
     sums   = edge operation(what neighbours sent, radial weights)
     mixed  = sums @ mix[species]
-    new    = product(contraction(mixed)) + kept
-    kept   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
+    new    = product(contraction(mixed)) + skip
+    skip   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
 
 Where nothing comes between product and linear_in, sent is made from the contraction at once. The
 first layer may have channels of its own up to mix, see lowering.weight_tables.in_radial_basis.
@@ -24,8 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace.engine.chunks import Chunk, Inputs
-from lammps_mace.engine.layer import Memo, Pull, Results, State, Sums, memo_numbers
+from lammps_mace.engine.chunk import Chunk
+from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp, numbers_per_slot
+from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import (
     ContractionProgram,
     EdgeProgram,
@@ -80,7 +81,7 @@ class LoweredLayer:
         spline: packed table, or radial: matrices of the network, with pair_scale
             [n_species, n_species, paths * channels] or None.
         first: [n_species, 1, sum_channels], what atoms send before the first layer; only there.
-        first_kept: [n_species, dim, channels], likewise, where the first layer has a residual.
+        first_skip: [n_species, dim, channels], likewise, where the first layer has a residual.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
@@ -96,13 +97,13 @@ class LoweredLayer:
         self.weights = weights
         channels = model.config.num_channels
         after = structure.next_target
-        self.kept_shape = None if after is None else (after.dim, channels)
+        self.skip_shape = None if after is None else (after.dim, channels)
         self.sent_shape = None if after is None else (structure.target.dim, channels)
         sums = tuple(shape[1:] for shape in structure.edges.result_shapes(0))
         mixed = tuple((dim, channels) for dim in structure.contraction.dims)
-        # What takes less memory: its traffic is what the memo costs, mixing again is cheap.
-        self._notes_sums = memo_numbers(sums) < memo_numbers(mixed)
-        self.memo_shapes = sums if self._notes_sums else mixed
+        # What takes less memory: its traffic is what saving costs, mixing again is cheap.
+        self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
+        self.saved_shapes = sums if self._saves_sums else mixed
 
     @property
     def knots(self) -> int | None:
@@ -110,7 +111,7 @@ class LoweredLayer:
         return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
 
     @property
-    def in_turn(self) -> bool:
+    def single_threaded(self) -> bool:
         """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
         on_cpu = self._is.backend == "cpu" and edges_cpu.supported(self._is.edges)
         return on_cpu and self.knots is not None
@@ -121,56 +122,66 @@ class LoweredLayer:
         return self._is.edges.channels
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Memo]:
-        """See the protocol; the memo holds the sums or the mixed sums."""
-        sums = self._sums(weights, inputs, chunk, state)
+        self,
+        weights: Any,
+        arrays: StepArrays,
+        chunk: Chunk,
+        features: NodeFeatures | None,
+        saved: Saved,
+    ) -> tuple[Results, Saved]:
+        """See the protocol; the sums or the mixed sums are saved."""
+        sums = self._sums(weights, arrays, chunk, features)
         mixed = self._linear(sums, weights["mix"], chunk)
         new = self._contracted(weights, chunk, mixed)
-        results = self._results(weights, chunk, new, self._kept(weights, chunk, state))
-        if memo is not None:
-            memo = tuple(map(chunk.put_atoms, memo, sums if self._notes_sums else mixed))
-        return results, memo
+        results = self._results(weights, chunk, new, self._skip(weights, chunk, features))
+        if saved is not None:
+            saved = tuple(map(chunk.put_atoms, saved, sums if self._saves_sums else mixed))
+        return results, saved
 
-    def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Pull]:
+    def vjp(
+        self,
+        weights: Any,
+        arrays: StepArrays,
+        chunk: Chunk,
+        features: NodeFeatures | None,
+        saved: Saved,
+    ) -> tuple[Results, Vjp]:
         """See the protocol."""
-        if memo is None:
-            rows = self._sums(weights, inputs, chunk, state)
+        if saved is None:
+            rows = self._sums(weights, arrays, chunk, features)
         else:
-            rows = tuple(map(chunk.atoms, memo))
+            rows = tuple(map(chunk.atoms, saved))
         mixed = rows
-        if memo is None or self._notes_sums:
+        if saved is None or self._saves_sums:
             mixed = self._linear(rows, weights["mix"], chunk)
 
-        def update(new: jax.Array, kept: jax.Array | None) -> Results:
-            return self._results(weights, chunk, new, kept)
+        def update(new: jax.Array, skip: jax.Array | None) -> Results:
+            return self._results(weights, chunk, new, skip)
 
         new = self._contracted(weights, chunk, mixed)
-        kept = self._kept(weights, chunk.later(), state)
-        results, pull_update = jax.vjp(update, new, kept)
+        skip = self._skip(weights, chunk.later(), features)
+        results, pull_update = jax.vjp(update, new, skip)
 
-        def pull(adjoint: Results, sums: Sums) -> Sums:
-            new_adjoint, kept_adjoint = pull_update(adjoint)
+        def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
+            new_adjoint, skip_adjoint = pull_update(adjoint)
             mixed_adjoint = contract_backward(
                 self._is.contraction, mixed, weights["terms"], chunk.species, new_adjoint,
                 chunk.n_atoms, backend=self._is.backend,
             )  # fmt: skip
-            sums = self._pull_edges(weights, inputs, chunk, state, mixed_adjoint, sums)
-            if sums.adjoint is None or kept_adjoint is None:
-                return sums
-            kept = chunk.put_atoms(sums.adjoint.kept, kept_adjoint)
-            return Sums(sums.gradient, State(kept, sums.adjoint.sent))
+            gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
+            if gradients.features is None or skip_adjoint is None:
+                return gradients
+            skip = chunk.put_atoms(gradients.features.skip, skip_adjoint)
+            return Gradients(gradients.vectors, NodeFeatures(skip, gradients.features.sent))
 
-        return results, pull
+        return results, pull_back
 
     def _sums(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None
     ) -> tuple[jax.Array, ...]:
         return edges_forward(
-            self._is.edges, self._radial(weights, inputs, chunk, chunk.pairs(inputs.vectors)),
-            inputs.vectors, chunk.starts, chunk.ends, *_senders(weights, inputs, state),
+            self._is.edges, self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors)),
+            arrays.vectors, chunk.starts, chunk.ends, *_senders(weights, arrays, features),
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
 
@@ -193,49 +204,51 @@ class LoweredLayer:
         return dict(zip(irreps, self._linear(rows, maps, chunk), strict=True))
 
     def _pull_edges(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None,
-        mixed_adjoint: tuple[jax.Array, ...], sums: Sums,
-    ) -> Sums:  # fmt: skip
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None,
+        mixed_adjoint: tuple[jax.Array, ...], gradients: Gradients,
+    ) -> Gradients:  # fmt: skip
         back = [matrices.transposed for matrices in weights["mix"]]
         adjoints = self._linear(mixed_adjoint, back, chunk)
         radial, pull_radial = jax.vjp(
-            lambda vectors: self._radial(weights, inputs, chunk, vectors),
-            chunk.pairs(inputs.vectors),
+            lambda vectors: self._radial(weights, arrays, chunk, vectors),
+            chunk.pairs(arrays.vectors),
         )
-        before = None if sums.adjoint is None else sums.adjoint.sent
-        gradient, sent, *rows = edges_backward(
-            self._is.edges, radial, inputs.vectors, chunk.starts, chunk.ends,
-            *_senders(weights, inputs, state), adjoints, sums.gradient, before,
+        before = None if gradients.features is None else gradients.features.sent
+        vectors, sent, *rows = edges_backward(
+            self._is.edges, radial, arrays.vectors, chunk.starts, chunk.ends,
+            *_senders(weights, arrays, features), adjoints, gradients.vectors, before,
             chunk_edges=chunk.n_pairs, backend=self._is.backend,
         )  # fmt: skip
         if rows:
-            gradient = chunk.add_pairs(gradient, pull_radial(Rows(rows[0]))[0])
-        return Sums(gradient, None if sums.adjoint is None else State(sums.adjoint.kept, sent))
+            vectors = chunk.add_pairs(vectors, pull_radial(Rows(rows[0]))[0])
+        if gradients.features is None:
+            return Gradients(vectors, None)
+        return Gradients(vectors, NodeFeatures(gradients.features.skip, sent))
 
-    def _kept(self, weights: Any, chunk: Chunk, state: State | None) -> jax.Array | None:
-        if state is not None:
-            return chunk.atoms(state.kept)
-        if weights["first_kept"] is None:
+    def _skip(self, weights: Any, chunk: Chunk, features: NodeFeatures | None) -> jax.Array | None:
+        if features is not None:
+            return chunk.atoms(features.skip)
+        if weights["first_skip"] is None:
             return None
-        rows = weights["first_kept"][chunk.species]
+        rows = weights["first_skip"][chunk.species]
         return jnp.broadcast_to(rows, (chunk.n_slots, *rows.shape))
 
     def _radial(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, vectors: jax.Array
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
     ) -> Spline | Rows:
         if "spline" in weights:
             return Spline(weights["spline"])
         distances = safe_norm(vectors)
         values = radial_network(self._model, weights["radial"], distances)
         if weights["pair_scale"] is not None:
-            senders = chunk.pairs(inputs.sender_species)
+            senders = chunk.pairs(arrays.sender_species)
             values = values * weights["pair_scale"][senders, chunk.species]
         mask = chunk.pair_mask() & (distances > 0.0)
         values = jnp.where(mask[:, None], values, 0.0)
         return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
 
     def _results(
-        self, weights: Any, chunk: Chunk, new: jax.Array, kept: jax.Array | None
+        self, weights: Any, chunk: Chunk, new: jax.Array, skip: jax.Array | None
     ) -> Results:
         here = self._is
         if weights["gates"] is not None:
@@ -244,21 +257,23 @@ class LoweredLayer:
         blocks = self._mapped(contracted, weights["product"], chunk)
         if here.bound is not None:
             blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
-        if kept is not None:
-            blocks = {ir: blocks[ir] + x for ir, x in split(kept, here.target).items()}
+        if skip is not None:
+            blocks = {ir: blocks[ir] + x for ir, x in split(skip, here.target).items()}
         outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
         if here.next_target is None:
             return Results(None, None, outputs)
-        skip = self._mapped(blocks, weights["skip"], chunk)
+        next_skip = self._mapped(blocks, weights["skip"], chunk)
         sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
-        return Results(join(skip, here.next_target), join(sent, here.target), outputs)
+        return Results(join(next_skip, here.next_target), join(sent, here.target), outputs)
 
 
-def _senders(weights: Any, inputs: Inputs, state: State | None) -> tuple[jax.Array, jax.Array]:
+def _senders(
+    weights: Any, arrays: StepArrays, features: NodeFeatures | None
+) -> tuple[jax.Array, jax.Array]:
     """Return rows of the senders and the array that they index."""
-    if state is None:
-        return inputs.sender_species, weights["first"]
-    return inputs.senders, state.sent
+    if features is None:
+        return arrays.sender_species, weights["first"]
+    return arrays.senders, features.sent
 
 
 def _gates(

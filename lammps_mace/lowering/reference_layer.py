@@ -7,17 +7,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.engine.chunks import Chunk, Inputs
-from lammps_mace.engine.layer import Memo, Pull, Results, State, Sums
+from lammps_mace.engine.chunk import Chunk
+from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp
+from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.graph import Edges, Globals, Graph, Nodes
 from lammps_mace.modelfile import Model
-from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index, num_species
+from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index
 from lammps_mace.models.mlip.interaction import EdgeInputs
 from lammps_mace.models.mlip.layer import MaceLayer
+from lammps_mace.models.mlip.shapes import num_species
 
 
 class PlainLayer:
-    """See :class:`lammps_mace.engine.layer.Layer`; the state keeps the node features."""
+    """See :class:`lammps_mace.engine.layer.Layer`; skip features are the node features."""
 
     def __init__(self, model: Model, index: int) -> None:
         config, info = model.config, model.dataset_info
@@ -36,45 +38,55 @@ class PlainLayer:
         if index == 0:
             self.weights["first"] = first_features(model)
         shape = (self._layer.target_irreps.dim, config.num_channels)
-        self.kept_shape = self.sent_shape = None if self._layer.last else shape
-        self.memo_shapes: tuple[tuple[int, int], ...] = ()
+        self.skip_shape = self.sent_shape = None if self._layer.last else shape
+        self.saved_shapes: tuple[tuple[int, int], ...] = ()
 
     def forward(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Memo]:
+        self,
+        weights: Any,
+        arrays: StepArrays,
+        chunk: Chunk,
+        features: NodeFeatures | None,
+        saved: Saved,
+    ) -> tuple[Results, Saved]:
         """See the protocol."""
-        vectors = chunk.pairs(inputs.vectors)
-        return self._results(weights, inputs, chunk, vectors, *self._read(
-            weights, inputs, chunk, state)), memo  # fmt: skip
+        vectors = chunk.pairs(arrays.vectors)
+        return self._results(weights, arrays, chunk, vectors, *self._read(
+            weights, arrays, chunk, features)), saved  # fmt: skip
 
-    def linearize(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None, memo: Memo
-    ) -> tuple[Results, Pull]:
+    def vjp(
+        self,
+        weights: Any,
+        arrays: StepArrays,
+        chunk: Chunk,
+        features: NodeFeatures | None,
+        saved: Saved,
+    ) -> tuple[Results, Vjp]:
         """See the protocol."""
 
         def function(vectors: jax.Array, latent: jax.Array, sent: jax.Array) -> Results:
-            return self._results(weights, inputs, chunk, vectors, latent, sent)
+            return self._results(weights, arrays, chunk, vectors, latent, sent)
 
-        arguments = chunk.pairs(inputs.vectors), *self._read(weights, inputs, chunk, state)
-        results, pull_back = jax.vjp(function, *arguments)
+        arguments = chunk.pairs(arrays.vectors), *self._read(weights, arrays, chunk, features)
+        results, pull_function = jax.vjp(function, *arguments)
 
-        def pull(adjoint: Results, sums: Sums) -> Sums:
-            return _accumulate(sums, inputs, chunk, pull_back(adjoint))
+        def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
+            return _accumulate(gradients, arrays, chunk, pull_function(adjoint))
 
-        return results, pull
+        return results, pull_back
 
     def _read(
-        self, weights: Any, inputs: Inputs, chunk: Chunk, state: State | None
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None
     ) -> tuple[jax.Array, jax.Array]:
         """Return the features of a chunk's atoms and what the senders of its pairs sent."""
-        if state is not None:
-            return chunk.atoms(state.kept), state.sent[chunk.pairs(inputs.senders)]
+        if features is not None:
+            return chunk.atoms(features.skip), features.sent[chunk.pairs(arrays.senders)]
         latent, sent = weights["first"]
         own = jnp.broadcast_to(latent[chunk.species], (chunk.n_slots, *latent.shape[1:]))
-        return own, sent[chunk.pairs(inputs.sender_species)]
+        return own, sent[chunk.pairs(arrays.sender_species)]
 
     def _results(
-        self, weights: Any, inputs: Inputs, chunk: Chunk,
+        self, weights: Any, arrays: StepArrays, chunk: Chunk,
         vectors: jax.Array, latent: jax.Array, sent: jax.Array,
     ) -> Results:  # fmt: skip
         radial, spherical = self._embedding.apply({}, vectors, method="embed_vectors")
@@ -82,7 +94,7 @@ class PlainLayer:
         receivers = chunk.receivers()
         edges = EdgeInputs(
             radial, spherical, receivers, chunk.pair_mask(),
-            chunk.pairs(inputs.sender_species), species[receivers],
+            chunk.pairs(arrays.sender_species), species[receivers],
         )  # fmt: skip
         new, outputs = self._layer.apply(
             {"params": weights[f"layers_{self._index}"]},
@@ -95,16 +107,18 @@ class PlainLayer:
         return Results(new, self._next.apply(scope, new, method="send"), outputs)
 
 
-def _accumulate(sums: Sums, inputs: Inputs, chunk: Chunk, pulled: tuple[jax.Array, ...]) -> Sums:
+def _accumulate(
+    gradients: Gradients, arrays: StepArrays, chunk: Chunk, pulled: tuple[jax.Array, ...]
+) -> Gradients:
     vectors, latent, sent = pulled
-    # The room of a chunk overlaps the pairs of the next: theirs must not be added twice.
+    # Behind the pairs of the chunk are those of the next: theirs must not be added twice.
     mask = chunk.pair_mask()
-    gradient = chunk.add_pairs(sums.gradient, jnp.where(mask[:, None], vectors, 0.0))
-    if sums.adjoint is None:
-        return Sums(gradient, None)
+    summed = chunk.add_pairs(gradients.vectors, jnp.where(mask[:, None], vectors, 0.0))
+    if gradients.features is None:
+        return Gradients(summed, None)
     sent = jnp.where(mask[:, None, None], sent, 0.0)
-    sent = sums.adjoint.sent.at[chunk.pairs(inputs.senders)].add(sent)
-    return Sums(gradient, State(chunk.put_atoms(sums.adjoint.kept, latent), sent))
+    sent = gradients.features.sent.at[chunk.pairs(arrays.senders)].add(sent)
+    return Gradients(summed, NodeFeatures(chunk.put_atoms(gradients.features.skip, latent), sent))
 
 
 def first_features(model: Model) -> tuple[jax.Array, jax.Array]:

@@ -34,14 +34,14 @@ displace_atoms all random 0.15 0.15 0.15 4711
 PATCH = """
 import lammps_mace.coupling.plugin_potential as module
 
-original = module.Potential.__init__
+original = module.PluginPotential.__init__
 
 def patched(self, *arguments):
     original(self, *arguments)
     import lammps_mace.engine.engine
 {code}
 
-module.Potential.__init__ = patched
+module.PluginPotential.__init__ = patched
 """
 
 

@@ -99,7 +99,7 @@ def test_tiled_ranks_agree(run_lammps, prepare, model):
 
 LOCAL_SUM = """
 import lammps_mace.engine.charges as charges
-settle = charges.settle
+constrain_charges = charges.constrain_charges
 class Local:
     def __init__(self, exchange):
         self.charge = exchange.charge
@@ -108,7 +108,7 @@ class Local:
         self.exchange.sum(values)  # what the other ranks have is thrown away
         return values
 import lammps_mace.engine.engine
-lammps_mace.engine.engine.settle = lambda raw, species, use, exchange: settle(
+lammps_mace.engine.engine.constrain_charges = lambda raw, species, use, exchange: constrain_charges(
     raw, species, use, Local(exchange))
 """
 
@@ -234,12 +234,12 @@ def test_failure_between_the_sums_ends_all_ranks(run_lammps, model, patch, rank)
     fail = f"""
 import lammps_mace.engine.charges as charges
 rank = self._rank.index
-settle = charges.settle
+constrain_charges = charges.constrain_charges
 def broken(raw, species, use, exchange):
     if rank == {rank}:
         raw = raw * float("nan")
-    return settle(raw, species, use, exchange)
-lammps_mace.engine.engine.settle = broken
+    return constrain_charges(raw, species, use, exchange)
+lammps_mace.engine.engine.constrain_charges = broken
 """
     run = run_lammps(CRYSTAL + STYLE + "run 0\n", 2, patch(fail), timeout=120)
     assert run.returncode != 0

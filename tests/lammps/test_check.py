@@ -20,7 +20,7 @@ from lammps_mace.evaluation import Evaluation
 SPOIL = """
 import lammps_mace.coupling.plugin_potential as module
 
-original = module.Potential.__init__
+original = module.PluginPotential.__init__
 
 def spoiled(self, *arguments):
     original(self, *arguments)
@@ -28,7 +28,7 @@ def spoiled(self, *arguments):
         readout = self.engine.layers[1].weights["readout"]
         readout["ReadoutBlock_0"]["Linear_1"]["weight0_0_1"] *= 1.001
 
-module.Potential.__init__ = spoiled
+module.PluginPotential.__init__ = spoiled
 """
 
 

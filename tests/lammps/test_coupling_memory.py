@@ -12,7 +12,7 @@ PEAK = """
 import resource, sys, types
 import potential
 
-class Measured(potential.Potential):
+class Measured(potential.PluginPotential):
     def compute(self, step):
         if not hasattr(self, "before"):
             self.before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -24,7 +24,7 @@ class Measured(potential.Potential):
         return f"peak {1024 * peak} of {self.pairs} pairs"
 
 module = types.ModuleType("lammps_mace.coupling.plugin_potential")
-module.Potential = Measured
+module.PluginPotential = Measured
 sys.modules["lammps_mace.coupling.plugin_potential"] = module
 """
 

@@ -30,21 +30,21 @@ WATCH = """
 import resource, sys
 import lammps_mace.coupling.plugin_potential as module
 
-original = module.Potential.compute
+original = module.PluginPotential.compute
 
 def compute(self, step):
     sent = []
     class Counted:
         def __getattr__(self, name):
             return getattr(step, name)
-        def seam(self, places, n_rows):
+        def exchange_handle(self, row_index, n_rows):
             return None  # so that exchanges come through here
-        def forward_exchange(self, rows, places):
-            sent.append(rows[places[step.n_local:]].nbytes)
-            step.forward_exchange(rows, places)
-        def reverse_exchange(self, rows, places):
-            sent.append(rows[places[step.n_local:]].nbytes)
-            step.reverse_exchange(rows, places)
+        def forward_exchange(self, rows, row_index):
+            sent.append(rows[row_index[step.n_local:]].nbytes)
+            step.forward_exchange(rows, row_index)
+        def reverse_exchange(self, rows, row_index):
+            sent.append(rows[row_index[step.n_local:]].nbytes)
+            step.reverse_exchange(rows, row_index)
     energy = original(self, Counted())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     remote = step.n_total - step.n_local
@@ -53,7 +53,7 @@ def compute(self, step):
     sys.stdout.flush()
     return energy
 
-module.Potential.compute = compute
+module.PluginPotential.compute = compute
 """
 
 

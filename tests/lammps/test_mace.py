@@ -223,7 +223,7 @@ def test_altered_model_is_refused_at_pair_style(run_lammps, model, tmp_path):
 
 
 RAISE = """
-potential = module.Potential
+potential = module.PluginPotential
 compute = potential.compute
 def failing(self, step, count=[0]):
     count[0] += 1

@@ -123,7 +123,7 @@ def test_one_layer_needs_no_ghost_neighbours(run_lammps, run_other, start):
 def test_a_short_communication_cutoff_gives_other_numbers(run_lammps, run_other, start, patched):
     begin = start()
     truth = results(run_lammps(script(begin)))
-    path = patched("module.Unified._check_reach = lambda self: None")
+    path = patched("module.MLIAPModel._check_reach = lambda self: None")
     got = results(run_other(script(begin, 1), 2, path=path))
     with pytest.raises(AssertionError):
         assert_same(got, truth, EXACT)
@@ -273,14 +273,14 @@ def test_mistakes_end_all_ranks(run_other, start, name):
 
 
 FAULT = """
-original = module.Unified._evaluate
+original = module.MLIAPModel._evaluate
 count = [0]
 def failing(self, data):
     count[0] += 1
     if count[0] == 3 and self._rank.index == {rank}:
         raise MemoryError("injected")
     original(self, data)
-module.Unified._evaluate = failing
+module.MLIAPModel._evaluate = failing
 """
 
 

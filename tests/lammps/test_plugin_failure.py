@@ -69,8 +69,8 @@ def test_non_finite_results_name_the_atom(run_lammps, classical, argon, kind, wo
     ("kind", "words"),
     [
         ("width", ["forward exchange 1 has rows of 0 bytes, declared were 8"]),
-        ("apart", ["exchange places[", "not next to the row before it"]),
-        ("beyond", ["exchange places[", ", there are "]),
+        ("apart", ["exchange row_index[", "not next to the row before it"]),
+        ("beyond", ["exchange row_index[", ", there are "]),
         ("skip", ["before it had done every exchange"]),
     ],
 )

@@ -26,16 +26,16 @@ class Between:
     def __getattr__(self, name):
         return getattr(self.step, name)
 
-    def seam(self, places, n_rows):
+    def exchange_handle(self, row_index, n_rows):
         return None
 
-    def forward_exchange(self, rows, places):
-        self.step.forward_exchange(rows, places)
+    def forward_exchange(self, rows, row_index):
+        self.step.forward_exchange(rows, row_index)
 
 self.compute = lambda step: compute(Between(step))
 """
-EXCHANGED = "self.step.forward_exchange(rows, places)\n"
-DEAF = BETWEEN.replace(EXCHANGED, EXCHANGED + "        rows[places[self.step.n_local:]] = 0.0\n")
+EXCHANGED = "self.step.forward_exchange(rows, row_index)\n"
+DEAF = BETWEEN.replace(EXCHANGED, EXCHANGED + "        rows[row_index[self.step.n_local:]] = 0.0\n")
 
 
 def cases_on(ranks, count):

@@ -12,9 +12,9 @@ import numpy as np
 from oracle import Oracle, Truth
 
 from lammps_mace import DatasetInfo, MaceConfig
-from lammps_mace.convert.checkpoint import expected_shapes
 from lammps_mace.convert.mlip_0_2 import IGNORED_BY_MLIP
 from lammps_mace.evaluation import Evaluation, Evaluator
+from lammps_mace.models.mlip.shapes import parameter_shapes
 
 ELEMENTS = (1, 6, 8, 14, 17, 22, 26, 29, 47, 79)
 
@@ -174,7 +174,7 @@ def random_case(seed: int) -> Case:
 def make_oracle(case: Case) -> Oracle:
     """Return mlip's network, with the parameters that ours has; mlip's refuses others."""
     ours = {k: v for k, v in case.full_config.items() if k not in IGNORED_BY_MLIP}
-    shapes = expected_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
+    shapes = parameter_shapes(MaceConfig(**ours), DatasetInfo(**case.full_info))
     return Oracle(case.full_config, case.full_info, case.seed, shapes)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
-from lammps_mace.engine.interface import Neighbors
+from lammps_mace.engine.interface import DomainGraph
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 CUTOFF = 4.0
@@ -69,14 +69,14 @@ def make_structure(n_cells: int = 1, rattle: float = 0.2, seed: int = 0) -> Stru
     return Structure(positions, cell, species, *find_pairs(positions, cell, CUTOFF))
 
 
-def neighbors_of(structure) -> Neighbors:
+def domain_graph(structure) -> DomainGraph:
     """Return the pairs of a structure as the engine takes them, in one domain."""
     n = len(structure.species)
-    return Neighbors(
+    return DomainGraph(
         species=structure.species,
         offsets=np.searchsorted(structure.centres, np.arange(n + 1)),
         senders=structure.neighbours.astype(np.int32),
-        vectors=structure.vectors,
+        displacements=structure.vectors,
         one_domain=True,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lammps_mace.coupling.mliap.pair_lists import Pairs
-from lammps_mace.engine.interface import Neighbors, NoExchange
+from lammps_mace.engine.interface import DomainGraph, NoExchange
 
 
 def can_exchange(data: Any) -> bool:
@@ -35,8 +35,8 @@ def read_pairs(data: Any, species_of_element: np.ndarray) -> Pairs:
     return Pairs(species, data.nlocal, centres, neighbours, _host(data.rij))
 
 
-def gpu_neighbors(data: Any, species_of_element: np.ndarray, several: bool) -> Neighbors:
-    """Return the neighbours of own atoms; the pairs stay on the GPU.
+def gpu_graph(data: Any, species_of_element: np.ndarray, several: bool) -> DomainGraph:
+    """Return the graph of own atoms; the pairs stay on the GPU.
 
     Args:
         species_of_element: as for :func:`read_pairs`.
@@ -45,13 +45,13 @@ def gpu_neighbors(data: Any, species_of_element: np.ndarray, several: bool) -> N
     import cupy
 
     counts = _host(cupy.bincount(data.pair_i, minlength=data.nlocal))[: data.nlocal]
-    return Neighbors(
+    return DomainGraph(
         species=_species(data, species_of_element),
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         senders=data.pair_j,
-        vectors=data.rij,
+        displacements=data.rij,
         one_domain=data.ntotal == data.nlocal and not several,
-        centres=data.pair_i,
+        receivers=data.pair_i,
     )
 
 
@@ -141,13 +141,13 @@ class KokkosExchange(NoExchange):
     def __init__(self, data: Any) -> None:
         self._data = data
 
-    def forward_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+    def forward_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
         """Fill the ghosts' rows from their owners, in place; collective."""
-        rows[places] = self._by_atom(self.forward_copy, rows[places])
+        rows[row_index] = self._by_atom(self.forward_copy, rows[row_index])
 
-    def reverse_exchange(self, rows: np.ndarray, places: np.ndarray) -> None:
+    def reverse_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
         """Add the ghosts' rows into their owners', in place; collective."""
-        rows[places] = self._by_atom(self.reverse_copy, rows[places])
+        rows[row_index] = self._by_atom(self.reverse_copy, rows[row_index])
 
     def forward_copy(self, rows: Any) -> Any:
         """Return a copy with the ghosts' rows from their owners; collective.

@@ -21,7 +21,7 @@ from lammps_mace.coupling.mliap.coulomb import CoulombExchange
 from lammps_mace.coupling.mliap.data import (
     KokkosExchange,
     can_exchange,
-    gpu_neighbors,
+    gpu_graph,
     has_ghost_centres,
     on_host,
     owner,
@@ -49,11 +49,11 @@ from lammps_mace.stub import UnifiedModel
 Result = TypeVar("Result")
 
 
-class UnifiedError(ValueError):
+class MLIAPError(ValueError):
     """Why LAMMPS cannot run a model; the message says what to write in the input script."""
 
 
-class Unified:
+class MLIAPModel:
     """One model in one pair style of one rank.
 
     Args:
@@ -66,7 +66,7 @@ class Unified:
         rcutfac: half the cutoff, Å: of the graph, or of the Coulomb sum where that is longer.
 
     Raises:
-        UnifiedError: the model cannot be used, on this rank or on another.
+        MLIAPError: the model cannot be used, on this rank or on another.
     """
 
     ndescriptors = 1
@@ -117,7 +117,7 @@ class Unified:
             self._energy_per_ev = energy_per_ev(self.lammps.units)
         model = read_parts(stub, None, None)
         if (use := charge_use(model)) is not None and use.write:
-            raise UnifiedError(texts.WRITTEN_CHARGES)
+            raise MLIAPError(texts.WRITTEN_CHARGES)
         return model
 
     def _is_new_run(self) -> bool:
@@ -140,10 +140,10 @@ class Unified:
         """Refuse what would give wrong numbers.
 
         Raises:
-            UnifiedError: with the line to write.
+            MLIAPError: with the line to write.
         """
         if self.lammps is not None and self.lammps.special_bonds:
-            raise UnifiedError(
+            raise MLIAPError(
                 "special_bonds drops pairs of bonded atoms, which the model needs: "
                 "add `special_bonds lj/coul 1.0 1.0 1.0`"
             )
@@ -158,12 +158,12 @@ class Unified:
         if can_exchange(data) or self._needs_no_ghosts(data) or self._tags(data) is not None:
             return
         if not has_ghost_centres(data):
-            raise UnifiedError(texts.NO_GHOSTS.format(reach=self._reach_angstrom))
+            raise MLIAPError(texts.NO_GHOSTS.format(reach=self._reach_angstrom))
         self._check_reach()
 
     def _check_charges(self, data: Any) -> None:
         if not can_exchange(data):
-            raise UnifiedError(texts.CHARGES_NEED_EXCHANGE)
+            raise MLIAPError(texts.CHARGES_NEED_EXCHANGE)
         if self.lammps is not None and self.lammps.kspace:
             self._warn(texts.KSPACE)
 
@@ -185,9 +185,9 @@ class Unified:
         seen = None if self.lammps is None else self.lammps.communication_cutoff()
         if seen is None:
             if os.environ.get(texts.UNCHECKED) != "1":
-                raise UnifiedError(texts.UNKNOWN_REACH.format(reach=self._reach_angstrom))
+                raise MLIAPError(texts.UNKNOWN_REACH.format(reach=self._reach_angstrom))
         elif seen < self._reach_angstrom - 1e-3:
-            raise UnifiedError(
+            raise MLIAPError(
                 f"an atom's energy depends on atoms up to {self._n_layers} layers x cutoff away, "
                 f"but ranks see ghosts up to {seen:g} Angstrom only: write `comm_modify cutoff "
                 f"{self._reach_angstrom:g}` (layers x cutoff + skin) before the run"
@@ -205,7 +205,7 @@ class Unified:
     def _arranged(self, data: Any) -> tuple[Arranged | Unarranged, Exchange]:
         several = self._rank.size > 1
         if data.npairs and not on_host(data) and self._charge_use is None:
-            return Unarranged(gpu_neighbors(data, self._species, several)), KokkosExchange(data)
+            return Unarranged(gpu_graph(data, self._species, several)), KokkosExchange(data)
         pairs = read_pairs(data, self._species)
         if self._charge_use is not None:
             near = own_centres(pairs, self.model.dataset_info.graph_cutoff_angstrom, several)
@@ -225,18 +225,18 @@ class Unified:
         from lammps_mace.engine.engine import Engine
 
         arranged, exchange = self._arranged(data)
-        if have_coincident_atoms(arranged.neighbors.vectors):
-            raise UnifiedError(texts.SAME_PLACE)
+        if have_coincident_atoms(arranged.graph.displacements):
+            raise MLIAPError(texts.SAME_PLACE)
         with jax.default_device(self._device):
             self._engine = self._engine or Engine(self.model)
-            prediction = self._engine.evaluate(arranged.neighbors, exchange)
+            prediction = self._engine.evaluate(arranged.graph, exchange)
         gradient = arranged.gradient(prediction)
         energies = prediction.node_energies[: data.nlocal]
         if isinstance(exchange, CoulombExchange):
             exchange.add_gradient(gradient)
             energies = energies + exchange.energies
         if not (np.isfinite(energies).all() and np.isfinite(gradient).all()):
-            raise UnifiedError("non-finite energy or force")
+            raise MLIAPError("non-finite energy or force")
         write_results(data, self._energy_per_ev * energies, self._energy_per_ev * gradient)
 
     @property
@@ -262,7 +262,7 @@ class Unified:
         text = style + reason.removeprefix(style)
         self._warn(text)
         # What is said in words needs no traceback; the unexpected does.
-        raise UnifiedError(text) from (None if isinstance(failure, ValueError) else failure)
+        raise MLIAPError(text) from (None if isinstance(failure, ValueError) else failure)
 
     def _first(self, failed: bool) -> int | None:
         """Return the first rank that failed; collective."""

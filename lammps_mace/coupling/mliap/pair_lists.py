@@ -1,4 +1,4 @@
-"""Pairs as ML-IAP lists them, and three ways to make Neighbors of them."""
+"""Pairs as ML-IAP lists them, and three ways to make a DomainGraph of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lammps_mace.engine.interface import Neighbors, Prediction
+from lammps_mace.engine.interface import DomainGraph, Prediction
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Arranged:
-    """Neighbors, and which of the listed pairs they hold.
+    """A DomainGraph, and which of the listed pairs it holds.
 
     Attributes:
-        neighbors: for the engine.
+        graph: for the engine.
         kept: the listed pair of each of its pairs.
         n_listed: number of listed pairs.
     """
 
-    neighbors: Neighbors
+    graph: DomainGraph
     kept: np.ndarray | slice
     n_listed: int
 
@@ -56,9 +56,9 @@ class Arranged:
 
 @dataclass(frozen=True)
 class Unarranged:
-    """Neighbors with all listed pairs, as they are listed: on a GPU."""
+    """A DomainGraph of all listed pairs, as they are listed: on a GPU."""
 
-    neighbors: Neighbors
+    graph: DomainGraph
 
     def gradient(self, prediction: Prediction) -> Any:
         """Return dE/d(vectors) of all listed pairs, float64 [n_listed, 3], on that GPU."""
@@ -115,7 +115,7 @@ def with_ghost_centres(pairs: Pairs, n_layers: int) -> Arranged:
     present = centre.copy()
     present[pairs.neighbours[centre[pairs.centres]]] = True
     species = np.where(present, pairs.species, -1).astype(np.int32)
-    return _arranged(pairs, species, centre, alone=True, counted=own)
+    return _arranged(pairs, species, centre, alone=True, energy_mask=own)
 
 
 def _arranged(
@@ -123,7 +123,7 @@ def _arranged(
     species: np.ndarray,
     centre: np.ndarray,
     alone: bool,
-    counted: np.ndarray | None = None,
+    energy_mask: np.ndarray | None = None,
     cutoff: float = np.inf,
 ) -> Arranged:
     """Return the pairs whose centre is chosen and which are short, grouped by centre.
@@ -144,13 +144,13 @@ def _arranged(
         centres = centres[order]
     counts = np.bincount(centres, minlength=n_rows)
     return Arranged(
-        Neighbors(
+        DomainGraph(
             species=species,
             offsets=np.concatenate([[0], np.cumsum(counts)]),
             senders=pairs.neighbours[kept].astype(np.int32),
-            vectors=pairs.vectors[kept],
+            displacements=pairs.vectors[kept],
             one_domain=alone,
-            counted=counted,
+            energy_mask=energy_mask,
         ),
         kept,
         len(wanted),

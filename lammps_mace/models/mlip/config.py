@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import difflib
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from lammps_mace.models.blocks.irreps import parse_irreps
 
-_IRREP = re.compile(r"\s*(\d+\s*x\s*)?\d+[eo]\s*")
+# Neither true nor 2.0 is a whole number, and no text is a number. The upper bounds are far above
+# any published model: what is larger is a damaged or a hostile file.
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+LayerCount = Annotated[Whole, Field(gt=0, le=32)]
+ChannelCount = Annotated[Whole, Field(gt=0, le=16384)]
+Degree = Annotated[Whole, Field(ge=0, le=8)]
+Correlation = Annotated[Whole, Field(gt=0, le=4)]
+HeadCount = Annotated[Whole, Field(gt=0, le=256)]
+SpeciesCount = Annotated[Whole, Field(gt=0, le=256)]
+Width = Annotated[Whole, Field(gt=0, le=4096)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=16)]
+PositiveFloat = Annotated[float, Strict(), Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+
+# (backend "e3j", pseudotensors) -> correlation -> highest l_max whose contraction has tables that
+# are made in seconds and take less than a gigabyte. Gaunt products have no tables.
+HIGHEST_DEGREE = {
+    (True, False): {1: 8, 2: 8, 3: 6, 4: 4},
+    (True, True): {1: 8, 2: 6, 3: 4, 4: 2},
+    (False, False): {1: 8, 2: 6, 3: 3, 4: 2},
+    (False, True): {1: 8, 2: 4, 3: 1, 4: 0},
+}
+_LONGEST_KEY = 60  # shown in a message
 
 
 class Activation(StrEnum):
@@ -36,10 +55,10 @@ class RadialEnvelope(StrEnum):
 
 
 def _checked_irreps(value: Any) -> str:
-    text = str(value)
-    if not all(_IRREP.fullmatch(term) for term in text.split("+")):
-        raise ValueError(f"{text!r} is not a string of irreps such as '16x0e' or '8x0e + 4x1o'")
-    return text
+    if not isinstance(value, str):
+        raise ValueError(f"irreps are text such as '16x0e', not {type(value).__name__}")
+    parse_irreps(value)
+    return value
 
 
 Irreps = Annotated[str, BeforeValidator(_checked_irreps)]
@@ -57,9 +76,10 @@ class StrictModel(BaseModel):
             return data
         for key in data:
             if key not in cls.model_fields:
-                near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)
+                shown = str(key)[:_LONGEST_KEY]
+                near = difflib.get_close_matches(shown, cls.model_fields, n=1, cutoff=0.0)
                 raise ValueError(
-                    f"unknown key {key!r} in {cls.__name__}; did you mean {near[0]!r}?"
+                    f"unknown key {shown!r} in {cls.__name__}; did you mean {near[0]!r}?"
                 )
         return data
 
@@ -68,27 +88,31 @@ class MaceConfig(StrictModel):
     """Hyper-parameters of :class:`lammps_mace.Mace`.
 
     The names, defaults and meanings are those of mlip's ``MaceConfig``; unlike there, an unknown
-    or misspelt key is refused and the object is frozen.
+    or misspelt key is refused, a number must have its type (neither true nor 2.0 is a whole
+    number) and lie within the bounds below, and the object is frozen. Positive real numbers are
+    1e-6 to 1e6.
 
     Attributes:
-        num_layers: number of message-passing layers; each needs one ghost exchange more.
-        num_channels: channels of every irrep of the node features.
-        l_max: highest degree of the spherical harmonics of the edges.
+        num_layers: number of message-passing layers, 1 to 32; each needs one ghost exchange more.
+        num_channels: channels of every irrep of the node features, 1 to 16,384.
+        l_max: highest degree of the spherical harmonics of the edges, 0 to 8; less for high
+            ``correlation``, see :data:`HIGHEST_DEGREE`.
         node_symmetry: highest degree of the node features between layers; None means ``l_max``.
         correlation: highest power of the symmetric contraction, 1 to 4 (body order minus one).
-        readout_irreps: hidden and output irreps of the last readout.
-        num_readout_heads: independent readouts; one is selected for a simulation.
+        readout_irreps: hidden and output irreps of the last readout: degrees up to 8,
+            multiplicities up to 4096, 0e among the output.
+        num_readout_heads: independent readouts, 1 to 256; one is selected for a simulation.
         include_pseudotensors: keep irreps of both parities in the messages.
-        num_rbf: number of Bessel functions.
+        num_rbf: number of Bessel functions, 1 to 4096.
         activation: non-linearity of the last readout.
         radial_envelope: cutoff function.
-        radial_mlp_hidden: widths of the hidden layers of the radial MLP.
+        radial_mlp_hidden: widths of the hidden layers of the radial MLP, up to 16 of 1 to 4096.
         radial_mlp_activation: non-linearity of the radial MLP.
         add_atomic_energies: add the isolated-atom energies to the network's.
         avg_num_neighbors: divisor of the messages; None means the value of the data set.
         avg_r_min: mean nearest distance in Å that scales the radial basis; None means the value
             of the data set.
-        num_species: rows of the species tables; None means one per atomic energy.
+        num_species: rows of the species tables, up to 256; None means one per atomic energy.
         gate_nodes: gate the contracted features by species-dependent functions of the scalars.
         residual_connection_first_layer: skip connection in the first layer too.
         soft_normalization: soft upper bound of the norm of the node features.
@@ -103,34 +127,34 @@ class MaceConfig(StrictModel):
             option of mlip 0.2: what ``species_embedding_dim`` of mlip 0.1 amounts to.
     """
 
-    num_layers: PositiveInt = 2
-    num_channels: PositiveInt = 128
-    l_max: NonNegativeInt = 3
-    node_symmetry: NonNegativeInt = None  # type: ignore[assignment]  # None becomes l_max below
-    correlation: PositiveInt = 3
+    num_layers: LayerCount = 2
+    num_channels: ChannelCount = 128
+    l_max: Degree = 3
+    node_symmetry: Degree = None  # type: ignore[assignment]  # None becomes l_max below
+    correlation: Correlation = 3
     readout_irreps: tuple[Irreps, ...] = ("16x0e", "0e")
-    num_readout_heads: PositiveInt = 1
-    include_pseudotensors: bool = False
-    num_rbf: PositiveInt = 8
+    num_readout_heads: HeadCount = 1
+    include_pseudotensors: Flag = False
+    num_rbf: Width = 8
     activation: Activation = Activation.SILU
     radial_envelope: RadialEnvelope = RadialEnvelope.POLYNOMIAL
-    radial_mlp_hidden: tuple[PositiveInt, ...] = (64, 64, 64)
+    radial_mlp_hidden: Widths = (64, 64, 64)
     radial_mlp_activation: Activation = Activation.SILU
-    add_atomic_energies: bool = True
+    add_atomic_energies: Flag = True
     avg_num_neighbors: PositiveFloat | None = None
     avg_r_min: PositiveFloat | None = None
-    num_species: PositiveInt | None = None
-    gate_nodes: bool = False
-    residual_connection_first_layer: bool = False
+    num_species: SpeciesCount | None = None
+    gate_nodes: Flag = False
+    residual_connection_first_layer: Flag = False
     soft_normalization: PositiveFloat | None = None
-    predict_partial_charges: bool = False
-    use_coulomb_term: bool = False
-    use_total_charge_embedding: bool = False
+    predict_partial_charges: Flag = False
+    use_coulomb_term: Flag = False
+    use_total_charge_embedding: Flag = False
     embed_activation: Activation = Activation.SILU
-    deterministic_scatter_ops: bool = False
+    deterministic_scatter_ops: Flag = False
     symmetric_contraction_backend: Literal["e3j", "e3nn", "e3nn_symmetric", "gaunt_tp"] = "e3j"
-    use_gaunt_tp_message_passing: bool = False
-    species_pair_scaling: bool = False
+    use_gaunt_tp_message_passing: Flag = False
+    species_pair_scaling: Flag = False
 
     @model_validator(mode="before")
     @classmethod
@@ -150,12 +174,15 @@ class MaceConfig(StrictModel):
             raise ValueError(
                 f"node_symmetry={self.node_symmetry} must not exceed l_max={self.l_max}"
             )
-        if self.correlation > 4:
-            raise ValueError(f"correlation={self.correlation} must be 1, 2, 3 or 4")
+        self._check_contraction()
         if len(self.readout_irreps) != 2:
             raise ValueError(
                 "readout_irreps must hold two strings, hidden and output irreps; "
                 f"got {self.readout_irreps!r}"
+            )
+        if (0, 1) not in parse_irreps(self.readout_irreps[1]):
+            raise ValueError(
+                f"readout_irreps: the output {self.readout_irreps[1]!r} has no 0e, the energy"
             )
         if self.species_pair_scaling and self.use_gaunt_tp_message_passing:
             raise ValueError(
@@ -163,3 +190,25 @@ class MaceConfig(StrictModel):
                 "version of mlip has both"
             )
         return self
+
+    def _check_contraction(self) -> None:
+        backend, pseudo = self.symmetric_contraction_backend, self.include_pseudotensors
+        gaunt = [
+            name
+            for name, used in (
+                ("symmetric_contraction_backend='gaunt_tp'", backend == "gaunt_tp"),
+                ("use_gaunt_tp_message_passing=True", self.use_gaunt_tp_message_passing),
+            )
+            if used
+        ]
+        if pseudo and gaunt:
+            raise ValueError(f"{gaunt[0]} cannot hold the irreps of include_pseudotensors=True")
+        if backend == "gaunt_tp":
+            return
+        highest = HIGHEST_DEGREE[backend == "e3j", pseudo][self.correlation]
+        if self.l_max > highest:
+            raise ValueError(
+                f"l_max={self.l_max} with correlation={self.correlation}, "
+                f"symmetric_contraction_backend={backend!r} and include_pseudotensors={pseudo}: "
+                f"the tables of the contraction would be too large; l_max can be up to {highest}"
+            )

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
 
 from lammps_mace.models.elements import SYMBOLS
-from lammps_mace.models.mlip.config import PositiveFloat, PositiveInt, StrictModel
+from lammps_mace.models.mlip.config import Flag, PositiveFloat, StrictModel, Whole
+
+_MOST_MAPS = 256  # data sets
+
+
+def _whole_number(value: Any) -> Any:
+    # JSON has only text as keys.
+    is_text = isinstance(value, str) and value.isascii() and value.isdecimal()
+    return int(value) if is_text and len(value) <= 3 and str(int(value)) == value else value
+
+
+def printable(value: Any) -> Any:
+    """Return ``value``; ValueError for text that would change a terminal."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"{value[:60]!r} has characters that cannot be printed")
+    return value
+
+
+Number = Annotated[Whole, BeforeValidator(_whole_number)]
+Energy = Annotated[float, Strict(), Field(ge=-1e12, le=1e12, allow_inf_nan=False)]  # eV
+EnergyMap = Annotated[dict[Number, Energy], Field(max_length=len(SYMBOLS))]
+EnergyMaps = Annotated[tuple[EnergyMap, ...], Field(max_length=_MOST_MAPS)]
+Cutoff = Annotated[float, Strict(), Field(ge=0.01, le=1000.0)]  # Å
+Name = Annotated[str, Field(max_length=200), BeforeValidator(printable)]
+Names = Annotated[tuple[Name, ...], Field(max_length=_MOST_MAPS)]
+TotalCharge = Annotated[Whole, Field(ge=-(10**6), le=10**6)]  # e
 
 
 class DatasetInfo(StrictModel):
     """Statistics of the training data that the network needs, named as in mlip.
 
+    Types and bounds are as strict as in :class:`MaceConfig`: energies lie within 1e12 eV, other
+    real numbers are 1e-6 to 1e6.
+
     Attributes:
-        dataset_name: name, or one name per data set when there are several.
+        dataset_name: name, or one name per data set when there are several, up to 256; each of up
+            to 200 printable characters.
         num_graphs: number of structures behind the statistics.
         atomic_energies_map: atomic number -> isolated-atom energy in eV, or one map per data set.
-        total_charge_set: total charges (in e) that occur in the data.
-        graph_cutoff_angstrom: neighbours closer than this exchange messages, Å.
-        long_range_cutoff_angstrom: cutoff of the Coulomb sum, Å.
+        total_charge_set: total charges (in e) that occur in the data, up to 1000 of them.
+        graph_cutoff_angstrom: neighbours closer than this exchange messages, 0.01 to 1000 Å.
+        long_range_cutoff_angstrom: cutoff of the Coulomb sum, 0.01 to 1000 Å.
         avg_num_neighbors: mean number of neighbours, divisor of the messages.
         avg_r_min_angstrom: mean nearest distance, Å.
         scaling_mean, scaling_stdev: network energies are multiplied by the latter (eV), then
@@ -27,17 +56,17 @@ class DatasetInfo(StrictModel):
         atomic_energies_removed: whether the training energies had the atomic energies removed.
     """
 
-    dataset_name: str | tuple[str, ...] | None = None
-    num_graphs: PositiveInt | None = None
-    atomic_energies_map: dict[int, float] | tuple[dict[int, float], ...]
-    total_charge_set: frozenset[int] | None = None
-    graph_cutoff_angstrom: PositiveFloat
-    long_range_cutoff_angstrom: PositiveFloat | None = None
+    dataset_name: Name | Names | None = None
+    num_graphs: Annotated[Whole, Field(gt=0, lt=2**53)] | None = None
+    atomic_energies_map: EnergyMap | EnergyMaps
+    total_charge_set: Annotated[frozenset[TotalCharge], Field(max_length=1000)] | None = None
+    graph_cutoff_angstrom: Cutoff
+    long_range_cutoff_angstrom: Cutoff | None = None
     avg_num_neighbors: PositiveFloat = 1.0
     avg_r_min_angstrom: PositiveFloat | None = None
-    scaling_mean: float = 0.0
-    scaling_stdev: float = 1.0
-    atomic_energies_removed: bool = False
+    scaling_mean: Energy = 0.0
+    scaling_stdev: Energy = 1.0
+    atomic_energies_removed: Flag = False
 
     @field_validator("atomic_energies_map")
     @classmethod
@@ -54,6 +83,11 @@ class DatasetInfo(StrictModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> DatasetInfo:
+        if (r_min := self.avg_r_min_angstrom) and r_min >= self.graph_cutoff_angstrom:
+            raise ValueError(
+                f"avg_r_min_angstrom={r_min:g} must be less than graph_cutoff_angstrom="
+                f"{self.graph_cutoff_angstrom:g}"
+            )
         several = isinstance(self.atomic_energies_map, tuple)
         names = self.dataset_name
         if names is not None and several != isinstance(names, tuple):

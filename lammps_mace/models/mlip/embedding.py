@@ -14,6 +14,7 @@ from lammps_mace.graph import Graph
 from lammps_mace.models.blocks.activation import activation
 from lammps_mace.models.mlip.config import Activation, MaceConfig, RadialEnvelope
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.mlip.shapes import num_species
 
 _PREFACTOR_SAMPLES = 1000
 _ENVELOPE_POWER = 5
@@ -160,21 +161,6 @@ class MaceEmbeddingBlock(nn.Module):
         radial, spherical = self.embed_vectors(graph.edge_vectors())
         graph = graph.with_node_features(embedding=self.embed_species(graph.nodes.species, index))
         return graph.with_edge_features(radial_embedding=radial, spherical_embedding=spherical)
-
-
-def num_species(config: MaceConfig, info: DatasetInfo) -> int:
-    """Return the rows of the species tables.
-
-    Raises:
-        ValueError: ``config.num_species`` is less than the number of elements.
-    """
-    known = len(info.atomic_numbers)
-    if config.num_species is not None and config.num_species < known:
-        raise ValueError(
-            f"num_species={config.num_species} is less than the {known} elements of "
-            "atomic_energies_map; leave it out or raise it"
-        )
-    return config.num_species or known
 
 
 def charge_index(config: MaceConfig, info: DatasetInfo, graph: Graph) -> jax.Array | None:

@@ -14,10 +14,10 @@ from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.contraction import SymmetricContraction
 from lammps_mace.models.mlip.contraction_e3j import SymmetricContractionE3J
 from lammps_mace.models.mlip.dataset import DatasetInfo
-from lammps_mace.models.mlip.embedding import num_species
 from lammps_mace.models.mlip.gaunt import GauntInteraction, GauntSymmetricContraction
 from lammps_mace.models.mlip.interaction import EdgeInputs, Interaction
 from lammps_mace.models.mlip.readout import MultiHeadReadout
+from lammps_mace.models.mlip.shapes import num_species
 
 
 class ProductBasis(nn.Module):

@@ -1,4 +1,4 @@
-"""Classical potentials in NumPy with the interface of the plugin's Potential."""
+"""Classical potentials in NumPy with the interface of the plugin's PluginPotential."""
 
 import json
 import os
@@ -37,7 +37,7 @@ ENDS = {
 }
 
 
-class Potential:
+class PluginPotential:
     """Lennard-Jones, or a two-hop potential that needs ghost features; read from a JSON file.
 
     Keys: cutoff, epsilon, sigma, elements, hops (1 or 2), dtype, pad (extra exchanged columns),
@@ -80,7 +80,7 @@ class Potential:
                 )
         return [-1 if name is None else known.index(name) for name in names]
 
-    def places(self):
+    def device_map(self):
         return ""
 
     def report(self):
@@ -140,12 +140,12 @@ class Potential:
     def forward(self, step, rows):
         """Exchange, or ask for it as a faulty potential would."""
         kind = self.kind_now()
-        places = np.arange(step.n_total, dtype=np.int32)
+        row_index = np.arange(step.n_total, dtype=np.int32)
         if kind == "apart":  # copies that do not follow each other
-            places = places[::-1].copy()
+            row_index = row_index[::-1].copy()
         if kind == "beyond":
-            places += 1
-        step.forward_exchange(rows[:, :-1] if kind == "width" else rows, places)
+            row_index += 1
+        step.forward_exchange(rows[:, :-1] if kind == "width" else rows, row_index)
 
     def two_hops(self, step):
         """E_i = sum_j phi_ij s_j with s_j = sum_k phi_jk: s of a ghost comes from its owner."""

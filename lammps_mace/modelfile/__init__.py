@@ -1,0 +1,34 @@
+"""The model file: X.model (a stub for LAMMPS), X.json (everything but weights), X.safetensors."""
+
+from __future__ import annotations
+
+from lammps_mace.errors import ModelFileError
+from lammps_mace.modelfile.loading import load_model, read_parts
+from lammps_mace.modelfile.model import (
+    DELIMITER,
+    Dtype,
+    Model,
+    Parameters,
+    flatten,
+    head_count,
+    unflatten,
+)
+from lammps_mace.modelfile.saving import save_model
+from lammps_mace.modelfile.sidecar import FORMAT_VERSION
+from lammps_mace.modelfile.stub_reader import read_stub
+
+__all__ = [
+    "DELIMITER",
+    "FORMAT_VERSION",
+    "Dtype",
+    "Model",
+    "ModelFileError",
+    "Parameters",
+    "flatten",
+    "head_count",
+    "load_model",
+    "read_parts",
+    "read_stub",
+    "save_model",
+    "unflatten",
+]

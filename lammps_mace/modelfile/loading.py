@@ -1,0 +1,99 @@
+"""Read a model: find its files, and believe none of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from lammps_mace.errors import ModelFileError, UnusableFileError
+from lammps_mace.modelfile.model import Model, check_settings, unflatten
+from lammps_mace.modelfile.sidecar import Sidecar, parse_sidecar
+from lammps_mace.modelfile.stub_reader import MOST_STUB_BYTES, check_stub, read_stub
+from lammps_mace.modelfile.validation import MOST_JSON_BYTES, read_bytes
+from lammps_mace.modelfile.weights import read_weights
+from lammps_mace.models.mlip.shapes import Shape, parameter_shapes
+from lammps_mace.stub import UnifiedModel
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Read a model file and check that its three parts belong together.
+
+    Raises:
+        ModelFileError: a part is missing, altered, of a newer format, or not ours; or the
+            weights are not those of the network.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise ModelFileError(f"model file {str(path)!r} does not exist")
+    stub = read_stub(read_bytes(path, MOST_STUB_BYTES), str(path))
+    return read_parts(stub, path.parent, path.stem)
+
+
+def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Model:
+    """Find and read the sidecars of a stub.
+
+    Args:
+        folder, stem: of X.model when LAMMPS told us, else None.
+
+    Raises:
+        ModelFileError: see :func:`load_model`.
+    """
+    check_stub(stub, "X.model" if stem is None else f"{stem}.model")
+    path = _find(stub, folder, stem)
+    text = read_bytes(path, MOST_JSON_BYTES)
+    if hashlib.sha256(text).hexdigest() != stub.sidecar_sha256:
+        raise ModelFileError(
+            f"{str(path)!r} was altered: its SHA-256 is not the one in the model file; "
+            "copy the three files of the model again, or convert it again"
+        )
+    try:
+        sidecar = parse_sidecar(text, repr(str(path)))
+        shapes = _checked_shapes(sidecar, repr(str(path)))
+    except UnusableFileError as error:
+        raise ModelFileError(str(error)) from None
+    weights = read_weights(
+        path.with_suffix(".safetensors"), sidecar.weights_sha256, shapes, sidecar.dtype
+    )
+    return Model(
+        config=sidecar.config,
+        dataset_info=sidecar.dataset_info,
+        params=unflatten(weights),
+        dtype=sidecar.dtype,
+        head=sidecar.head,
+        total_charge=sidecar.total_charge,
+        write_charges=sidecar.write_charges,
+        exact_radial=sidecar.exact_radial,
+        origin=sidecar.origin,
+        sha256=stub.sidecar_sha256,
+        weights_sha256=sidecar.weights_sha256,
+    )
+
+
+def _checked_shapes(sidecar: Sidecar, name: str) -> dict[str, Shape]:
+    try:
+        check_settings(
+            sidecar.config, sidecar.dataset_info, head=sidecar.head,
+            total_charge=sidecar.total_charge, write_charges=sidecar.write_charges,
+        )  # fmt: skip
+        return parameter_shapes(sidecar.config, sidecar.dataset_info)
+    except ValueError as error:
+        raise UnusableFileError(f"{name}: {error}") from None
+
+
+def _find(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Path:
+    places = [folder] if folder is not None else []
+    places += [Path(p) for p in os.environ.get("LAMMPS_MACE_PATH", "").split(os.pathsep) if p]
+    places += [Path.cwd()]
+    places += [Path(stub.folder)] if stub.folder else []
+    names = dict.fromkeys((stem or stub.name, stub.name))
+    tried = [place / f"{name}.json" for place in places for name in names]
+    for candidate in tried:
+        # Not Path.is_file: that raises where a folder may not be entered or a name is too long.
+        if os.path.isfile(candidate):
+            return candidate
+    raise ModelFileError(
+        f"the sidecar {stem or stub.name}.json of the model was not found; tried "
+        + ", ".join(repr(str(t)) for t in dict.fromkeys(tried))
+        + "; put it beside the model file or name its folder in LAMMPS_MACE_PATH"
+    )
