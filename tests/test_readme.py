@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ase.build
 import pytest
 from programs import SCRIPTS
 
@@ -18,7 +17,6 @@ BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```", (ROOT / "README.md").read_te
 def folder(tmp_path):
     for suffix in (".model", ".json", ".safetensors"):
         shutil.copy(ROOT / "examples/silicon" / f"silicon{suffix}", tmp_path)
-    ase.build.bulk("Si", cubic=True).write(tmp_path / "crystal.xyz")
     for kind, name, text in BLOCKS:
         if kind == "lammps" and name:
             (tmp_path / name).write_text(text)

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="the model file, X.model")
     parser.add_argument(
         "structure",
-        help="atoms in a cell, in any file that ASE reads: extended XYZ, POSCAR, CIF, LAMMPS data",
+        help="atoms in a cell, in any file that ASE reads: extended XYZ, POSCAR, CIF, ...",
     )
     parser.add_argument("-n", "--ranks", type=int, default=1, help="MPI ranks of LAMMPS (1)")
     parser.epilog = "ends with status 0 where both agree, 1 where not, 2 where one cannot run"
