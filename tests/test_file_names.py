@@ -15,7 +15,7 @@ SUFFIXES = "model|json|safetensors|zip|xyz|data|lmp|txt|npz|png|py|pyx|cpp|h|cma
 NAME = re.compile(rf"(?<![\w./$<-])[\w./-]*\w\.(?:{SUFFIXES})\b(?![\w(])|\bin\.\w+\b")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 # Forms for what the reader has, or will choose: X.model is any model file.
-YOURS = {"in.file", "script.py", "model.zip", "structure.xyz", "job.sh"}
+YOURS = {"in.file", "FILE.model", "script.py", "model.zip", "structure.xyz", "job.sh"}
 YOURS |= {f"X.{suffix}" for suffix in ("model", "json", "safetensors")}
 # A text makes a file where one of these stands before its name.
 LIST = r"writes(?:\s+`[\w./]+`(?:,| and))*"
