@@ -55,12 +55,14 @@ cdef extern from "bridge.h":
     ctypedef struct lammps_mace_bridge:
         int abi
         void *(*create)(const char *, int, const char *, lammps_mace_failure *) noexcept
+        int (*find)(const char *, const char *, const char *, char **, lammps_mace_failure *) noexcept
+        int (*identify)(void *, char **, lammps_mace_failure *) noexcept
         int (*describe)(
             void *, double *, double *, int *, int **, lammps_mace_charges *, lammps_mace_failure *
         ) noexcept
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
         int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept
-        int (*report)(void *, char **, lammps_mace_failure *) noexcept
+        int (*report)(void *, int, char **, lammps_mace_failure *) noexcept
         int (*device_map)(void *, char **, lammps_mace_failure *) noexcept
         void (*destroy)(void *) noexcept
 

@@ -204,6 +204,38 @@ cdef void *create(const char *path, int comm, const char *units,
         return NULL
 
 
+cdef give(bytes data, char **target):
+    target[0] = <char *> allocated(len(data) + 1)
+    memcpy(target[0], <const char *> data, len(data) + 1)
+
+
+cdef give_text(str text, char **target):
+    give(text.encode("utf-8", "backslashreplace"), target)
+
+
+cdef int find(const char *named, const char *was, const char *sha256, char **path,
+              lammps_mace_failure *failure) noexcept with gil:
+    try:
+        from lammps_mace.coupling.model_path import find_restarted
+
+        places = os.fsdecode(<bytes> named), os.fsdecode(<bytes> was)
+        give(os.fsencode(find_restarted(*places, text_of(sha256))), path)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
+cdef int identify(void *handle, char **identity, lammps_mace_failure *failure) noexcept with gil:
+    try:
+        sha256, path = (<object> handle).identity
+        give(os.fsencode(f"{sha256} {path}"), identity)
+        return 0
+    except BaseException as error:
+        fail(failure, error)
+        return 1
+
+
 cdef describe_charges(use, lammps_mace_charges *charges):
     charges.predicted = use is not None
     if use is None:
@@ -261,15 +293,9 @@ cdef int compute(void *handle, lammps_mace_step *raw, lammps_mace_failure *failu
             step.raw = NULL
 
 
-cdef give(str text, char **target):
-    cdef bytes data = text.encode("utf-8", "backslashreplace")
-    target[0] = <char *> allocated(len(data) + 1)
-    memcpy(target[0], <const char *> data, len(data) + 1)
-
-
-cdef int report(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
+cdef int report(void *handle, int stuck, char **text, lammps_mace_failure *failure) noexcept with gil:
     try:
-        give((<object> handle).report(), text)
+        give_text((<object> handle).report(bool(stuck)), text)
         return 0
     except BaseException as error:
         fail(failure, error)
@@ -278,7 +304,7 @@ cdef int report(void *handle, char **text, lammps_mace_failure *failure) noexcep
 
 cdef int device_map(void *handle, char **text, lammps_mace_failure *failure) noexcept with gil:
     try:
-        give((<object> handle).device_map(), text)
+        give_text((<object> handle).device_map(), text)
         return 0
     except BaseException as error:
         fail(failure, error)
@@ -292,6 +318,8 @@ cdef void destroy(void *handle) noexcept with gil:
 cdef lammps_mace_bridge table
 table.abi = LAMMPS_MACE_BRIDGE_ABI
 table.create = create
+table.find = find
+table.identify = identify
 table.describe = describe
 table.set_elements = set_elements
 table.compute = compute

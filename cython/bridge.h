@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 8
+#define LAMMPS_MACE_BRIDGE_ABI 9
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -71,6 +71,11 @@ typedef struct lammps_mace_bridge {
   int abi;
   /* New lammps_mace.coupling.plugin_potential.PluginPotential(path, comm, units); NULL on failure. comm: Fortran handle. */
   void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
+  /* The model file that a restart file means: where pair_style named it, or where it was; the one whose sidecar has this
+   * SHA-256. Its path is malloc'ed: the caller frees it. */
+  int (*find)(const char *named, const char *was, const char *sha256, char **path, lammps_mace_failure *failure);
+  /* What a restart file needs to find the model again: "SHA256 ABSOLUTE_PATH" (malloc'ed: the caller frees it). */
+  int (*identify)(void *potential, char **identity, lammps_mace_failure *failure);
   /* The cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller frees it),
    * and the use of charges. */
   int (*describe)(void *potential, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges, int **row_bytes,
@@ -79,8 +84,9 @@ typedef struct lammps_mace_bridge {
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species,
                       lammps_mace_failure *failure);
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);
-  /* Text for the log at the end of a run (malloc'ed: the caller frees it). */
-  int (*report)(void *potential, char **text, lammps_mace_failure *failure);
+  /* Text for the log at the end of a run (malloc'ed: the caller frees it). stuck: it was a minimisation whose line search found
+   * no way down. */
+  int (*report)(void *potential, int stuck, char **text, lammps_mace_failure *failure);
   /* Collective. Which rank runs on which device, text for the log at pair_style (as report). */
   int (*device_map)(void *potential, char **text, lammps_mace_failure *failure);
   void (*destroy)(void *potential);

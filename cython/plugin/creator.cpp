@@ -30,10 +30,13 @@ namespace {
     return false;
   }
 
-  // True when the pair_style command being executed says `mliap unified` and means ours, alone or inside hybrid.
+  // True when the pair_style command being executed says `mliap unified` and means ours, alone or inside hybrid; also when a
+  // restart file does: LAMMPS's own mliap writes nothing there that could be restored.
   bool asks_for_unified(const Input *input)
   {
-    if (!input->command || std::strcmp(input->command, "pair_style") != 0) return false;
+    if (!input->command) return false;
+    if (std::strcmp(input->command, "read_restart") == 0) return true;
+    if (std::strcmp(input->command, "pair_style") != 0) return false;
     for (int i = 0; i + 1 < input->narg; i++)
       if (std::strcmp(input->arg[i], "mliap") == 0 && std::strcmp(input->arg[i + 1], "unified") == 0)
         return !wants_ghosts(input, i + 1);

@@ -4,6 +4,7 @@
 
 #include "collective_error.h"
 #include "exchange_self_test.h"
+#include "minimizer.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -28,8 +29,9 @@ namespace lammps_mace {
 PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this, world)
 {
   one_coeff = manybody_flag = 1;
-  single_enable = restartinfo = 0;
-  no_virial_fdotr_compute = 1;
+  single_enable = 0;
+  no_virial_fdotr_compute = restartinfo = 1;
+  comm_forward = GhostExchange::widest_in_comm;    // pair hybrid reads this early, Comm at the next run
 }
 
 PairMLIAPUnified::~PairMLIAPUnified()
@@ -232,7 +234,7 @@ void PairMLIAPUnified::finish()
 {
   if (!potential) return;
   std::string text;
-  const bool good = potential->report(text, failure);
+  const bool good = potential->report(minimizer_is_stuck(*update), text, failure);
   agree(lmp, !good, 0, failure, "report at the end of the run");
   if (comm->me == 0 && !text.empty()) utils::logmesg(lmp, text.back() == '\n' ? text : text + "\n");
 }

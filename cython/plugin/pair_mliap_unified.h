@@ -8,6 +8,7 @@
 #include "list_age.h"
 #include "neighbor_pairs.h"
 #include "python_potential.h"
+#include "restart_record.h"
 
 #include "pair.h"
 
@@ -23,6 +24,10 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void init_style() override;
   double init_one(int i, int j) override;
   void compute(int eflag, int vflag) override;
+  void write_restart(FILE *file) override;
+  void read_restart(FILE *file) override;
+  void write_restart_settings(FILE *file) override;
+  void read_restart_settings(FILE *file) override;
   void finish() override;
   double memory_usage() override;
 
@@ -36,6 +41,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   std::string check_option(const std::string &name, const std::string &value);
   std::string check_coeff(int narg, char **arg) const;
   void set_flags();
+  void restore();
 
   bool beyond_neighbours() const;
   void refuse_heat_flux();
@@ -66,6 +72,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   Exclusions exclusions;
   ListAge list_age;
   LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
+  RestartRecord record;    // of the commands that gave all this; without a potential: of a restart file
   bool start_check = true;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
   PairRows rows;

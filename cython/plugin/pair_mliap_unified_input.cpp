@@ -39,6 +39,7 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   checked_style = checked_layout = -1;
   potential.reset();
   species = {};
+  record = {};
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
   agree(lmp, !potential, 0, failure, "");
   std::string devices;
@@ -48,9 +49,11 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   coulomb = {};
   coulomb.settings = potential->charges;
   exchange.plan(potential->row_bytes, potential->charges);
+  record = {potential->sha256, potential->path, {arg, arg + narg}, {}};
+  species.of_type.assign(atom->ntypes, -1);    // those of another model mean nothing
+  if (allocated) set_flags();
   // Energies of atoms that reach beyond their own pairs have no dU_i/dx_j among the results.
   centroidstressflag = beyond_neighbours() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
-  comm_forward = GhostExchange::widest_in_comm;    // pair hybrid reads this now, Comm at the next run
 }
 
 // What is wrong with a pair_style command, and what to write instead; empty if nothing is.
@@ -94,6 +97,7 @@ std::string PairMLIAPUnified::check_option(const std::string &name, const std::s
 
 void PairMLIAPUnified::coeff(int narg, char **arg)
 {
+  restore();
   const std::string refusal = check_coeff(narg, arg);
   if (!refusal.empty()) error->all(FLERR, refusal);
 
@@ -102,6 +106,7 @@ void PairMLIAPUnified::coeff(int narg, char **arg)
     if (std::strcmp(element, "NULL") == 0) element = nullptr;
   const bool good = potential->set_elements(elements, species.of_type, failure);
   agree(lmp, !good, 0, failure, "");
+  record.coeff.assign(arg, arg + narg);
   set_flags();
 }
 
@@ -137,6 +142,7 @@ void PairMLIAPUnified::set_flags()
 
 void PairMLIAPUnified::init_style()
 {
+  restore();
   if (!force->newton_pair)
     error->all(FLERR, "pair_style mliap unified: needs `newton on`, got `newton off`: add `newton on` before the box is created");
   if (!atom->tag_enable)

@@ -34,6 +34,10 @@ namespace {
   bool load_libpython(Failure &failure)
   {
     const std::string path = environment("LAMMPS_MACE_LIBPYTHON");
+    if (environment("LAMMPS_MACE_PYTHON").empty())
+      return set_reason(failure, std::string("the plugin of lammps-mace was not told which Python is its own: ") + start_hint +
+                                     ", or first write `eval \"$(lammps-mace env)\"` in the shell"),
+             false;
     if (path.empty())
       return set_reason(failure, "Python " + environment("LAMMPS_MACE_PYTHON") +
                                      " has no shared libpython, so it cannot be started inside LAMMPS: run the input with "
@@ -74,6 +78,13 @@ namespace {
     return bridge = found;
   }
 
+  // What a function of the bridge gave and left to us.
+  std::string taken(char *text)
+  {
+    const std::unique_ptr<char, void (*)(void *)> owner(text, &std::free);
+    return text;
+  }
+
 }    // namespace
 
 void set_reason(Failure &failure, const std::string &text)
@@ -89,7 +100,17 @@ std::unique_ptr<PythonPotential> PythonPotential::create(const std::string &path
   void *handle = bridge ? bridge->create(path.c_str(), comm, units.c_str(), &failure) : nullptr;
   if (!handle) return nullptr;
   std::unique_ptr<PythonPotential> potential(new PythonPotential(bridge, handle));
-  return potential->describe(failure) ? std::move(potential) : nullptr;
+  return potential->describe(failure) && potential->identify(failure) ? std::move(potential) : nullptr;
+}
+
+bool PythonPotential::find(const std::string &named, const std::string &was, const std::string &sha256, std::string &path,
+                           Failure &failure)
+{
+  const lammps_mace_bridge *bridge = open_bridge(failure);
+  char *found = nullptr;
+  if (!bridge || bridge->find(named.c_str(), was.c_str(), sha256.c_str(), &found, &failure)) return false;
+  path = taken(found);
+  return true;
 }
 
 PythonPotential::~PythonPotential()
@@ -107,6 +128,17 @@ bool PythonPotential::describe(Failure &failure)
   return set_reason(failure, "the potential's cutoff must be positive, got " + std::to_string(cutoff_angstrom)), false;
 }
 
+bool PythonPotential::identify(Failure &failure)
+{
+  char *given = nullptr;
+  if (bridge->identify(handle, &given, &failure)) return false;
+  const std::string identity = taken(given);
+  const size_t space = identity.find(' ');
+  sha256 = identity.substr(0, space);
+  path = identity.substr(space + 1);
+  return true;
+}
+
 bool PythonPotential::set_elements(const std::vector<const char *> &elements, std::vector<int> &species,
                                    Failure &failure) const
 {
@@ -119,22 +151,19 @@ bool PythonPotential::compute(lammps_mace_step &step, Failure &failure) const
   return bridge->compute(handle, &step, &failure) == 0;
 }
 
-bool PythonPotential::report(std::string &text, Failure &failure) const
+bool PythonPotential::report(bool stuck, std::string &text, Failure &failure) const
 {
-  return take_text(bridge->report, text, failure);
+  char *given = nullptr;
+  if (bridge->report(handle, stuck, &given, &failure)) return false;
+  text = taken(given);
+  return true;
 }
 
 bool PythonPotential::device_map(std::string &text, Failure &failure) const
 {
-  return take_text(bridge->device_map, text, failure);
-}
-
-bool PythonPotential::take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const
-{
-  char *raw = nullptr;
-  if (give(handle, &raw, &failure)) return false;
-  text = raw;
-  std::free(raw);
+  char *given = nullptr;
+  if (bridge->device_map(handle, &given, &failure)) return false;
+  text = taken(given);
   return true;
 }
 

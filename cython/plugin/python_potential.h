@@ -21,21 +21,25 @@ class PythonPotential {
   static std::unique_ptr<PythonPotential> create(const std::string &path, int comm, const std::string &units,
                                                  Failure &failure);
   ~PythonPotential();
+  // The path of the model that a restart file means: see bridge.h.
+  static bool find(const std::string &named, const std::string &was, const std::string &sha256, std::string &path,
+                   Failure &failure);
 
   bool set_elements(const std::vector<const char *> &elements, std::vector<int> &species, Failure &failure) const;
   bool compute(lammps_mace_step &step, Failure &failure) const;
-  bool report(std::string &text, Failure &failure) const;
+  bool report(bool stuck, std::string &text, Failure &failure) const;
   bool device_map(std::string &text, Failure &failure) const;
 
   double cutoff_angstrom = 0.0;
   double energy_per_ev = 1.0;    // in LAMMPS's units
   std::vector<int> row_bytes;    // of each forward exchange
+  std::string sha256, path;      // of the model's sidecar; absolute, of the model file
   lammps_mace_charges charges = {};
 
  private:
   PythonPotential(const lammps_mace_bridge *bridge, void *handle) : bridge(bridge), handle(handle) {}
   bool describe(Failure &failure);
-  bool take_text(int (*give)(void *, char **, Failure *), std::string &text, Failure &failure) const;
+  bool identify(Failure &failure);
 
   const lammps_mace_bridge *bridge;
   void *handle;

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <exceptions.h>
 #include <mpi.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -74,7 +75,19 @@ namespace {
     return std::strstr(text, "Open MPI") ? "Open MPI" : "MPICH";
   }
 
-  std::string trouble;    // why this LAMMPS cannot have our pair style
+  std::string trouble;    // why this LAMMPS cannot have our pair style, and what to do
+
+  std::string unfit(const std::string &why)
+  {
+    return "was built for LAMMPS " + as_date(built_version()) + ", " + why +
+        ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it for this LAMMPS and "
+        "its MPI (pip install lammps-mace -C cmake.define.LAMMPS_MACE_LAMMPS=DIR -C cmake.define.LAMMPS_MACE_MPI=mpicxx)";
+  }
+
+  std::string incomplete(const std::string &file)
+  {
+    return "is not complete, it has no " + file + ": install it again (pip install --force-reinstall lammps-mace)";
+  }
 
   const Style *open_style()
   {
@@ -85,7 +98,10 @@ namespace {
     path += LAMMPS_MACE_STYLE_LIBRARY;
     void *opened = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     void *found = opened ? dlsym(opened, LAMMPS_MACE_STYLE_SYMBOL) : nullptr;
-    if (!found) trouble = std::string("this one lacks what it needs (") + dlerror() + ")";
+    if (!found && access(path.c_str(), F_OK) != 0)
+      trouble = incomplete(path);
+    else if (!found)
+      trouble = unfit(std::string("this one lacks what it needs (") + dlerror() + ")");
     return static_cast<const Style *>(found);
   }
 
@@ -94,9 +110,9 @@ namespace {
   {
     const std::string mpi = running_mpi();
     if (running_version(lmp) != built_version())
-      trouble = "this is LAMMPS " + as_date(running_version(lmp));
+      trouble = unfit("this is LAMMPS " + as_date(running_version(lmp)));
     else if (!mpi.empty() && mpi != built_mpi)
-      trouble = "this one runs with " + mpi + " instead of " + built_mpi;
+      trouble = unfit("this one runs with " + mpi + " instead of " + built_mpi);
     else
       return open_style();
     return nullptr;
@@ -106,10 +122,8 @@ namespace {
   // the run on every rank, and code that does not know it still sees a std::exception.
   void *refuse(void *lmp)
   {
-    const std::string text = "pair_style mliap: the lammps-mace plugin was built for LAMMPS " + as_date(built_version()) +
-        ", " + trouble + ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it "
-        "for this LAMMPS and its MPI (pip install lammps-mace -C cmake.define.LAMMPS_MACE_LAMMPS=DIR -C "
-        "cmake.define.LAMMPS_MACE_MPI=mpicxx), or remove its folder from LAMMPS_PLUGIN_PATH to get LAMMPS's own mliap back";
+    const std::string text = "pair_style mliap: the lammps-mace plugin " + trouble +
+        ", or remove its folder from LAMMPS_PLUGIN_PATH to get LAMMPS's own mliap back";
     constexpr int error_on_all_ranks = 2;    // LMP_ERROR_ALL
     if (const auto error = library<void (*)(void *, int, const char *)>("lammps_error"))
       error(lmp, error_on_all_ranks, text.c_str());

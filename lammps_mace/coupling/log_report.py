@@ -11,6 +11,10 @@ from typing import Any
 from lammps_mace.engine.engine import COMPILING, Engine
 
 PREFIX = "lammps-mace:"
+COARSE = (
+    f"{PREFIX} the line search ended where float32 rounds, at forces of some 2e-3 eV/Angstrom: "
+    "to minimise further use a float64 model (lammps-mace convert --dtype float64)"
+)
 _KIB = 1024
 # Stages of the engine and what they are in the log, in order.
 _SECTIONS = {

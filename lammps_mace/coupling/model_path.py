@@ -1,11 +1,14 @@
-"""The path of a model file as LAMMPS hands it over: its input scripts lose letters."""
+"""Which model file LAMMPS means: its input scripts lose letters, its restart files are moved."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
-from lammps_mace.modelfile import ModelFileError
+from lammps_mace.modelfile import ModelFileError, read_stub
+from lammps_mace.modelfile.stub_reader import MOST_STUB_BYTES
+from lammps_mace.modelfile.validation import read_bytes
 
 
 def find_model(path: str) -> str:
@@ -28,6 +31,44 @@ def find_model(path: str) -> str:
         f"LAMMPS lost letters outside ASCII of the path {shown!r}, and "
         f"{len(found) or 'no'} files fit what is left: start LAMMPS with `-var model PATH` and "
         "write `pair_style mliap unified ${model} 0`, or give folder and file names in ASCII"
+    )
+
+
+def sidecar_digest(path: str) -> str:
+    """Return what stands for the whole content: the SHA-256 of the sidecar, which has the weights'.
+
+    Raises:
+        ModelFileError: not a model file.
+    """
+    return read_stub(read_bytes(Path(path), MOST_STUB_BYTES), path).sidecar_sha256
+
+
+def find_restarted(named: str, was: str, sha256: str) -> str:
+    """Return the path of the model that a restart file was written with.
+
+    Args:
+        named, was: as pair_style named it, from the folder of LAMMPS; where it was then, absolute.
+        sha256: of its sidecar.
+
+    Raises:
+        ModelFileError: it is in neither place.
+    """
+    there = [path for path in dict.fromkeys((named, was)) if os.path.isfile(path)]
+    digests = {path: sidecar_digest(path) for path in there}
+    for path, digest in digests.items():
+        if digest == sha256:
+            return path
+    remedy = (
+        "put it back, or write `pair_style mliap unified FILE.model 0` and its pair_coeff after "
+        "read_restart to go on with another"
+    )
+    if not there:
+        raise ModelFileError(
+            f"the restart file was written with the model {was!r}, which does not exist: {remedy}"
+        )
+    raise ModelFileError(
+        f"the restart file was written with the model {was!r} whose sidecar has the SHA-256 "
+        f"{sha256}, but {there[0]!r} has {digests[there[0]]}: {remedy}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -32,6 +33,7 @@ class PluginPotential:
 
     Attributes:
         energy_per_ev: what the plugin multiplies all results by.
+        identity: of the model: SHA-256 of its sidecar, absolute path of the model file.
 
     Raises:
         ValueError: the model file or the units cannot be used.
@@ -45,6 +47,7 @@ class PluginPotential:
         self.model = load_model(path)
         self.charge_use = charge_use(self.model)
         self._device = start_jax(self._rank)
+        self.identity = self.model.sha256, os.path.abspath(path)
         self.engine = _engine(_Source(self.model), self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
@@ -104,11 +107,16 @@ class PluginPotential:
         place = Place.of(self._rank, self._device)
         return place_table([place] if self._comm is None else self._comm.allgather(place))
 
-    def report(self) -> str:
-        """Return the text for the end of the log; every rank calls this together."""
-        from lammps_mace.coupling.log_report import report
+    def report(self, stuck: bool = False) -> str:
+        """Return the text for the end of the log; every rank calls this together.
 
-        return report(self.engine, self._n_local, self._comm)
+        Args:
+            stuck: this was a minimisation whose line search found no way down.
+        """
+        from lammps_mace.coupling.log_report import COARSE, report
+
+        text = report(self.engine, self._n_local, self._comm)
+        return f"{COARSE}\n{text}" if stuck and self.model.dtype == "float32" else text
 
 
 class _Source:

@@ -127,9 +127,9 @@ def start_script(argon):
 def foreign(run_lammps, classical, start_script, tmp_path):
     """Return a function that runs a changed copy of the plugin in LAMMPS without Python."""
 
-    def run(name="", old=b"", new=b"", ranks=1, **env):
+    def run(name="", old=b"", new=b"", ranks=1, without="", **env):
         folder = Path(entry_point.plugin_folder())
-        for file in ("lammpsmaceplugin.so", "liblammps_mace_style.so"):
+        for file in {"lammpsmaceplugin.so", "liblammps_mace_style.so"} - {without}:
             content = (folder / file).read_bytes()
             assert file != name or old in content
             (tmp_path / file).write_bytes(content.replace(old, new) if file == name else content)
@@ -161,6 +161,14 @@ def test_lammps_without_a_function_that_the_plugin_needs(foreign):
     assert "undefined symbol: _ZN9LAMMPS_NS4Pair11init_sabeltEdPd" in run.log
 
 
+def test_a_plugin_without_its_second_file(foreign, tmp_path):
+    run = foreign(without="liblammps_mace_style.so")
+    assert run.returncode != 0
+    assert run.out.count("ERROR") == 1
+    assert f"is not complete, it has no {tmp_path}/liblammps_mace_style.so" in run.log
+    assert "pip install --force-reinstall lammps-mace" in run.log
+
+
 def test_lammps_with_another_mpi(foreign, tmp_path):
     """The library says that it is Open MPI, whose handles are pointers."""
     code = (
@@ -184,6 +192,10 @@ def test_a_copy_of_the_plugin_runs(foreign):
 ENVIRONMENTS = {
     "no libpython": ({"LAMMPS_MACE_LIBPYTHON": ""}, ["has no shared libpython", "lammps-mace run"]),
     "lost libpython": ({"LAMMPS_MACE_LIBPYTHON": "/no/libpython3.so"}, ["/no/libpython3.so"]),
+    "no variables": (
+        {"LAMMPS_MACE_PYTHON": "", "LAMMPS_MACE_LIBPYTHON": "", "LAMMPS_MACE_BRIDGE": ""},
+        ["was not told which Python is its own", "lammps-mace env"],
+    ),
     "no bridge": ({"LAMMPS_MACE_BRIDGE": ""}, ["LAMMPS_MACE_BRIDGE is not set", "lmp"]),
     "lost bridge": ({"LAMMPS_MACE_BRIDGE": "/no/_bridge.so"}, ["/no/_bridge.so"]),
     "other Python": (

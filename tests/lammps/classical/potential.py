@@ -60,6 +60,7 @@ class PluginPotential:
             }
         from lammps_mace.coupling.units import energy_per_ev
 
+        self.identity = "0" * 64, os.path.abspath(path)
         self.comm = MPI.Comm.f2py(comm)
         self.energy_per_ev = energy_per_ev(units)
         self.cutoff_angstrom = self.parameters["cutoff"]
@@ -83,7 +84,7 @@ class PluginPotential:
     def device_map(self):
         return ""
 
-    def report(self):
+    def report(self, stuck):
         self.fault("report")
         return self.parameters.get("report", "")
 
