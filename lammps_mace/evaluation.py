@@ -12,6 +12,7 @@ import numpy as np
 
 from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models.mlip.charges import coulomb_cutoff
 from lammps_mace.models.mlip.mace import Mace, atomic_energy_table
 from lammps_mace.runtime.jax_setup import find_devices
 
@@ -131,15 +132,11 @@ class Evaluator:
     def _pairs(self, atoms: Atoms) -> tuple[Pairs, Pairs]:
         info = self.model.dataset_info
         near = find_pairs(atoms, info.graph_cutoff_angstrom)
-        if not self.model.config.use_coulomb_term:
+        cutoff = coulomb_cutoff(self.model.config, info)
+        if cutoff is None:
             empty = np.zeros(0, np.int32)
             return near, Pairs(empty, empty, np.zeros((0, 3)))
-        if info.long_range_cutoff_angstrom is None:
-            raise ValueError(
-                "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None; the Coulomb "
-                "sum needs a cutoff"
-            )
-        return near, find_pairs(atoms, info.long_range_cutoff_angstrom)
+        return near, find_pairs(atoms, cutoff)
 
     def _graph(self, species: np.ndarray, near: Pairs, far: Pairs) -> Graph:
         charge, head = self.model.total_charge, self.model.head

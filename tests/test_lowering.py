@@ -11,9 +11,11 @@ from small import domain_graph, energy_and_gradient, make_model, make_structure
 from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.kernels import BLOCK, evaluate_spline
+from lammps_mace.lowering import layer as layer_lowering
 from lammps_mace.lowering import lower as lowering
 from lammps_mace.lowering import radial_splines as radial
-from lammps_mace.lowering import weight_tables as tables
+from lammps_mace.lowering.low_rank_basis import low_rank_basis
+from lammps_mace.models import families
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines
@@ -41,6 +43,12 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LAMMPS_MACE_CACHE", str(tmp_path))
+
+
+def splines_of(model):
+    """Return the splines of the first layer, without its normalization."""
+    description = families.describe(model)
+    return radial.splines(description.layers[0].radial, description.cutoff)
 
 
 def gradient_error(model, structure, engine):
@@ -75,7 +83,7 @@ def test_splines_in_float32():
 @pytest.fixture
 def splined(monkeypatch):
     """Return a float64 model whose radial weights are splines: only their error is left."""
-    monkeypatch.setattr(lowering, "exact_radial", lambda model: False)
+    monkeypatch.setattr(lowering, "needs_exact_radial", lambda description: False)
     return make_model()
 
 
@@ -90,10 +98,10 @@ IN_BASIS = ("one layer", "pseudotensors", "gates", "first residual", "scalars")
 
 
 @pytest.mark.parametrize("name", IN_BASIS)
-def test_first_layer_in_few_radial_functions(monkeypatch, splined, name):
+def test_first_layer_in_a_low_rank_basis(monkeypatch, splined, name):
     model, structure = make_model(**{**OPTIONS[name], **WIDE}), make_structure(2)
     few = Engine(model)
-    monkeypatch.setattr(tables, "in_radial_basis", lambda *given: given)
+    monkeypatch.setattr(layer_lowering, "in_low_rank_basis", lambda *given: given)
     all_of_them = Engine(model)
     widths = [engine.layers[0].sum_channels for engine in (few, all_of_them)]
     assert widths == [4 * BLOCK, 80]  # two species
@@ -104,9 +112,9 @@ def test_first_layer_in_few_radial_functions(monkeypatch, splined, name):
     assert not np.array_equal(a.pair_gradient, b.pair_gradient)
 
 
-def test_few_functions_make_all():
-    coefficients = radial.splines(make_model("float32", **WIDE), 0).coefficients
-    functions, parts = radial.few_functions(coefficients)
+def test_a_low_rank_basis_makes_all_functions():
+    coefficients = splines_of(make_model("float32", **WIDE)).coefficients
+    functions, parts = low_rank_basis(coefficients)
     assert functions.shape[1] % BLOCK == 0
     assert functions.shape[1] == 2 * BLOCK
     largest = np.abs(coefficients).max()
@@ -136,15 +144,15 @@ def test_forces_are_derivatives_through_the_splines(splined):
 def test_too_few_knots_are_refused(monkeypatch):
     model = make_model("float32")
     monkeypatch.setattr(radial, "_KNOTS", (8, 16))
-    assert radial.splines(model, 0) is None
+    assert splines_of(model) is None
     assert Engine(model).how == "cpu kernels, exact radial network"
 
 
 def test_no_more_knots_than_the_errors_ask_for(monkeypatch):
     model = make_model("float32")
-    few = radial.splines(model, 0).grid.knots
+    few = splines_of(model).grid.knots
     monkeypatch.setattr(radial, "_ERRORS", ((0.0, 1e-8, 1e-7), (0.35, 1e-8, 1e-7)))
-    assert radial.splines(model, 0).grid.knots > few  # nor are the splines of other rules taken
+    assert splines_of(model).grid.knots > few  # nor are the splines of other rules taken
 
 
 def steep_at_0(model):
@@ -159,19 +167,19 @@ def test_knots_are_where_they_are_needed(monkeypatch):
     """Of two spacings the one with fewer knots at the distances of neighbours is taken."""
     flat = make_model("float32")
     steep, cutoff = steep_at_0(flat), flat.dataset_info.graph_cutoff_angstrom
-    assert radial.splines(flat, 0).grid.scale == cutoff
-    found = radial.splines(steep, 0)
+    assert splines_of(flat).grid.scale == cutoff
+    found = splines_of(steep)
     assert found.grid.scale < cutoff
     r = np.random.default_rng(0).uniform(0.0, cutoff, 500)
     for exact, fitted, limit in zip(
-        radial._sampler(steep, 0)(r),
+        radial._sampler(families.describe(steep).layers[0].radial)(r),
         evaluate_spline(found.coefficients, found.grid, r),
         (1e-6, 1e-5),
         strict=True,
     ):
         assert 0.0 < np.abs(fitted - exact).max() < limit * np.abs(exact).max()
     monkeypatch.setattr(radial, "_SCALES", (1.0,))
-    other = radial.splines(steep, 0)
+    other = splines_of(steep)
     assert other.grid.knots < found.grid.knots
     used = [grid.knots - grid.position(0.35 * cutoff) for grid in (found.grid, other.grid)]
     assert used[0] < used[1]
@@ -179,16 +187,16 @@ def test_knots_are_where_they_are_needed(monkeypatch):
 
 def test_splines_are_kept_and_belong_to_their_weights(tmp_path):
     model, other = make_model("float32"), make_model("float32", seed=1)
-    first = radial.splines(model, 0)
+    first = splines_of(model)
     [kept] = (tmp_path / "splines").iterdir()
-    again = radial.splines(model, 0)
+    again = splines_of(model)
     assert again.grid == first.grid
     assert np.array_equal(again.coefficients, first.coefficients)
-    others = radial.splines(other, 0)
+    others = splines_of(other)
     assert not np.array_equal(others.coefficients, first.coefficients)
     kept.write_bytes(kept.read_bytes()[:100])  # a full disk
-    assert np.array_equal(radial.splines(model, 0).coefficients, first.coefficients)
-    assert np.array_equal(radial.splines(other, 0).coefficients, others.coefficients)
+    assert np.array_equal(splines_of(model).coefficients, first.coefficients)
+    assert np.array_equal(splines_of(other).coefficients, others.coefficients)
 
 
 @pytest.mark.parametrize(

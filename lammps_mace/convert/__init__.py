@@ -14,7 +14,7 @@ from lammps_mace.convert.mlip_0_2 import read_v2
 from lammps_mace.convert.selection import choose_charge, choose_head
 from lammps_mace.errors import ConvertError, UnusableFileError
 from lammps_mace.modelfile import Dtype, save_model, unflatten
-from lammps_mace.modelfile.model import check_settings
+from lammps_mace.modelfile.settings import check_settings
 from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.models.mlip.shapes import parameter_shapes

@@ -18,8 +18,8 @@ from lammps_mace.convert.checkpoint import Checkpoint, parse
 from lammps_mace.convert.mlip_0_1_config import ConfigV1, DatasetInfoV1
 from lammps_mace.convert.mlip_0_2 import rootless, without_root
 from lammps_mace.errors import ConvertError
-from lammps_mace.models.mlip.config import Activation
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.options import Activation
 
 _KEYS = ("num_bessel", "symmetric_tensor_product_basis", "atomic_energies", "species_embedding_dim")
 _ROOT = "MaceBlock_0#"

@@ -8,22 +8,19 @@ from pydantic import model_validator
 
 from lammps_mace.convert.checkpoint import parse
 from lammps_mace.models.mlip.config import (
-    Activation,
     ChannelCount,
     Correlation,
     Degree,
-    Flag,
     HeadCount,
     Irreps,
     LayerCount,
     MaceConfig,
-    PositiveFloat,
     RadialEnvelope,
     SpeciesCount,
-    StrictModel,
     Width,
 )
 from lammps_mace.models.mlip.dataset import DatasetInfo, EnergyMap
+from lammps_mace.models.options import Activation, Flag, PositiveFloat, StrictModel
 
 
 class ConfigV1(StrictModel):

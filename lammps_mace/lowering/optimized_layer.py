@@ -1,4 +1,4 @@
-"""LoweredLayer: a layer as edge operation, matrix products, contraction, and matrix products.
+"""OptimizedLayer: a layer as edge operation, matrix products, contraction, and matrix products.
 
 Everything that depends on the species alone is folded into tables, maps that follow each other are
 multiplied together, and what the next layer does to an atom's own features happens here:
@@ -6,20 +6,19 @@ multiplied together, and what the next layer does to an atom's own features happ
     sums   = edge operation(what neighbours sent, radial weights)
     mixed  = sums @ mix[species]
     new    = product(contraction(mixed)) + skip
-    skip   = new @ skip[species] of the next layer,  sent = new @ linear_in of the next layer
+    skip   = new @ skip[species] of the next layer,  sent = new @ send of the next layer
 
-Where nothing comes between product and linear_in, sent is made from the contraction at once. The
-first layer may have channels of its own up to mix, see lowering.weight_tables.in_radial_basis.
+Where nothing comes between product and send, sent is made from the contraction at once. The
+first layer may have channels of its own up to mix, see lowering.low_rank_basis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import e3nn_jax as e3nn
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,46 +39,44 @@ from lammps_mace.kernels import (
     linear,
 )
 from lammps_mace.kernels.edges import cpu as edges_cpu
-from lammps_mace.lowering.radial_splines import radial_network
-from lammps_mace.modelfile import Model
+from lammps_mace.lowering.radial_splines import radial_values
 from lammps_mace.models.blocks.linear import Blocks, join, split
-from lammps_mace.models.mlip.embedding import safe_norm
-from lammps_mace.models.mlip.layer import bounded
+from lammps_mace.models.blocks.norms import bounded, safe_norm
+from lammps_mace.models.description import RadialWeights
 
 
 @dataclass(frozen=True, eq=False)
-class Structure:
-    """What a lowered layer computes; the numbers are in its weights.
+class LayerProgram:
+    """What an optimized layer computes; the numbers are in its weights.
 
     Attributes:
         edges: the edge operation.
+        radial: its weights, where they are not splines.
         contraction: of the mixed sums.
         target: irreps that leave the layer, multiplicity 1 each.
         next_target: irreps that leave the next layer; None after the last.
-        readout: Flax module of the outputs.
-        head: readout head.
+        readout: function of its parameters and the new features, by irrep.
         bound: soft bound of the features, or None.
         merged: the weights ``send`` include ``product``.
         backend: of the kernels, "cpu", "gpu" or "xla".
     """
 
     edges: EdgeProgram
+    radial: RadialWeights
     contraction: ContractionProgram
     target: e3nn.Irreps
     next_target: e3nn.Irreps | None
-    readout: nn.Module
-    head: int
+    readout: Callable[[Any, Blocks], jax.Array]
     bound: float | None
     merged: bool
     backend: str
 
 
-class LoweredLayer:
+class OptimizedLayer:
     """See :class:`lammps_mace.engine.layer.Layer`.
 
     The weights, arrays of the model's precision:
-        spline: packed table, or radial: matrices of the network, with pair_scale
-            [n_species, n_species, paths * channels] or None.
+        spline: packed table, or radial: parameters, matrix and factor of the radial weights.
         first: [n_species, 1, sum_channels], what atoms send before the first layer; only there.
         first_skip: [n_species, dim, channels], likewise, where the first layer has a residual.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
@@ -91,16 +88,15 @@ class LoweredLayer:
         readout: parameters of the readout.
     """
 
-    def __init__(self, model: Model, structure: Structure, weights: dict[str, Any]) -> None:
-        self._model = model
-        self._is = structure
+    def __init__(self, program: LayerProgram, weights: dict[str, Any]) -> None:
+        self._is = program
         self.weights = weights
-        channels = model.config.num_channels
-        after = structure.next_target
+        channels = weights["terms"].shape[2]
+        after = program.next_target
         self.skip_shape = None if after is None else (after.dim, channels)
-        self.sent_shape = None if after is None else (structure.target.dim, channels)
-        sums = tuple(shape[1:] for shape in structure.edges.result_shapes(0))
-        mixed = tuple((dim, channels) for dim in structure.contraction.dims)
+        self.sent_shape = None if after is None else (program.target.dim, channels)
+        sums = tuple(shape[1:] for shape in program.edges.result_shapes(0))
+        mixed = tuple((dim, channels) for dim in program.contraction.dims)
         # What takes less memory: its traffic is what saving costs, mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
@@ -239,10 +235,9 @@ class LoweredLayer:
         if "spline" in weights:
             return Spline(weights["spline"])
         distances = safe_norm(vectors)
-        values = radial_network(self._model, weights["radial"], distances)
-        if weights["pair_scale"] is not None:
-            senders = chunk.pairs(arrays.sender_species)
-            values = values * weights["pair_scale"][senders, chunk.species]
+        senders = chunk.pairs(arrays.sender_species)
+        receivers = jnp.broadcast_to(chunk.species, senders.shape)
+        values = radial_values(self._is.radial, weights["radial"], distances, senders, receivers)
         mask = chunk.pair_mask() & (distances > 0.0)
         values = jnp.where(mask[:, None], values, 0.0)
         return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
@@ -259,7 +254,7 @@ class LoweredLayer:
             blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
         if skip is not None:
             blocks = {ir: blocks[ir] + x for ir, x in split(skip, here.target).items()}
-        outputs = here.readout.apply({"params": weights["readout"]}, blocks)[:, here.head]
+        outputs = here.readout(weights["readout"], blocks)
         if here.next_target is None:
             return Results(None, None, outputs)
         next_skip = self._mapped(blocks, weights["skip"], chunk)
@@ -279,7 +274,7 @@ def _senders(
 def _gates(
     affine: tuple[jax.Array, jax.Array], scalars: jax.Array, species: jax.Array, irreps: e3nn.Irreps
 ) -> jax.Array:
-    """Return the gates [n, dim, channels]; see ProductBasis in models.mlip.layer."""
+    """Return the gates [n, dim, channels]; see ScalarGate in models.description."""
     weight, bias = affine
     gates = (scalars @ weight[species] + bias[species]).reshape(len(scalars), len(irreps), -1)
     return jnp.repeat(gates, np.array([ir.dim for _, ir in irreps]), axis=1)

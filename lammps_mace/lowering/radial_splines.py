@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -17,11 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import __version__
-from lammps_mace.kernels import BLOCK, Grid, evaluate_spline, fit_spline
-from lammps_mace.modelfile import Model
-from lammps_mace.models.blocks.activation import activation, second_moment_norm
-from lammps_mace.models.mlip.config import Activation
-from lammps_mace.models.mlip.embedding import radial_embedding
+from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
+from lammps_mace.models.description import RadialWeights
 from lammps_mace.runtime.jax_setup import cache_folder
 
 # The first number of knots is taken for which values and slopes are exact enough: from these
@@ -36,36 +32,23 @@ _KNOTS = (
 _SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
 _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
 _ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
-# What is left out where few functions make all weights: a tenth of what the knots leave out.
-_RANK_ERROR = 1e-7
 _PROBES = 2053  # prime: never in step with the knots
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
 
 
-def layer_kernels(model: Model, index: int) -> list[np.ndarray]:
-    """Return the matrices of a layer's radial network, float64, scaled to be applied as they are.
+def radial_values(
+    radial: RadialWeights, weights: Any, distances: jax.Array, senders: Any, receivers: Any
+) -> jax.Array:
+    """Return the radial weights [n, n_weights] themselves, in the precision of the distances.
 
-    The last one includes 1 / avg_num_neighbors.
+    Args:
+        weights: parameters, matrix and factor of ``radial`` in that precision.
+        distances: [n], Å.
+        senders, receivers: their species, int32 [n].
     """
-    block = model.params[f"layers_{index}"]["interaction_block"]["radial_mlp"]
-    kernels = [np.asarray(block[f"layers_{i}"]["kernel"], np.float64) for i in range(len(block))]
-    kernels = [kernel / math.sqrt(kernel.shape[0]) for kernel in kernels]
-    kernels[-1] /= model.config.avg_num_neighbors or model.dataset_info.avg_num_neighbors
-    return kernels
-
-
-def radial_network(model: Model, kernels: Any, distances: jax.Array) -> jax.Array:
-    """Return the weights [n, paths * channels] at ``distances`` [n], Å.
-
-    In the precision of the distances, with the normalisation of the model's: see
-    :func:`lammps_mace.models.blocks.activation.second_moment_norm`.
-    """
-    act = activation(name := Activation(model.config.radial_mlp_activation))
-    norm = second_moment_norm(name, model.dtype)
-    x = radial_embedding(model.config, model.dataset_info, distances)
-    for i, kernel in enumerate(kernels):
-        x = (act(x) / norm if i else x) @ kernel
-    return x
+    parameters, matrix, factor = weights
+    values = radial.functions(parameters, distances, senders, receivers) @ matrix
+    return values if factor is None else values * factor[senders, receivers]
 
 
 # Distances [n], Å -> values and slopes [n, paths * channels], float64.
@@ -84,50 +67,29 @@ class Splines(NamedTuple):
     coefficients: np.ndarray
 
 
-def splines(model: Model, index: int) -> Splines | None:
-    """Return the radial weights of a layer as splines.
+def splines(radial: RadialWeights, cutoff: float) -> Splines | None:
+    """Return radial weights of the distance alone as splines.
 
     None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
     """
-    path = cache_folder() / "splines" / f"{_fingerprint(model, index)}.npz"
+    path = cache_folder() / "splines" / f"{_fingerprint(radial, cutoff)}.npz"
     try:
         with path.open("rb") as file, np.load(file) as kept:
             scale, coefficients = float(kept["scale"]), kept["coefficients"]
-        cutoff = model.dataset_info.graph_cutoff_angstrom
         return Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
     except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or not whole
-        found = _fit(model, index)
+        found = _fit(radial, cutoff)
     if found is not None:
         _keep(path, found)
     return found
 
 
-def few_functions(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return few splines of which all given ones are combinations.
-
-    Hundreds of smooth functions of one variable, made by one network, differ little: the singular
-    values of their coefficients fall by ten for every three.
-
-    Args:
-        coefficients: [n, functions].
-
-    Returns:
-        [n, few] and [few, functions], whose product is the coefficients, to one in 10^7 of the
-        largest; few is a multiple of the channels that kernels take at once.
-    """
-    _, sizes, parts = np.linalg.svd(coefficients, full_matrices=False)
-    n = int(np.count_nonzero(sizes > _RANK_ERROR * sizes[0]))
-    parts = parts[: -(-n // BLOCK) * BLOCK]
-    return coefficients @ parts.T, parts
-
-
-def _fingerprint(model: Model, index: int) -> str:
-    """Name everything that the splines of a layer are made from."""
-    settings = model.config.model_dump(mode="json"), model.dataset_info.model_dump(mode="json")
+def _fingerprint(radial: RadialWeights, cutoff: float) -> str:
+    """Name everything that splines are made from."""
     rules = _KNOTS, _SCALES, _ERRORS
-    digest = hashlib.sha256(repr((__version__, rules, model.dtype, settings)).encode())
-    for kernel in layer_kernels(model, index):
-        digest.update(kernel.tobytes())
+    digest = hashlib.sha256(repr((__version__, rules, cutoff, radial.identity)).encode())
+    for array in jax.tree.leaves((radial.parameters, radial.matrix)):
+        digest.update(repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()
 
 
@@ -140,10 +102,9 @@ def _keep(path: Path, found: Splines) -> None:
         part.replace(path)
 
 
-def _fit(model: Model, index: int) -> Splines | None:
+def _fit(radial: RadialWeights, cutoff: float) -> Splines | None:
     """Return the splines with the fewest knots at the distances of neighbours."""
-    cutoff = model.dataset_info.graph_cutoff_angstrom
-    sample = _sampler(model, index)
+    sample = _sampler(radial)
     probes = (np.arange(_PROBES) + 0.5) * cutoff / _PROBES
     exact = sample(probes)
     best: Splines | None = None
@@ -182,11 +143,11 @@ def _relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
     return [float(errors[i:].max() / max(sizes[i:].max(), 1e-300)) for i in firsts]
 
 
-def _sampler(model: Model, index: int) -> _Sampler:
-    kernels = layer_kernels(model, index)
-
+def _sampler(radial: RadialWeights) -> _Sampler:
     def at(r: jax.Array) -> jax.Array:
-        return radial_network(model, [jnp.asarray(k) for k in kernels], r)
+        parameters, matrix = jax.tree.map(jnp.asarray, (radial.parameters, radial.matrix))
+        species = jnp.zeros(r.shape, jnp.int32)
+        return radial_values(radial, (parameters, matrix, None), r, species, species)
 
     @jax.jit
     def batch(r: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""PlainLayer: a layer as the network itself defines it; runs every option, at a price."""
+"""ReferenceLayer: a layer as the network itself defines it; runs every option, at a price."""
 
 from __future__ import annotations
 
@@ -10,35 +10,31 @@ import jax.numpy as jnp
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp
 from lammps_mace.engine.step_arrays import StepArrays
-from lammps_mace.graph import Edges, Globals, Graph, Nodes
-from lammps_mace.modelfile import Model
-from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index
-from lammps_mace.models.mlip.interaction import EdgeInputs
-from lammps_mace.models.mlip.layer import MaceLayer
-from lammps_mace.models.mlip.shapes import num_species
+from lammps_mace.models.description import FirstFeatures, ModelDescription
+from lammps_mace.models.network import NetworkEdges, NetworkLayer
 
 
-class PlainLayer:
-    """See :class:`lammps_mace.engine.layer.Layer`; skip features are the node features."""
+def reference_layers(description: ModelDescription) -> list[ReferenceLayer]:
+    """Return the layers of a model as its network defines them."""
+    first, *others = description.network_layers()
+    layers = [ReferenceLayer(first, description.dtype, description.first_features())]
+    return layers + [ReferenceLayer(layer, description.dtype) for layer in others]
 
-    def __init__(self, model: Model, index: int) -> None:
-        config, info = model.config, model.dataset_info
-        self._model = model
-        self._index = index
-        self._embedding = MaceEmbeddingBlock(config, info)
-        self._layer = MaceLayer(config, info, index)
-        self._next = None if self._layer.last else MaceLayer(config, info, index + 1)
-        # Several sets of E0 may share one readout.
-        self._readout = model.head if config.num_readout_heads > 1 else 0
-        params = jax.tree.map(lambda x: jnp.asarray(x, model.dtype), dict(model.params))
-        self.weights = {
-            name: params[name] for name in (f"layers_{index}", f"layers_{index + 1}")
-            if name in params
-        }  # fmt: skip
-        if index == 0:
-            self.weights["first"] = first_features(model)
-        shape = (self._layer.target_irreps.dim, config.num_channels)
-        self.skip_shape = self.sent_shape = None if self._layer.last else shape
+
+class ReferenceLayer:
+    """See :class:`lammps_mace.engine.layer.Layer`; skip features are the node features.
+
+    Args:
+        layer: of the network.
+        dtype: precision of the evaluation.
+        first: what atoms of each species know and send; in the first layer.
+    """
+
+    def __init__(self, layer: NetworkLayer, dtype: str, first: FirstFeatures | None = None) -> None:
+        self._layer = layer
+        weights = {"layer": layer.parameters, "first": first}
+        self.weights = jax.tree.map(lambda x: jnp.asarray(x, dtype), weights)
+        self.skip_shape, self.sent_shape = layer.own_shape, layer.sent_shape
         self.saved_shapes: tuple[tuple[int, int], ...] = ()
 
     def forward(
@@ -64,8 +60,8 @@ class PlainLayer:
     ) -> tuple[Results, Vjp]:
         """See the protocol."""
 
-        def function(vectors: jax.Array, latent: jax.Array, sent: jax.Array) -> Results:
-            return self._results(weights, arrays, chunk, vectors, latent, sent)
+        def function(vectors: jax.Array, own: jax.Array, sent: jax.Array) -> Results:
+            return self._results(weights, arrays, chunk, vectors, own, sent)
 
         arguments = chunk.pairs(arrays.vectors), *self._read(weights, arrays, chunk, features)
         results, pull_function = jax.vjp(function, *arguments)
@@ -81,36 +77,27 @@ class PlainLayer:
         """Return the features of a chunk's atoms and what the senders of its pairs sent."""
         if features is not None:
             return chunk.atoms(features.skip), features.sent[chunk.pairs(arrays.senders)]
-        latent, sent = weights["first"]
-        own = jnp.broadcast_to(latent[chunk.species], (chunk.n_slots, *latent.shape[1:]))
-        return own, sent[chunk.pairs(arrays.sender_species)]
+        own, sent = weights["first"]
+        rows = jnp.broadcast_to(own[chunk.species], (chunk.n_slots, *own.shape[1:]))
+        return rows, sent[chunk.pairs(arrays.sender_species)]
 
     def _results(
         self, weights: Any, arrays: StepArrays, chunk: Chunk,
-        vectors: jax.Array, latent: jax.Array, sent: jax.Array,
+        vectors: jax.Array, own: jax.Array, sent: jax.Array,
     ) -> Results:  # fmt: skip
-        radial, spherical = self._embedding.apply({}, vectors, method="embed_vectors")
         species = jnp.broadcast_to(chunk.species, (chunk.n_slots,))
         receivers = chunk.receivers()
-        edges = EdgeInputs(
-            radial, spherical, receivers, chunk.pair_mask(),
+        edges = NetworkEdges(
+            vectors, receivers, chunk.pair_mask(),
             chunk.pairs(arrays.sender_species), species[receivers],
         )  # fmt: skip
-        new, outputs = self._layer.apply(
-            {"params": weights[f"layers_{self._index}"]},
-            latent, sent, species, edges, method="update",
-        )  # fmt: skip
-        outputs = outputs[:, self._readout]
-        if self._next is None:
-            return Results(None, None, outputs)
-        scope = {"params": weights[f"layers_{self._index + 1}"]}
-        return Results(new, self._next.apply(scope, new, method="send"), outputs)
+        return Results(*self._layer.function(weights["layer"], own, sent, species, edges))
 
 
 def _accumulate(
     gradients: Gradients, arrays: StepArrays, chunk: Chunk, pulled: tuple[jax.Array, ...]
 ) -> Gradients:
-    vectors, latent, sent = pulled
+    vectors, own, sent = pulled
     # Behind the pairs of the chunk are those of the next: theirs must not be added twice.
     mask = chunk.pair_mask()
     summed = chunk.add_pairs(gradients.vectors, jnp.where(mask[:, None], vectors, 0.0))
@@ -118,35 +105,4 @@ def _accumulate(
         return Gradients(summed, None)
     sent = jnp.where(mask[:, None, None], sent, 0.0)
     sent = gradients.features.sent.at[chunk.pairs(arrays.senders)].add(sent)
-    return Gradients(summed, NodeFeatures(chunk.put_atoms(gradients.features.skip, latent), sent))
-
-
-def first_features(model: Model) -> tuple[jax.Array, jax.Array]:
-    """Return what an atom of each species knows, and sends, before the first layer.
-
-    Returns:
-        two arrays [n_species, 1, channels].
-    """
-    config, info = model.config, model.dataset_info
-    params = jax.tree.map(lambda x: jnp.asarray(x, model.dtype), dict(model.params))
-    rows = jnp.arange(num_species(config, info), dtype=jnp.int32)
-
-    def embed() -> tuple[jax.Array, jax.Array]:
-        latent = MaceEmbeddingBlock(config, info).apply(
-            {"params": params["embedding_block"]}, rows, _charge_rows(model, rows),
-            method="embed_species",
-        )  # fmt: skip
-        layer = MaceLayer(config, info, 0)
-        return latent, layer.apply({"params": params["layers_0"]}, latent, method="send")
-
-    return jax.jit(embed)()
-
-
-def _charge_rows(model: Model, rows: jax.Array) -> jax.Array | None:
-    if not model.config.use_total_charge_embedding:
-        return None
-    graph = Graph(
-        Nodes(rows), Edges(), rows, rows, n_node=jnp.asarray([rows.shape[0]], jnp.int32),
-        globals=Globals(charge=jnp.asarray([model.total_charge], model.dtype)),
-    )  # fmt: skip
-    return charge_index(model.config, model.dataset_info, graph)
+    return Gradients(summed, NodeFeatures(chunk.put_atoms(gradients.features.skip, own), sent))

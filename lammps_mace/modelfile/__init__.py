@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from lammps_mace.errors import ModelFileError
 from lammps_mace.modelfile.loading import load_model, read_parts
-from lammps_mace.modelfile.model import (
-    DELIMITER,
-    Dtype,
-    Model,
-    Parameters,
-    flatten,
-    head_count,
-    unflatten,
-)
 from lammps_mace.modelfile.saving import save_model
+from lammps_mace.modelfile.settings import head_count
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
+from lammps_mace.models.model import DELIMITER, Dtype, Model, Parameters, flatten, unflatten
 
 __all__ = [
     "DELIMITER",

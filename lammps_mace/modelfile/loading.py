@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.model import Model, check_settings, unflatten
+from lammps_mace.modelfile.settings import check_settings
 from lammps_mace.modelfile.sidecar import Sidecar, parse_sidecar
 from lammps_mace.modelfile.stub_reader import MOST_STUB_BYTES, check_stub, read_stub
 from lammps_mace.modelfile.validation import MOST_JSON_BYTES, read_bytes
 from lammps_mace.modelfile.weights import read_weights
 from lammps_mace.models.mlip.shapes import Shape, parameter_shapes
+from lammps_mace.models.model import Model, unflatten
 from lammps_mace.stub import UnifiedModel
 
 

@@ -14,12 +14,13 @@ import safetensors.numpy
 
 from lammps_mace import __version__
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.model import Dtype, Parameters, check_settings, flatten
+from lammps_mace.modelfile.settings import check_settings
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION, Sidecar, dump_sidecar
 from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.models.mlip.shapes import parameter_shapes
+from lammps_mace.models.model import Dtype, Parameters, flatten
 from lammps_mace.stub import UnifiedModel
 
 

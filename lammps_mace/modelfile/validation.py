@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.models.mlip.config import StrictModel
+from lammps_mace.models.options import StrictModel
 
 MOST_JSON_BYTES = 2**22
 _MOST_VALUES = 100_000

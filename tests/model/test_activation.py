@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from lammps_mace.models.blocks.activation import activation, normalized, normalized_odd
-from lammps_mace.models.mlip.config import Activation
+from lammps_mace.models.options import Activation
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-13), ("float32", 1e-6)])

@@ -19,9 +19,9 @@ from mlip.models.gaunt_tensor_product import (
 
 from lammps_mace.models.blocks.linear import join
 from lammps_mace.models.blocks.quadrature import sphere_rule
-from lammps_mace.models.mlip.config import Activation
 from lammps_mace.models.mlip.gaunt import GauntInteraction, GauntSymmetricContraction, gaunt_product
 from lammps_mace.models.mlip.interaction import EdgeInputs
+from lammps_mace.models.options import Activation
 
 # Relative to the largest value. The spherical designs mlip integrates with are good to 2e-15.
 TOLERANCE = 1e-12

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from lammps_mace.models.mlip.config import Activation
+from lammps_mace.models.options import Activation
 
 Function = Callable[[jax.Array], jax.Array]
 

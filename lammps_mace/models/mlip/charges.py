@@ -6,8 +6,26 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.graph import Graph
+from lammps_mace.models.blocks.norms import safe_norm
 from lammps_mace.models.constants import COULOMB_CONSTANT, DAMPING_CUTOFF
-from lammps_mace.models.mlip.embedding import safe_norm
+from lammps_mace.models.mlip.config import MaceConfig
+from lammps_mace.models.mlip.dataset import DatasetInfo
+
+
+def coulomb_cutoff(config: MaceConfig, info: DatasetInfo) -> float | None:
+    """Return the cutoff of the Coulomb sum in Å, None for a model without that term.
+
+    Raises:
+        ValueError: the sum has no cutoff.
+    """
+    if not config.use_coulomb_term:
+        return None
+    if info.long_range_cutoff_angstrom is None:
+        raise ValueError(
+            "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None; the Coulomb sum "
+            "needs a cutoff"
+        )
+    return info.long_range_cutoff_angstrom
 
 
 def neutralized(charges: jax.Array, graph: Graph) -> jax.Array:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lammps_mace.models.blocks.irreps import parse_irreps
+from lammps_mace.models.options import Activation, Flag, PositiveFloat, StrictModel, Whole
 
-# Neither true nor 2.0 is a whole number, and no text is a number. The upper bounds are far above
-# any published model: what is larger is a damaged or a hostile file.
-Whole = Annotated[int, Strict()]
-Flag = Annotated[bool, Strict()]
+# The upper bounds are far above any published model: what is larger is a damaged or a hostile file.
 LayerCount = Annotated[Whole, Field(gt=0, le=32)]
 ChannelCount = Annotated[Whole, Field(gt=0, le=16384)]
 Degree = Annotated[Whole, Field(ge=0, le=8)]
@@ -22,7 +19,6 @@ HeadCount = Annotated[Whole, Field(gt=0, le=256)]
 SpeciesCount = Annotated[Whole, Field(gt=0, le=256)]
 Width = Annotated[Whole, Field(gt=0, le=4096)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=16)]
-PositiveFloat = Annotated[float, Strict(), Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 
 # (backend "e3j", pseudotensors) -> correlation -> highest l_max whose contraction has tables that
 # are made in seconds and take less than a gigabyte. Gaunt products have no tables.
@@ -32,19 +28,6 @@ HIGHEST_DEGREE = {
     (False, False): {1: 8, 2: 6, 3: 3, 4: 2},
     (False, True): {1: 8, 2: 4, 3: 1, 4: 0},
 }
-_LONGEST_KEY = 60  # shown in a message
-
-
-class Activation(StrEnum):
-    """Activation functions of the readout, the radial MLP and the charge embedding."""
-
-    TANH = "tanh"
-    SILU = "silu"
-    RELU = "relu"
-    ELU = "elu"
-    SWISH = "swish"
-    SIGMOID = "sigmoid"
-    NONE = "none"
 
 
 class RadialEnvelope(StrEnum):
@@ -62,26 +45,6 @@ def _checked_irreps(value: Any) -> str:
 
 
 Irreps = Annotated[str, BeforeValidator(_checked_irreps)]
-
-
-class StrictModel(BaseModel):
-    """A frozen pydantic model that refuses unknown keys and names the nearest known one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        for key in data:
-            if key not in cls.model_fields:
-                shown = str(key)[:_LONGEST_KEY]
-                near = difflib.get_close_matches(shown, cls.model_fields, n=1, cutoff=0.0)
-                raise ValueError(
-                    f"unknown key {shown!r} in {cls.__name__}; did you mean {near[0]!r}?"
-                )
-        return data
 
 
 class MaceConfig(StrictModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
 
 from lammps_mace.models.elements import SYMBOLS
-from lammps_mace.models.mlip.config import Flag, PositiveFloat, StrictModel, Whole
+from lammps_mace.models.options import Flag, PositiveFloat, StrictModel, Whole
 
 _MOST_MAPS = 256  # data sets
 

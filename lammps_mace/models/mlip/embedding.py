@@ -12,9 +12,11 @@ import jax.numpy as jnp
 
 from lammps_mace.graph import Graph
 from lammps_mace.models.blocks.activation import activation
-from lammps_mace.models.mlip.config import Activation, MaceConfig, RadialEnvelope
+from lammps_mace.models.blocks.norms import safe_norm
+from lammps_mace.models.mlip.config import MaceConfig, RadialEnvelope
 from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.models.mlip.shapes import num_species
+from lammps_mace.models.options import Activation
 
 _PREFACTOR_SAMPLES = 1000
 _ENVELOPE_POWER = 5
@@ -70,13 +72,6 @@ def radial_embedding(config: MaceConfig, info: DatasetInfo, distances: jax.Array
     r_min = config.avg_r_min if config.avg_r_min is not None else info.avg_r_min_angstrom
     prefactor = radial_prefactor(r_min, cutoff, config.num_rbf, kind)
     return prefactor * radial_basis(distances, cutoff, config.num_rbf, kind)
-
-
-def safe_norm(vectors: jax.Array) -> jax.Array:
-    """Return |v| [n] of [n, 3] with a zero gradient at v = 0."""
-    squared = jnp.sum(vectors**2, axis=-1)
-    positive = squared > 0.0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
 
 def harmonics(vectors: jax.Array, l_max: int) -> jax.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +15,8 @@ import numpy as np
 
 from lammps_mace.models.blocks.activation import normalized
 from lammps_mace.models.blocks.linear import Blocks, Linear, irrep_order, split
-from lammps_mace.models.mlip.config import Activation
+from lammps_mace.models.blocks.paths import TensorProductPath
+from lammps_mace.models.options import Activation
 
 
 class EdgeInputs(NamedTuple):
@@ -38,31 +38,18 @@ class EdgeInputs(NamedTuple):
     receiver_species: jax.Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Path:
-    """One Clebsch-Gordan product: source (irrep) x harmonics (degree) -> target (irrep).
-
-    Attributes:
-        source, target: irreps.
-        degree: of the spherical harmonics.
-        coefficients: [2 l_source + 1, 2 degree + 1, 2 l_target + 1], times sqrt(2 l_target + 1).
-    """
-
-    source: e3nn.Irrep
-    degree: int
-    target: e3nn.Irrep
-    coefficients: np.ndarray
-
-
 @lru_cache
-def message_paths(source: e3nn.Irreps, l_max: int, target: e3nn.Irreps) -> tuple[Path, ...]:
+def message_paths(
+    source: e3nn.Irreps, l_max: int, target: e3nn.Irreps
+) -> tuple[TensorProductPath, ...]:
     """Return all products of ``source`` with harmonics up to ``l_max`` that end in ``target``.
 
-    The order is that of the radial weights: by target irrep, then source, then degree.
+    The order is that of the radial weights: by target irrep, then source, then degree. The
+    coefficients include sqrt(2 l_target + 1).
     """
     wanted = {irrep for _, irrep in target}
     paths = [
-        Path(one, degree, out, _clebsch_gordan(one.l, degree, out.l))
+        TensorProductPath(one, degree, out, _clebsch_gordan(one.l, degree, out.l))
         for _, one in source
         for degree in range(l_max + 1)
         for out in one * e3nn.Irrep(degree, (-1) ** degree)
@@ -81,7 +68,7 @@ def _clebsch_gordan(l1: int, l2: int, l3: int) -> np.ndarray:
 def convolve(
     sent: jax.Array,
     source: e3nn.Irreps,
-    paths: Sequence[Path],
+    paths: Sequence[TensorProductPath],
     weights: jax.Array,
     edges: EdgeInputs,
     n_receivers: int,

@@ -10,6 +10,7 @@ import numpy as np
 
 from lammps_mace.graph import Graph
 from lammps_mace.models.blocks.linear import Linear, SpeciesLinear, join, split
+from lammps_mace.models.blocks.norms import bounded
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.contraction import SymmetricContraction
 from lammps_mace.models.mlip.contraction_e3j import SymmetricContractionE3J
@@ -87,17 +88,6 @@ def readout(config: MaceConfig, irreps: e3nn.Irreps, last: bool) -> MultiHeadRea
     n_vectors = hidden.filter(drop=["0e", "0o"]).num_irreps
     hidden = (hidden + e3nn.Irreps(f"{n_vectors}x0e")).simplify()
     return MultiHeadReadout(config.num_readout_heads, source, (hidden, output), config.activation)
-
-
-def bounded(features: jax.Array, irreps: e3nn.Irreps, bound: float) -> jax.Array:
-    """Return x / (1 + n sus(n)) per irrep, n = rms of its components over ``bound``."""
-    blocks = {}
-    for irrep, block in split(features, irreps).items():
-        mean = jnp.sum(block**2, axis=1, keepdims=True) / irrep.dim
-        norm = jnp.where(mean > 0.0, jnp.sqrt(jnp.where(mean > 0.0, mean, 1.0)), 1.0)
-        n = norm / bound
-        blocks[irrep] = block / (1.0 + n * e3nn.sus(n))
-    return join(blocks, irreps)
 
 
 class MaceLayer(nn.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from lammps_mace.models.blocks.activation import normalized, normalized_odd
 from lammps_mace.models.blocks.linear import Blocks, Linear
-from lammps_mace.models.mlip.config import Activation
+from lammps_mace.models.options import Activation
 
 
 class ReadoutBlock(nn.Module):

@@ -24,7 +24,7 @@ class Model:
         config, dataset_info: the network.
         params: nested parameters, module -> ... -> numpy array, named as in mlip.
         dtype: precision of the evaluation, "float32" or "float64".
-        head: readout head and its set of E0, 0 <= head < :func:`head_count`.
+        head: readout head and its set of E0, 0 <= head < :func:`lammps_mace.modelfile.head_count`.
         total_charge: total charge of the simulated system, e; None without charges.
         write_charges: let LAMMPS's atoms have the predicted charges.
         exact_radial: evaluate the radial network itself, never splines fitted to it.
@@ -70,41 +70,3 @@ def unflatten(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
             level = level.setdefault(module, {})
         level[name] = value
     return nested
-
-
-def head_count(config: MaceConfig, dataset_info: DatasetInfo) -> int:
-    """Return how many heads can be selected: readouts or, with one readout, sets of E0."""
-    maps = dataset_info.atomic_energies_map
-    if not isinstance(maps, tuple):
-        return config.num_readout_heads
-    return len(maps) if config.num_readout_heads == 1 else min(config.num_readout_heads, len(maps))
-
-
-def check_settings(
-    config: MaceConfig,
-    info: DatasetInfo,
-    *,
-    head: int,
-    total_charge: int | None,
-    write_charges: bool,
-) -> None:
-    """Check what a simulation sets against the network.
-
-    Raises:
-        ValueError: there is no such head or charge, or the two halves of the network disagree.
-    """
-    count = head_count(config, info)
-    if not 0 <= head < count:
-        raise ValueError(f"head={head} must be 0 to {count - 1}")
-    if write_charges and not config.predict_partial_charges:
-        raise ValueError("write_charges: the network predicts none (predict_partial_charges)")
-    known = info.total_charges
-    if total_charge is not None and known and total_charge not in known:
-        raise ValueError(
-            f"total_charge={total_charge}: the model was trained for total charges {list(known)}"
-        )
-    if config.avg_r_min is not None and config.avg_r_min >= info.graph_cutoff_angstrom:
-        raise ValueError(
-            f"avg_r_min={config.avg_r_min:g} must be less than graph_cutoff_angstrom="
-            f"{info.graph_cutoff_angstrom:g}"
-        )

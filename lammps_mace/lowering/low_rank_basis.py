@@ -1,0 +1,72 @@
+"""A low-rank basis of radial splines: few functions of which all radial weights are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lammps_mace.kernels import BLOCK, EdgeProgram
+
+# What is left out: a tenth of what the knots of the splines leave out.
+_RANK_ERROR = 1e-7
+
+
+def low_rank_basis(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return few splines of which all given ones are combinations.
+
+    Hundreds of smooth functions of one variable, made by one network, differ little: the singular
+    values of their coefficients fall by ten for every three.
+
+    Args:
+        coefficients: [n, functions].
+
+    Returns:
+        [n, few] and [few, functions], whose product is the coefficients, to one in 10^7 of the
+        largest; few is a multiple of the channels that kernels take at once.
+    """
+    _, sizes, parts = np.linalg.svd(coefficients, full_matrices=False)
+    n = int(np.count_nonzero(sizes > _RANK_ERROR * sizes[0]))
+    parts = parts[: -(-n // BLOCK) * BLOCK]
+    return coefficients @ parts.T, parts
+
+
+def in_low_rank_basis(
+    program: EdgeProgram, coefficients: np.ndarray, sent: np.ndarray, mix: list[np.ndarray]
+) -> tuple[EdgeProgram, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the first layer's edge operation with fewer channels, as it is if there are none.
+
+    What atoms send depends on their species s alone there. With all radial weights made from few
+    functions, R_pc(r) = sum_k u_k(r) g_kpc,
+
+        sum_j R_pc(r_ij) Y(D_ij) h_c(s_j) = sum_sk h_c(s) g_kpc sum_(j of s) u_k(r_ij) Y(D_ij):
+
+    edges need one channel for each s and k only, everything else goes into the map of the sums.
+
+    Args:
+        coefficients: [knots + 3, n_paths, channels], of the radial splines.
+        sent: [n_species, 1, channels].
+        mix: per target [1 or n_species, paths * channels, channels out].
+
+    Returns:
+        The four in the new channels.
+    """
+    knots, n_paths, channels = coefficients.shape
+    n_species = len(sent)
+    if n_species * BLOCK >= channels:  # nor could they be fewer: the decomposition is spared
+        return program, coefficients, sent, mix
+    functions, parts = low_rank_basis(coefficients.reshape(knots, -1))
+    n_functions = functions.shape[1]
+    width = n_species * n_functions
+    if width >= channels:
+        return program, coefficients, sent, mix
+    parts = parts.reshape(n_functions, n_paths, channels)
+    narrow = []
+    for table, paths in zip(mix, program.paths_to, strict=True):
+        by_path = table.reshape(len(table), len(paths), channels, -1)
+        of_paths = parts[:, list(paths)]
+        made = np.einsum("kpc,sc,ipco->ipsko", of_paths, sent[:, 0], by_path, optimize=True)
+        narrow.append(made.reshape(len(table), len(paths) * width, -1))
+    which = np.repeat(np.eye(n_species), n_functions, axis=1)[:, None]
+    table = np.tile(functions[:, None], (1, n_paths, n_species))
+    return replace(program, channels=width), table, which, narrow
