@@ -72,24 +72,24 @@ struct Batch {
   void *more;                    // bytes asked for besides
 
   Batch(const EdgeTask<T> &task, int sets, std::size_t bytes = 0) : sets(sets) {
-    const std::size_t per_edge = sizeof(T) * sets * std::max(task.matrices.rows, 1);
+    const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
-    const std::size_t n = capacity, entries = task.matrices.first[task.matrices.rows];
+    const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 12 * Arena::bytes<T>(n) +
                              Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) +
                              Arena::bytes<std::int64_t>(n) +
-                             Arena::bytes<T>(n * sets * task.matrices.rows) + Arena::bytes<T>(entries) + bytes));
+                             Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
     pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(8 * n));
     senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
-    matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.matrices.rows));
+    matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.couplings.rows));
     values = arena.take<T>(entries);
     more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.channels;
     knot_stride = path_stride * task.n_paths;
     slab = knot_stride * (task.knots + 3);
-    for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.matrices.values[k]);
+    for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
 
   void locate(const EdgeTask<T> &task, int edge, const T *weights) {
@@ -99,7 +99,7 @@ struct Batch {
     at[edge].sender = static_cast<std::int64_t>(senders[edge]) * task.sent_rows * task.channels;
   }
   Vector<T> *matrices_of(const EdgeTask<T> &task, int edge) const {
-    return matrices + static_cast<std::size_t>(edge / W) * sets * task.matrices.rows;
+    return matrices + static_cast<std::size_t>(edge / W) * sets * task.couplings.rows;
   }
   Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 8; }
 };
@@ -167,7 +167,7 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
 // The matrices of W edges from their harmonics; from the slopes of these, those of the matrices.
 template <class T>
 void prepare_matrices(const EdgeTask<T> &task, const T *values, const Vector<T> *harmonics, Vector<T> *out) {
-  const auto &m = task.matrices;
+  const auto &m = task.couplings;
   for (int row = 0; row < m.rows; row++) {
     Vector<T> entry = {};
     for (int k = m.first[row]; k < m.first[row + 1]; k++) entry += values[k] * harmonics[m.harmonics[k]];
@@ -193,7 +193,7 @@ void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin) {
   const Across<T> across(x, y, z);
   for (int i = 0; i < 2; i++) {
     harmonic_slopes<T>(task.degree, task.norms, x, y, z, across.direction[i], found);
-    prepare_matrices(task, batch.values, found, out += task.matrices.rows);
+    prepare_matrices(task, batch.values, found, out += task.couplings.rows);
   }
 }
 

@@ -29,7 +29,7 @@ struct EdgeStart {
   LM_INLINE EdgeStart(const EdgeTask<T> &task, const Batch<T> &batch, int e)
       : weights(batch, e),
         matrices(batch.at[e].matrices),
-        set(static_cast<std::int64_t>(task.matrices.rows) * kWidth<T>),
+        set(static_cast<std::int64_t>(task.couplings.rows) * kWidth<T>),
         h(task.sent + batch.at[e].sender),
         dh(task.sent_adjoint ? task.sent_adjoint + batch.at[e].sender : nullptr),
         drow(task.row_adjoint ? task.row_adjoint + (batch.rows[e] - task.first_row) * batch.knot_stride : nullptr) {}

@@ -84,8 +84,8 @@ struct EdgeCall {
   ffi::AnyBuffer radial, vectors;
   IntBuffer starts, ends, senders;
   ffi::AnyBuffer sent;
-  Integers paths, result_paths, matrix_first, matrix_harmonics;
-  Reals matrix_values;
+  Integers paths, result_paths, coupling_first, coupling_harmonics;
+  Reals coupling_values;
   double cutoff, knot_scale;
 };
 
@@ -95,8 +95,8 @@ EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
   EdgeTask<T> task{};
   task.paths = reinterpret_cast<const Path *>(call.paths.begin());
   task.n_paths = static_cast<int>(call.paths.size() * sizeof(std::int32_t) / sizeof(Path));
-  task.matrices = {call.matrix_first.begin(), call.matrix_harmonics.begin(), call.matrix_values.begin(),
-                   static_cast<int>(call.matrix_first.size()) - 1};
+  task.couplings = {call.coupling_first.begin(), call.coupling_harmonics.begin(), call.coupling_values.begin(),
+                    static_cast<int>(call.coupling_first.size()) - 1};
   task.degree = 0;
   for (int p = 0; p < task.n_paths; p++)
     if (task.paths[p].degree > task.degree) task.degree = task.paths[p].degree;
@@ -354,13 +354,13 @@ ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
       .Arg<IntBuffer>()         \
       .Arg<IntBuffer>()         \
       .Arg<ffi::AnyBuffer>()
-#define LM_EDGE_ATTRIBUTES(binding)      \
-  binding.Attr<Integers>("paths")        \
-      .Attr<Integers>("result_paths")    \
-      .Attr<Integers>("matrix_first")    \
-      .Attr<Integers>("matrix_harmonics") \
-      .Attr<Reals>("matrix_values")      \
-      .Attr<double>("cutoff")            \
+#define LM_EDGE_ATTRIBUTES(binding)         \
+  binding.Attr<Integers>("paths")           \
+      .Attr<Integers>("result_paths")       \
+      .Attr<Integers>("coupling_first")     \
+      .Attr<Integers>("coupling_harmonics") \
+      .Attr<Reals>("coupling_values")       \
+      .Attr<double>("cutoff")               \
       .Attr<double>("knot_scale")
 
 #pragma GCC visibility push(default)

@@ -18,8 +18,9 @@ struct Path {
   std::int32_t source, source_row, degree, target, result, position, matrix, scalar;
 };
 
-// Entry of a matrix: sum over k in [first[m], first[m + 1]) of values[k] * Y[harmonics[k]].
-struct Matrices {
+// Clebsch-Gordan coefficients: entry m of an edge's matrices is the sum over k in [first[m], first[m + 1]) of
+// values[k] * Y[harmonics[k]].
+struct CouplingTable {
   const std::int32_t *first, *harmonics;
   const double *values;
   int rows;
@@ -28,7 +29,7 @@ struct Matrices {
 template <class T>
 struct EdgeTask {
   const Path *paths;
-  Matrices matrices;
+  CouplingTable couplings;
   int n_paths, channels, degree;
   double cutoff, knot_scale;       // of the spline: see lammps_mace/kernels/spline.py
   const double *norms;             // [degree + 1][degree + 1], see harmonics.h

@@ -3,12 +3,18 @@
 Each is there in plain XLA and in C++ for CPUs, and those that need it in Pallas for GPUs.
 """
 
-from lammps_mace.kernels.contraction import ContractionProgram, contract, contract_backward
+from lammps_mace.kernels.contraction import (
+    ContractionOperands,
+    ContractionProgram,
+    contract,
+    contract_backward,
+)
 from lammps_mace.kernels.edges import (
     BLOCK,
+    EdgeOperands,
     EdgePath,
     EdgeProgram,
-    Rows,
+    EdgeWeights,
     Spline,
     edges_backward,
     edges_forward,
@@ -22,12 +28,14 @@ from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
 __all__ = [
     "BLOCK",
     "NO_EXCHANGE_HANDLE",
+    "ContractionOperands",
     "ContractionProgram",
+    "EdgeOperands",
     "EdgePath",
     "EdgeProgram",
+    "EdgeWeights",
     "Grid",
     "Matrices",
-    "Rows",
     "Spline",
     "contract",
     "contract_backward",

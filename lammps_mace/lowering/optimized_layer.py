@@ -27,10 +27,12 @@ from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp, numbers_per_slot
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import (
+    ContractionOperands,
     ContractionProgram,
+    EdgeOperands,
     EdgeProgram,
+    EdgeWeights,
     Matrices,
-    Rows,
     Spline,
     contract,
     contract_backward,
@@ -160,10 +162,10 @@ class OptimizedLayer:
 
         def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
             new_adjoint, skip_adjoint = pull_update(adjoint)
+            messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
             mixed_adjoint = contract_backward(
-                self._is.contraction, mixed, weights["terms"], chunk.species, new_adjoint,
-                chunk.n_atoms, backend=self._is.backend,
-            )  # fmt: skip
+                self._is.contraction, messages, new_adjoint, backend=self._is.backend
+            )
             gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
             if gradients.features is None or skip_adjoint is None:
                 return gradients
@@ -175,17 +177,13 @@ class OptimizedLayer:
     def _sums(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None
     ) -> tuple[jax.Array, ...]:
-        return edges_forward(
-            self._is.edges, self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors)),
-            arrays.vectors, chunk.starts, chunk.ends, *_senders(weights, arrays, features),
-            chunk_edges=chunk.n_pairs, backend=self._is.backend,
-        )  # fmt: skip
+        radial = self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors))
+        edges = _edge_operands(radial, weights, arrays, chunk, features)
+        return edges_forward(self._is.edges, edges, backend=self._is.backend)
 
     def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
-        return contract(
-            self._is.contraction, mixed, weights["terms"], chunk.species, chunk.n_atoms,
-            backend=self._is.backend,
-        )  # fmt: skip
+        messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
+        return contract(self._is.contraction, messages, backend=self._is.backend)
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
@@ -210,13 +208,12 @@ class OptimizedLayer:
             chunk.pairs(arrays.vectors),
         )
         before = None if gradients.features is None else gradients.features.sent
-        vectors, sent, *rows = edges_backward(
-            self._is.edges, radial, arrays.vectors, chunk.starts, chunk.ends,
-            *_senders(weights, arrays, features), adjoints, gradients.vectors, before,
-            chunk_edges=chunk.n_pairs, backend=self._is.backend,
+        vectors, sent, *values = edges_backward(
+            self._is.edges, _edge_operands(radial, weights, arrays, chunk, features),
+            adjoints, gradients.vectors, before, backend=self._is.backend,
         )  # fmt: skip
-        if rows:
-            vectors = chunk.add_pairs(vectors, pull_radial(Rows(rows[0]))[0])
+        if values:
+            vectors = chunk.add_pairs(vectors, pull_radial(EdgeWeights(values[0]))[0])
         if gradients.features is None:
             return Gradients(vectors, None)
         return Gradients(vectors, NodeFeatures(gradients.features.skip, sent))
@@ -231,7 +228,7 @@ class OptimizedLayer:
 
     def _radial(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
-    ) -> Spline | Rows:
+    ) -> Spline | EdgeWeights:
         if "spline" in weights:
             return Spline(weights["spline"])
         distances = safe_norm(vectors)
@@ -240,7 +237,7 @@ class OptimizedLayer:
         values = radial_values(self._is.radial, weights["radial"], distances, senders, receivers)
         mask = chunk.pair_mask() & (distances > 0.0)
         values = jnp.where(mask[:, None], values, 0.0)
-        return Rows(values.reshape(len(values), len(self._is.edges.paths), -1))
+        return EdgeWeights(values.reshape(len(values), len(self._is.edges.paths), -1))
 
     def _results(
         self, weights: Any, chunk: Chunk, new: jax.Array, skip: jax.Array | None
@@ -262,13 +259,21 @@ class OptimizedLayer:
         return Results(join(next_skip, here.next_target), join(sent, here.target), outputs)
 
 
-def _senders(
-    weights: Any, arrays: StepArrays, features: NodeFeatures | None
-) -> tuple[jax.Array, jax.Array]:
-    """Return rows of the senders and the array that they index."""
+def _edge_operands(
+    radial: Spline | EdgeWeights,
+    weights: Any,
+    arrays: StepArrays,
+    chunk: Chunk,
+    features: NodeFeatures | None,
+) -> EdgeOperands:
+    """Return what the edge operation reads of a chunk; in the first layer species send."""
     if features is None:
-        return arrays.sender_species, weights["first"]
-    return arrays.senders, features.sent
+        senders, sent = arrays.sender_species, weights["first"]
+    else:
+        senders, sent = arrays.senders, features.sent
+    return EdgeOperands(
+        radial, arrays.vectors, chunk.starts, chunk.ends, senders, sent, chunk.n_pairs
+    )
 
 
 def _gates(

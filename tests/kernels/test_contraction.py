@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, running
 
-from lammps_mace.kernels import ContractionProgram, contract, contract_backward
+from lammps_mace.kernels import (
+    ContractionOperands,
+    ContractionProgram,
+    contract,
+    contract_backward,
+)
 from lammps_mace.models.blocks.polynomial import from_tensors
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
@@ -56,16 +61,13 @@ def results(program, blocks, weights, adjoint, n_atoms, backend, species=0):
     with running(backend) as name:
 
         @jax.jit
-        def both(blocks, weights, adjoint, *filled):
-            y = contract(program, blocks, weights, *filled, backend=name)
-            chosen, n_atoms = filled
-            back = contract_backward(
-                program, blocks, weights, chosen, adjoint, n_atoms, backend=name
-            )
-            return *back, y
+        def both(messages, adjoint):
+            y = contract(program, messages, backend=name)
+            return *contract_backward(program, messages, adjoint, backend=name), y
 
         filled = jnp.int32(species), jnp.int32(n_atoms)
-        return [np.asarray(x) for x in both(tuple(blocks), weights, adjoint, *filled)]
+        messages = ContractionOperands(tuple(blocks), weights, *filled)
+        return [np.asarray(x) for x in both(messages, adjoint)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -144,10 +146,9 @@ def test_more_atoms_than_rows_are_an_error(atoms):
 def test_blocks_of_different_numbers_of_atoms_are_an_error():
     program = ContractionProgram((1, 1), (((0,), (1,)),))
     blocks, weights = (jnp.zeros((3, 1, 2)), jnp.zeros((4, 1, 2))), jnp.zeros((1, 2, 2))
+    messages = ContractionOperands(blocks, weights, jnp.int32(0), jnp.int32(3))
     with pytest.raises(Exception, match="the features have different numbers of atoms"):
-        jax.block_until_ready(
-            contract(program, blocks, weights, jnp.int32(0), jnp.int32(3), backend="cpu")
-        )
+        jax.block_until_ready(contract(program, messages, backend="cpu"))
 
 
 def test_refusals():

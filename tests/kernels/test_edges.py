@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
-from lammps_mace.kernels import Grid, Rows, edges_backward, edges_forward, evaluate_spline
+from lammps_mace.kernels import EdgeWeights, Grid, edges_backward, edges_forward, evaluate_spline
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
 KINDS = [(False, np.float64), (False, np.float32), (True, np.float64)]  # explicit weights, dtype
@@ -44,7 +44,7 @@ def expected(case):
     adjoints = [as64(a) for a in case.adjoints]
 
     def weights(vectors):
-        if isinstance(case.radial, Rows):
+        if isinstance(case.radial, EdgeWeights):
             return as64(case.radial.values)
         return table_weights(case, chosen, vectors[chosen])
 
@@ -98,23 +98,19 @@ def test_sums_and_gradients_are_those_of_the_model(backend, name, rows, dtype):
 
 
 def run(case, backend):
-    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-
     @jax.jit
-    def both(*arguments):
-        found = edges_forward(case.program, *arguments, **keywords)
-        more = (case.adjoints, case.gradient, case.sent_adjoint)
-        return found, edges_backward(case.program, *arguments, *more, **keywords)
+    def both(edges):
+        found = edges_forward(case.program, edges, backend=backend)
+        return found, edges_backward(case.program, edges, *case.adjoint_arguments, backend=backend)
 
-    return both(*case.arguments[1:])
+    return both(case.operands)
 
 
 def test_without_the_adjoint_of_the_senders_the_gradient_is_the_same():
     case = edge_case(1, 2, 16, RAGGED)
     for backend in ("xla", "cpu"):
-        keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
-        backward = jax.jit(partial(edges_backward, case.program, **keywords))
-        arguments = (*case.arguments[1:], case.adjoints, case.gradient)
+        backward = jax.jit(partial(edges_backward, case.program, backend=backend))
+        arguments = case.operands, case.adjoints, case.gradient
         gradient, nothing = backward(*arguments, None)
         assert nothing is None
         close(gradient, backward(*arguments, case.sent_adjoint)[0], 1e-13)
@@ -129,8 +125,8 @@ def test_rows_of_other_atoms_stay_as_they_are():
 
 def test_degrees_without_kernels_are_done_by_xla():
     case = edge_case(0, 5, 1, (3,))
-    forward = jax.jit(partial(edges_forward, case.program, chunk_edges=6, backend="cpu"))
-    assert "lammps_mace" not in forward.lower(*case.arguments[1:]).as_text()
+    forward = jax.jit(partial(edges_forward, case.program, backend="cpu"))
+    assert "lammps_mace" not in forward.lower(case.operands).as_text()
 
 
 def test_a_table_for_other_paths_is_refused():

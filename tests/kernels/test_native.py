@@ -13,6 +13,7 @@ import pytest
 from kernel_cases import BACKENDS, edge_case
 
 from lammps_mace.kernels import (
+    ContractionOperands,
     ContractionProgram,
     Matrices,
     contract,
@@ -61,25 +62,24 @@ def test_what_this_machine_lacks_is_refused():
 def test_xla_alone_is_exported_for_gpus(backend, calls):
     case = edge_case(1, 2, 16, (4, 2), dtype="float32")
     program = ContractionProgram((1, 3), (((0,), (1, 1), (2, 2, 3)),))
-    keywords = {"chunk_edges": case.chunk_edges, "backend": backend}
     channels, filled = case.program.channels, (jnp.int32(0), jnp.int32(2))
     square = np.zeros((1, channels, channels), np.float32)
     matrices = Matrices(*map(jnp.asarray, pack_matrices(square, backend)))
 
     def everything(radial, vectors, sent, weights):
-        arguments = (case.program, radial, vectors, case.starts, case.ends, case.senders, sent)
-        sums = edges_forward(*arguments, **keywords)
+        edges = case.operands.replace(radial=radial, vectors=vectors, sent=sent)
+        sums = edges_forward(case.program, edges, backend=backend)
 
         def first_path(sums):
             return tuple(block[:, :, :channels] for block in sums[:2])
 
         blocks, pull = jax.vjp(first_path, sums)
         blocks = linear(blocks, [matrices] * len(blocks), *filled, backend=backend)
-        y = contract(program, blocks, weights, *filled, backend=backend)
-        species, n_atoms = filled
-        found = contract_backward(program, blocks, weights, species, y, n_atoms, backend=backend)
-        [adjoints] = pull(found)
-        return edges_backward(*arguments, adjoints, case.gradient, case.sent_adjoint, **keywords)
+        messages = ContractionOperands(blocks, weights, *filled)
+        y = contract(program, messages, backend=backend)
+        [adjoints] = pull(contract_backward(program, messages, y, backend=backend))
+        gradients = case.gradient, case.sent_adjoint
+        return edges_backward(case.program, edges, adjoints, *gradients, backend=backend)
 
     weights = jnp.ones((1, program.n_terms, channels), jnp.float32)
     platforms = ["cuda" if backend == "xla" else "cpu"]

@@ -8,7 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace.kernels import EdgePath, EdgeProgram, Rows, Spline, native, pack_spline
+from lammps_mace.kernels import (
+    EdgeOperands,
+    EdgePath,
+    EdgeProgram,
+    EdgeWeights,
+    Spline,
+    native,
+    pack_spline,
+)
 from lammps_mace.models.mlip.embedding import harmonics
 from lammps_mace.models.mlip.interaction import EdgeInputs, convolve, message_paths
 
@@ -78,9 +86,15 @@ class EdgeCase:
     chunk_edges: int
 
     @property
-    def arguments(self):
-        names = ("program", "radial", "vectors", "starts", "ends", "senders", "sent")
-        return tuple(getattr(self, name) for name in names)
+    def operands(self):
+        return EdgeOperands(
+            self.radial, self.vectors, self.starts, self.ends, self.senders, self.sent,
+            self.chunk_edges,
+        )  # fmt: skip
+
+    @property
+    def adjoint_arguments(self):
+        return self.adjoints, self.gradient, self.sent_adjoint
 
 
 def edge_case(
@@ -102,7 +116,7 @@ def edge_case(
     dim = source.dim
     paths = len(program.paths)
     radial = (
-        Rows(cast(rng.normal(size=(chunk, paths, channels))))
+        EdgeWeights(cast(rng.normal(size=(chunk, paths, channels))))
         if rows
         else Spline(cast(pack_spline(rng.normal(size=(knots + 3, paths, channels)))))
     )

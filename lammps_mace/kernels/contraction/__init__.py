@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import jax
 
@@ -85,41 +86,40 @@ def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> 
     )
 
 
-def contract(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    n_atoms: jax.Array,
-    *,
-    backend: str,
-) -> jax.Array:
-    """Return the polynomials of B atoms, [B, n_components, channels].
+class ContractionOperands(NamedTuple):
+    """The messages of B atoms of one species, and the weights of all species.
 
-    Args:
+    Attributes:
         blocks: [B, dims[i], channels] each.
         weights: [n_species, n_terms, channels].
         species: int32 scalar, that of all these atoms.
         n_atoms: int32 scalar, how many of the B rows hold atoms; the results of the others are
             meaningless.
+    """
+
+    blocks: tuple[jax.Array, ...]
+    weights: jax.Array
+    species: jax.Array
+    n_atoms: jax.Array
+
+
+def contract(
+    program: ContractionProgram, messages: ContractionOperands, *, backend: str
+) -> jax.Array:
+    """Return the polynomials of B atoms, [B, n_components, channels].
+
+    Args:
         backend: "xla", "cpu" or "gpu".
     """
-    return implementation("contraction", backend).forward(
-        program, blocks, weights, species, n_atoms
-    )
+    return implementation("contraction", backend).forward(program, messages)
 
 
 def contract_backward(
     program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
+    messages: ContractionOperands,
     adjoint: jax.Array,
-    n_atoms: jax.Array,
     *,
     backend: str,
 ) -> tuple[jax.Array, ...]:
     """Return the gradient of sum(contract(...) * adjoint), [B, dims[i], channels] each."""
-    return implementation("contraction", backend).backward(
-        program, blocks, weights, species, adjoint, n_atoms
-    )
+    return implementation("contraction", backend).backward(program, messages, adjoint)

@@ -9,40 +9,34 @@ import jax
 import numpy as np
 
 from lammps_mace.kernels import native
-from lammps_mace.kernels.contraction import ContractionProgram, Node
+from lammps_mace.kernels.contraction import ContractionOperands, ContractionProgram, Node
 
 
-def forward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    n_atoms: jax.Array,
-) -> jax.Array:
+def forward(program: ContractionProgram, messages: ContractionOperands) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`."""
-    shape = (len(blocks[0]), len(program.components), blocks[0].shape[2])
+    block = messages.blocks[0]
+    shape = (len(block), len(program.components), block.shape[2])
     call = jax.ffi.ffi_call(
-        native.target("contraction_forward"), jax.ShapeDtypeStruct(shape, blocks[0].dtype)
+        native.target("contraction_forward"), jax.ShapeDtypeStruct(shape, block.dtype)
     )
-    filled = species.reshape(1), n_atoms.reshape(1)
-    return call(weights, *filled, *blocks, **_attributes(program))
+    return call(*_arrays(messages), **_attributes(program))
 
 
 def backward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    adjoint: jax.Array,
-    n_atoms: jax.Array,
+    program: ContractionProgram, messages: ContractionOperands, adjoint: jax.Array
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`."""
     call = jax.ffi.ffi_call(
         native.target("contraction_backward"),
-        [jax.ShapeDtypeStruct(block.shape, block.dtype) for block in blocks],
+        [jax.ShapeDtypeStruct(block.shape, block.dtype) for block in messages.blocks],
     )
-    filled = species.reshape(1), n_atoms.reshape(1)
-    return tuple(call(weights, *filled, *blocks, adjoint, **_attributes(program)))
+    return tuple(call(*_arrays(messages), adjoint, **_attributes(program)))
+
+
+def _arrays(messages: ContractionOperands) -> tuple[jax.Array, ...]:
+    """Return the operands in the order of the kernels."""
+    filled = messages.species.reshape(1), messages.n_atoms.reshape(1)
+    return (messages.weights, *filled, *messages.blocks)
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import pallas_gpu as gpu
-from lammps_mace.kernels.contraction import ContractionProgram
+from lammps_mace.kernels.contraction import ContractionOperands, ContractionProgram
 from lammps_mace.kernels.contraction import xla as contraction_xla
 
 _BITS = 7  # of a row's number: four of them in a word
@@ -38,34 +38,23 @@ class _Products(NamedTuple):
     most: int
 
 
-def forward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    n_atoms: jax.Array,
-) -> jax.Array:
+def forward(program: ContractionProgram, messages: ContractionOperands) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`; all rows are computed."""
     if not _fits(program):
-        return contraction_xla.forward(program, blocks, weights, species, n_atoms)
-    x = jnp.concatenate(blocks, axis=1)
-    return _sums(_values(program), x, weights, species)
+        return contraction_xla.forward(program, messages)
+    x = jnp.concatenate(messages.blocks, axis=1)
+    return _sums(_values(program), x, messages.weights, messages.species)
 
 
 def backward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    adjoint: jax.Array,
-    n_atoms: jax.Array,
+    program: ContractionProgram, messages: ContractionOperands, adjoint: jax.Array
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`; all rows are computed."""
     if not _fits(program):
-        return contraction_xla.backward(program, blocks, weights, species, adjoint, n_atoms)
+        return contraction_xla.backward(program, messages, adjoint)
     # A derivative is a product with one row less and the adjoint of its component.
-    x = jnp.concatenate([*blocks, adjoint], axis=1)
-    gradient = _sums(_derivatives(program), x, weights, species)
+    x = jnp.concatenate([*messages.blocks, adjoint], axis=1)
+    gradient = _sums(_derivatives(program), x, messages.weights, messages.species)
     return tuple(jnp.split(gradient, np.cumsum(program.dims)[:-1], axis=1))
 
 

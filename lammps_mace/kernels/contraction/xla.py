@@ -11,32 +11,21 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.kernels.contraction import ContractionProgram, Node
+from lammps_mace.kernels.contraction import ContractionOperands, ContractionProgram, Node
 
 
-def forward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    n_atoms: jax.Array,
-) -> jax.Array:
+def forward(program: ContractionProgram, messages: ContractionOperands) -> jax.Array:
     """See :func:`lammps_mace.kernels.contraction.contract`; all rows are computed."""
-    x, w = _rows(blocks), weights[species]
+    x, w = _rows(messages.blocks), messages.weights[messages.species]
     sums = [_sum([_value(node, x, w) for node in roots]) for roots in program.trees]
     return jnp.stack([jnp.zeros_like(x[0]) if one is None else one for one in sums], axis=1)
 
 
 def backward(
-    program: ContractionProgram,
-    blocks: tuple[jax.Array, ...],
-    weights: jax.Array,
-    species: jax.Array,
-    adjoint: jax.Array,
-    n_atoms: jax.Array,
+    program: ContractionProgram, messages: ContractionOperands, adjoint: jax.Array
 ) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.contraction.contract_backward`; all rows are computed."""
-    x, w = _rows(blocks), weights[species]
+    x, w = _rows(messages.blocks), messages.weights[messages.species]
     dx: list[jax.Array | None] = [None] * len(x)
     for component, roots in enumerate(program.trees):
         for node in roots:

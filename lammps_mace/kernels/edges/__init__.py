@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import struct
 
 from lammps_mace.kernels.backends import implementation
 from lammps_mace.kernels.packing import in_blocks
@@ -91,8 +92,8 @@ class Spline(NamedTuple):
     table: jax.Array
 
 
-class Rows(NamedTuple):
-    """Radial weights of each edge of the chunk.
+class EdgeWeights(NamedTuple):
+    """Radial weights given for each edge of the chunk.
 
     Attributes:
         values: [chunk_edges, n_paths, channels]; row e - starts[0] belongs to edge e.
@@ -101,7 +102,31 @@ class Rows(NamedTuple):
     values: jax.Array
 
 
-Radial = Spline | Rows
+Radial = Spline | EdgeWeights
+
+
+@struct.dataclass
+class EdgeOperands:
+    """The edges of B centre atoms, what weighs them, and what their senders send.
+
+    Attributes:
+        radial: weights of the paths.
+        vectors: [n_edges, 3], r_receiver - r_sender, Å.
+        starts, ends: int32 [B], rows of each centre atom's edges, all of them within
+            [starts[0], starts[0] + chunk_edges), which are in ``vectors``, belonging to others or
+            to nobody. Padding atoms have start == end.
+        senders: int32 [n_edges], rows of ``sent``.
+        sent: [n_senders, dim, channels], the source blocks one after the other.
+        chunk_edges: how many rows there are room for.
+    """
+
+    radial: Radial
+    vectors: jax.Array
+    starts: jax.Array
+    ends: jax.Array
+    senders: jax.Array
+    sent: jax.Array
+    chunk_edges: int = struct.field(pytree_node=False)
 
 
 def pack_spline(coefficients: np.ndarray) -> np.ndarray:
@@ -115,74 +140,41 @@ def pack_spline(coefficients: np.ndarray) -> np.ndarray:
 
 
 def edges_forward(
-    program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
-    *,
-    chunk_edges: int,
-    backend: str,
+    program: EdgeProgram, edges: EdgeOperands, *, backend: str
 ) -> tuple[jax.Array, ...]:
     """Return the sums over the neighbours of B centre atoms, one array per target degree.
 
     Args:
-        vectors: [n_edges, 3], r_receiver - r_sender, Å.
-        starts, ends: int32 [B], rows of each centre atom's edges, all of them within
-            [starts[0], starts[0] + chunk_edges), which are in ``vectors``, belonging to others or
-            to nobody. Padding atoms have start == end.
-        senders: int32 [n_edges].
-        sent: [n_senders, dim, channels], the source blocks one after the other.
         backend: "xla", "cpu" or "gpu".
 
     Returns:
         [B, 2l+1, paths to the target * channels], channels fastest, paths in their order.
     """
-    return implementation("edges", backend).forward(
-        program, radial, vectors, starts, ends, senders, sent, chunk_edges
-    )
+    return implementation("edges", backend).forward(program, edges)
 
 
 def edges_backward(
     program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
+    edges: EdgeOperands,
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
     *,
-    chunk_edges: int,
     backend: str,
 ) -> tuple[Any, ...]:
     """Add the gradient of sum(results * adjoints) to ``gradient`` and ``sent_adjoint``.
 
-    Both are updated in place where XLA can do so. The other arguments are those of
-    :func:`edges_forward`.
+    Both are updated in place where XLA can do so.
 
     Args:
+        adjoints: of the results of :func:`edges_forward`.
         gradient: [n_edges, 3].
         sent_adjoint: [n_senders, dim, channels], or None where it is not wanted.
 
     Returns:
-        (gradient, sent_adjoint), and with :class:`Rows` also the gradient with respect to the
+        (gradient, sent_adjoint), and with :class:`EdgeWeights` also the gradient of the
         values, [chunk_edges, n_paths, channels]; ``gradient`` is then that at constant values.
     """
     return implementation("edges", backend).backward(
-        program,
-        radial,
-        vectors,
-        starts,
-        ends,
-        senders,
-        sent,
-        tuple(adjoints),
-        gradient,
-        sent_adjoint,
-        chunk_edges,
+        program, edges, tuple(adjoints), gradient, sent_adjoint
     )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from lammps_mace.kernels import native
-from lammps_mace.kernels.edges import EdgePath, EdgeProgram, Radial, Rows
+from lammps_mace.kernels.edges import EdgeOperands, EdgePath, EdgeProgram, EdgeWeights
 from lammps_mace.kernels.edges import xla as edges_xla
 
 _MAX_DEGREE, _MAX_SOURCE = 4, 3  # as in cython/kernels/tasks.h
@@ -25,51 +25,34 @@ def supported(program: EdgeProgram) -> bool:
     )
 
 
-def forward(
-    program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
-    chunk_edges: int,
-) -> tuple[jax.Array, ...]:
+def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
     if not supported(program):
-        return edges_xla.forward(program, radial, vectors, starts, ends, senders, sent, chunk_edges)
-    shapes = program.result_shapes(starts.shape[0])
+        return edges_xla.forward(program, edges)
+    shapes = program.result_shapes(len(edges.starts))
     call = jax.ffi.ffi_call(
         native.target("edges_forward"),
-        [jax.ShapeDtypeStruct(shape, vectors.dtype) for shape in shapes],
+        [jax.ShapeDtypeStruct(shape, edges.vectors.dtype) for shape in shapes],
     )
-    return tuple(call(radial[0], vectors, starts, ends, senders, sent, **_attributes(program)))
+    return tuple(call(*_arrays(edges), **_attributes(program)))
 
 
 def backward(
     program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
+    edges: EdgeOperands,
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-    chunk_edges: int,
 ) -> tuple[jax.Array | None, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
     if not supported(program):
-        return edges_xla.backward(
-            program, radial, vectors, starts, ends, senders, sent, adjoints, gradient,
-            sent_adjoint, chunk_edges,
-        )  # fmt: skip
+        return edges_xla.backward(program, edges, adjoints, gradient, sent_adjoint)
     updated = [gradient] if sent_adjoint is None else [gradient, sent_adjoint]
-    operands = (radial[0], vectors, starts, ends, senders, sent, *adjoints)
+    operands = (*_arrays(edges), *adjoints)
     results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in updated]
-    if isinstance(radial, Rows):
-        results.append(jax.ShapeDtypeStruct(radial.values.shape, radial.values.dtype))
+    if isinstance(edges.radial, EdgeWeights):
+        values = edges.radial.values
+        results.append(jax.ShapeDtypeStruct(values.shape, values.dtype))
     call = jax.ffi.ffi_call(
         native.target("edges_backward"),
         results,
@@ -81,9 +64,16 @@ def backward(
     return found[0], None if sent_adjoint is None else found[1], *found[len(updated) :]
 
 
+def _arrays(edges: EdgeOperands) -> tuple[jax.Array, ...]:
+    """Return the operands in the order of the kernels."""
+    return (
+        edges.radial[0], edges.vectors, edges.starts, edges.ends, edges.senders, edges.sent,
+    )  # fmt: skip
+
+
 @lru_cache(maxsize=64)
 def _attributes(program: EdgeProgram) -> dict[str, Any]:
-    """Return the program as the kernels read it: Path and Matrices in cython/kernels/tasks.h."""
+    """Return the program as the kernels read it, see cython/kernels/tasks.h."""
     paths, first, harmonics, values = [], [0], [], []
     for index, path in enumerate(program.paths):
         scalar = _is_scalar(path)
@@ -96,9 +86,9 @@ def _attributes(program: EdgeProgram) -> dict[str, Any]:
     return {
         "paths": np.array(paths, np.int32).ravel(),
         "result_paths": np.array([len(paths) for paths in program.paths_to], np.int32),
-        "matrix_first": np.array(first, np.int32),
-        "matrix_harmonics": np.concatenate(harmonics).astype(np.int32),
-        "matrix_values": np.concatenate(values),
+        "coupling_first": np.array(first, np.int32),
+        "coupling_harmonics": np.concatenate(harmonics).astype(np.int32),
+        "coupling_values": np.concatenate(values),
         "cutoff": np.float64(program.cutoff),
         "knot_scale": np.float64(program.knot_scale),
     }

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import pallas_gpu as gpu
-from lammps_mace.kernels.edges import BLOCK, EdgeProgram, Radial, Rows, Spline
+from lammps_mace.kernels.edges import BLOCK, EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
 from lammps_mace.kernels.edges import xla as edges_xla
 from lammps_mace.kernels.spline import Grid
 
@@ -205,82 +205,75 @@ class _Geometry(NamedTuple):
     inside: jax.Array
 
 
-def forward(
-    program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
-    chunk_edges: int,
-) -> tuple[jax.Array, ...]:
+def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
     if not program.paths:
-        return edges_xla.forward(program, radial, vectors, starts, ends, senders, sent, chunk_edges)
-    kernels, spline = _Kernels(program), isinstance(radial, Spline)
-    here = jax.lax.dynamic_slice_in_dim(vectors, starts[0], chunk_edges)
-    edges = _geometry(kernels, radial, here)
-    shapes = program.result_shapes(starts.shape[0])
+        return edges_xla.forward(program, edges)
+    kernels, spline = _Kernels(program), isinstance(edges.radial, Spline)
+    here = _chunk(edges.vectors, edges)
+    geometry = _geometry(kernels, edges.radial, here)
+    atoms = len(edges.starts)
     return gpu.call(
         lambda interpret: partial(kernels.forward, spline),
-        [jax.ShapeDtypeStruct(shape, sent.dtype) for shape in shapes],
-        (starts.shape[0], kernels.lanes.blocks), kernels.lanes.warps,
-        [starts, ends, senders, *edges[:3], _values(radial, edges), sent],
+        [jax.ShapeDtypeStruct(shape, here.dtype) for shape in program.result_shapes(atoms)],
+        (atoms, kernels.lanes.blocks), kernels.lanes.warps, _arrays(edges, geometry),
     )  # fmt: skip
 
 
 def backward(
     program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
+    edges: EdgeOperands,
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-    chunk_edges: int,
 ) -> tuple[jax.Array | None, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
     if not program.paths:
-        return edges_xla.backward(
-            program, radial, vectors, starts, ends, senders, sent, adjoints, gradient,
-            sent_adjoint, chunk_edges,
-        )  # fmt: skip
-    kernels, spline = _Kernels(program), isinstance(radial, Spline)
-    here = jax.lax.dynamic_slice_in_dim(vectors, starts[0], chunk_edges)
-    edges = _geometry(kernels, radial, here)
-    values = _values(radial, edges)
+        return edges_xla.backward(program, edges, adjoints, gradient, sent_adjoint)
+    kernels, spline = _Kernels(program), isinstance(edges.radial, Spline)
+    here = _chunk(edges.vectors, edges)
+    geometry = _geometry(kernels, edges.radial, here)
     # Rows of no atom's edges are never written: they must be zero.
-    dmatrices = jnp.zeros((kernels.lanes.blocks, *edges.matrices.shape), sent.dtype)
-    shape = (kernels.lanes.blocks, chunk_edges) if spline else values.shape
-    updated = [dmatrices, jnp.zeros(shape, sent.dtype)]
+    dmatrices = jnp.zeros((kernels.lanes.blocks, *geometry.matrices.shape), here.dtype)
+    blocks = kernels.lanes.blocks, edges.chunk_edges
+    shape = blocks if isinstance(edges.radial, Spline) else edges.radial.values.shape
+    updated = [dmatrices, jnp.zeros(shape, here.dtype)]
     if sent_adjoint is not None:
         updated.append(sent_adjoint)
     found = gpu.call(
         partial(partial, kernels.backward, spline, sent_adjoint is not None),
         [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in updated],
-        (starts.shape[0], kernels.lanes.blocks), 1,  # warp: sums over channels stay within it
-        [starts, ends, senders, *edges[:3], values, sent, *adjoints], updated,
+        (len(edges.starts), kernels.lanes.blocks), 1,  # warp: sums over channels stay within it
+        [*_arrays(edges, geometry), *adjoints], updated,
     )  # fmt: skip
-    along = found[1].sum(axis=0) if spline else jnp.zeros(chunk_edges, sent.dtype)
+    along = found[1].sum(axis=0) if spline else jnp.zeros(edges.chunk_edges, here.dtype)
     _, pull = jax.vjp(lambda v: _directions(kernels, _safe(kernels, v)), here)
     (share,) = pull(found[0].sum(axis=0))
     distances = jnp.sqrt(jnp.sum(_safe(kernels, here) ** 2, axis=1))
     share += here * (along / distances)[:, None]
-    share = jnp.where(edges.inside[:, None], share, 0.0)
-    old = jax.lax.dynamic_slice_in_dim(gradient, starts[0], chunk_edges)
-    gradient = jax.lax.dynamic_update_slice_in_dim(gradient, old + share, starts[0], 0)
-    rest = () if spline else (jnp.where(edges.inside[:, None, None], found[1], 0.0),)
+    share = _chunk(gradient, edges) + jnp.where(geometry.inside[:, None], share, 0.0)
+    gradient = jax.lax.dynamic_update_slice_in_dim(gradient, share, edges.starts[0], 0)
+    rest = () if spline else (jnp.where(geometry.inside[:, None, None], found[1], 0.0),)
     return gradient, None if sent_adjoint is None else found[2], *rest
+
+
+def _chunk(rows: jax.Array, edges: EdgeOperands) -> jax.Array:
+    """Return the rows of the chunk's edges, and what follows them, of an array of all edges."""
+    return jax.lax.dynamic_slice_in_dim(rows, edges.starts[0], edges.chunk_edges)
+
+
+def _arrays(edges: EdgeOperands, geometry: _Geometry) -> list[jax.Array]:
+    """Return what the kernels read, in their order."""
+    return [
+        edges.starts, edges.ends, edges.senders, *geometry[:3],
+        _values(edges.radial, geometry), edges.sent,
+    ]  # fmt: skip
 
 
 def _geometry(kernels: _Kernels, radial: Radial, vectors: jax.Array) -> _Geometry:
     inside, safe = _inside(kernels, vectors), _safe(kernels, vectors)
     matrices = _directions(kernels, safe)
-    if isinstance(radial, Rows):
+    if isinstance(radial, EdgeWeights):
         return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 8)), inside)
     grid = Grid(kernels.program.cutoff, radial.table.shape[1] - 3, kernels.program.knot_scale)
     distances = jnp.sqrt(jnp.sum(safe**2, axis=1))
@@ -289,10 +282,10 @@ def _geometry(kernels: _Kernels, radial: Radial, vectors: jax.Array) -> _Geometr
     return _Geometry(matrices, place, pieces, inside)
 
 
-def _values(radial: Radial, edges: _Geometry) -> jax.Array:
+def _values(radial: Radial, geometry: _Geometry) -> jax.Array:
     if isinstance(radial, Spline):
         return radial.table
-    return jnp.where(edges.inside[:, None, None], radial.values, 0.0)
+    return jnp.where(geometry.inside[:, None, None], radial.values, 0.0)
 
 
 def _inside(kernels: _Kernels, vectors: jax.Array) -> jax.Array:

@@ -8,76 +8,63 @@ import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.kernels.edges import EdgeProgram, Radial, Rows, Spline
+from lammps_mace.kernels.edges import EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
 from lammps_mace.kernels.spline import Grid
 
 
-class _Edges(NamedTuple):
-    """The chunk's edges.
+class _Rows(NamedTuple):
+    """Where the chunk's edges are.
 
     Attributes:
-        rows: int32 [chunk_edges], rows of the arrays of all edges, valid ones.
+        edges: int32 [chunk_edges], rows of the arrays of all edges, valid ones.
         receivers: int32 [chunk_edges], centre atoms of the chunk.
         owned: bool [chunk_edges], False for rows that belong to no atom of the chunk.
     """
 
-    rows: jax.Array
+    edges: jax.Array
     receivers: jax.Array
     owned: jax.Array
 
 
-def forward(
-    program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
-    chunk_edges: int,
-) -> tuple[jax.Array, ...]:
+def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
-    edges = _select(starts, ends, chunk_edges, vectors.shape[0])
-    h = sent[senders[edges.rows]]
-    return _sums(program, radial, edges, starts.shape[0], vectors[edges.rows], h)
+    rows = _select(edges)
+    h = edges.sent[edges.senders[rows.edges]]
+    return _sums(program, edges.radial, rows, len(edges.starts), edges.vectors[rows.edges], h)
 
 
 def backward(
     program: EdgeProgram,
-    radial: Radial,
-    vectors: jax.Array,
-    starts: jax.Array,
-    ends: jax.Array,
-    senders: jax.Array,
-    sent: jax.Array,
+    edges: EdgeOperands,
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-    chunk_edges: int,
 ) -> tuple[jax.Array | None, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
-    edges = _select(starts, ends, chunk_edges, vectors.shape[0])
-    h = sent[senders[edges.rows]]
+    rows, radial = _select(edges), edges.radial
+    vectors, senders = edges.vectors[rows.edges], edges.senders[rows.edges]
+    h = edges.sent[senders]
 
     def sums(v: jax.Array, h: jax.Array, radial: Radial) -> tuple[jax.Array, ...]:
-        return _sums(program, radial, edges, starts.shape[0], v, h)
+        return _sums(program, radial, rows, len(edges.starts), v, h)
 
     if isinstance(radial, Spline):
         constant = radial
-        _, pull = jax.vjp(lambda v, h: sums(v, h, constant), vectors[edges.rows], h)
+        _, pull = jax.vjp(lambda v, h: sums(v, h, constant), vectors, h)
         dv, dh = pull(adjoints)
         rest: tuple[jax.Array, ...] = ()
     else:
-        _, pull = jax.vjp(sums, vectors[edges.rows], h, radial)
-        dv, dh, drows = pull(adjoints)
-        rest = (drows.values,)
-    gradient = gradient.at[edges.rows].add(_masked(edges, dv), indices_are_sorted=True)
+        _, pull = jax.vjp(sums, vectors, h, radial)
+        dv, dh, dweights = pull(adjoints)
+        rest = (dweights.values,)
+    gradient = gradient.at[rows.edges].add(_masked(rows, dv), indices_are_sorted=True)
     if sent_adjoint is not None:
-        sent_adjoint = sent_adjoint.at[senders[edges.rows]].add(_masked(edges, dh))
+        sent_adjoint = sent_adjoint.at[senders].add(_masked(rows, dh))
     return gradient, sent_adjoint, *rest
 
 
-def _select(starts: jax.Array, ends: jax.Array, chunk_edges: int, n_edges: int) -> _Edges:
+def _select(edges: EdgeOperands) -> _Rows:
+    starts, ends, chunk_edges = edges.starts, edges.ends, edges.chunk_edges
     position = jnp.arange(chunk_edges, dtype=jnp.int32)
     # The atom whose edges start last at or before a row; atoms without edges mark nothing.
     first = jnp.where(ends > starts, starts - starts[0], chunk_edges)
@@ -87,24 +74,24 @@ def _select(starts: jax.Array, ends: jax.Array, chunk_edges: int, n_edges: int) 
     receivers = jnp.maximum(marks[jnp.maximum(last_start, 0)], 0)
     rows = starts[0] + position
     owned = (last_start >= 0) & (rows < ends[receivers])
-    return _Edges(jnp.minimum(rows, n_edges - 1), receivers, owned)
+    return _Rows(jnp.minimum(rows, len(edges.vectors) - 1), receivers, owned)
 
 
-def _masked(edges: _Edges, values: jax.Array) -> jax.Array:
-    return jnp.where(edges.owned.reshape(-1, *(1,) * (values.ndim - 1)), values, 0.0)
+def _masked(rows: _Rows, values: jax.Array) -> jax.Array:
+    return jnp.where(rows.owned.reshape(-1, *(1,) * (values.ndim - 1)), values, 0.0)
 
 
 def _sums(
     program: EdgeProgram,
     radial: Radial,
-    edges: _Edges,
+    rows: _Rows,
     atoms: int,
     vectors: jax.Array,
     h: jax.Array,
 ) -> tuple[jax.Array, ...]:
     squared = jnp.sum(vectors**2, axis=-1)
     cutoff = jnp.asarray(program.cutoff, vectors.dtype)
-    inside = edges.owned & (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
+    inside = rows.owned & (squared > 0.0) & (jnp.sqrt(squared) < cutoff)
     # Any harmless vector: its message is replaced by zero.
     vectors = jnp.where(inside[:, None], vectors, 0.25 * cutoff)
     distances = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
@@ -112,7 +99,7 @@ def _sums(
     weights = jnp.where(inside[:, None, None], weights, 0.0)
     harmonics = edge_harmonics(program, vectors)
     return tuple(
-        _sum_to(program, paths, weights, harmonics, h, edges.receivers, atoms)
+        _sum_to(program, paths, weights, harmonics, h, rows.receivers, atoms)
         if paths
         else jnp.zeros(shape, h.dtype)
         for paths, shape in zip(program.paths_to, program.result_shapes(atoms), strict=True)
@@ -152,7 +139,7 @@ def edge_harmonics(program: EdgeProgram, vectors: jax.Array) -> jax.Array:
 
 def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.Array:
     # [chunk_edges, n_paths, channels]
-    if isinstance(radial, Rows):
+    if isinstance(radial, EdgeWeights):
         return radial.values
     blocks, rows, paths, width = radial.table.shape
     k, t = _place(Grid(program.cutoff, rows - 3, program.knot_scale), distances)
