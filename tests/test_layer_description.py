@@ -7,9 +7,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import make_model
+from small import CUTOFF, ELEMENTS, make_model
 
 import lammps_mace
+from lammps_mace import DatasetInfo, MaceConfig
+from lammps_mace.lowering.lower import lower
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
 from lammps_mace.models.description import (
@@ -19,6 +21,8 @@ from lammps_mace.models.description import (
     RadialWeights,
     SpeciesDependence,
 )
+from lammps_mace.models.mlip.shapes import parameter_shapes
+from lammps_mace.models.model import DELIMITER
 
 PACKAGE = Path(lammps_mace.__file__).parent
 FREE_OF_FAMILIES = ("lowering", "engine", "kernels")
@@ -26,21 +30,17 @@ FREE_OF_FAMILIES = ("lowering", "engine", "kernels")
 NETWORKS = (
     {},
     {"gate_nodes": True, "species_pair_scaling": True, "num_readout_heads": 2},
-    {"symmetric_contraction_backend": "e3j", "residual_connection_first_layer": True},
+    {"symmetric_contraction_backend": "e3nn", "residual_connection_first_layer": True},
     {"use_gaunt_tp_message_passing": True, "symmetric_contraction_backend": "gaunt_tp"},
-    {
-        "use_total_charge_embedding": True, "predict_partial_charges": True,
-        "info": {"total_charge_set": frozenset([0, 1])}, "total_charge": 0,
-    },
-)  # fmt: skip
+    {"use_total_charge_embedding": True},
+)
 
 
-def names_in(params):
-    """Return the names on all levels of nested parameters."""
-    for name, value in params.items():
-        yield name
-        if isinstance(value, dict):
-            yield from names_in(value)
+def parameter_names():
+    """Return the names on all levels of the parameters; other tests compare them with Mace's."""
+    info = DatasetInfo(atomic_energies_map=ELEMENTS, graph_cutoff_angstrom=CUTOFF)
+    keys = [key for options in NETWORKS for key in parameter_shapes(MaceConfig(**options), info)]
+    return {name for key in keys for name in key.split(DELIMITER)}
 
 
 def mentions(text, names):
@@ -51,7 +51,7 @@ def mentions(text, names):
 
 
 def test_no_parameter_name_of_a_family_outside_it():
-    names = {name for options in NETWORKS for name in names_in(make_model(**options).params)}
+    names = parameter_names()
     assert {"linear_in", "radial_mlp", "kernel", "weight0_0_1", "species_pair_scale"} <= names
     found = {
         f"{path.relative_to(PACKAGE)}: {sorted(named)}"
@@ -85,14 +85,26 @@ def changed(description, **fields):
 
 def test_what_lowering_does_not_know_is_named(described):
     assert obstacle(described) is None
+    last = described.layers[-1]
     gate = MessageGate(None, 4, jnp.tanh, jnp.tanh, {})
+    wide = {irrep: np.concatenate([matrix] * 2, axis=2) for irrep, matrix in last.send.items()}
+    channels = "maps between different numbers of channels of layer 2"
     for other, name in (
+        (changed(described, send=wide), channels),
+        (changed(described, skip=None), "the missing skip of layer 2"),
+        (changed(described, product={}), "an irrep without a map of layer 2"),
         (changed(described, normalization=Density(RADIAL, 1.0, 1.0)), "the density of layer 2"),
         (changed(described, message_gate=gate), "the gate of the messages of layer 2"),
         (replace(described, pair_energy=PairEnergy(functions, (), True)), "an energy of pairs"),
         (replace(described, undescribed="some option"), "some option"),
     ):
         assert obstacle(other) == name
+
+
+def test_what_is_not_known_runs_as_the_network_defines_it(described, monkeypatch):
+    other = changed(described, normalization=Density(RADIAL, 1.0, 1.0))
+    monkeypatch.setattr(families, "describe", lambda model: other)
+    assert lower(make_model("float32")).how == "plain network (the density of layer 2)"
 
 
 def test_where_splines_will_not_do(described):
