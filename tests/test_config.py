@@ -145,7 +145,10 @@ def test_dataset_species_are_sorted_atomic_numbers():
         ({"atomic_energies_map": {119: 0.0}}, "119 is not an atomic number"),
         ({"graph_cutoff_angstrom": 0.0}, "greater than or equal to 0.01"),
         ({"graph_cutoff_angstrom": 1e300}, "less than or equal to 1000"),
-        ({"avg_r_min_angstrom": 5.0}, "avg_r_min_angstrom=5 must be less than graph_cutoff"),
+        (
+            {"avg_r_min_angstrom": 5.0},
+            "avg_r_min_angstrom=5 must be at most 0.9 times graph_cutoff",
+        ),
         ({"atomic_energies_map": {"08": 0.0}}, "valid integer"),
         ({"atomic_energies_map": {1: float("nan")}}, "finite number"),
         ({"atomic_energies_map": [{1: 0.0}] * 300}, "at most 256 items"),

@@ -11,8 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from lammps_mace import DatasetInfo, MaceConfig
+from lammps_mace import ConvertError, DatasetInfo, MaceConfig, load_model
 from lammps_mace.cli.main import main
+from lammps_mace.convert import convert
+from lammps_mace.modelfile import flatten
 from lammps_mace.models.mlip.shapes import parameter_shapes
 
 CONFIG = {
@@ -285,10 +287,24 @@ def test_bomb_in_the_parameters(checkpoint, refused):
 
 
 def npz_with(data):
+    return zip_of([("w.npy", data)])
+
+
+def zip_of(members, method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("w.npy", data)
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name), data, method)
     return buffer.getvalue()
+
+
+def zip_members(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+NPY = io.BytesIO()
+np.save(NPY, np.ones(1))
 
 
 def test_header_that_promises_more_than_there_is(checkpoint, refused):
@@ -296,6 +312,108 @@ def test_header_that_promises_more_than_there_is(checkpoint, refused):
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(16)
     checkpoint.members["params.npz"] = npz_with(data)
     assert "16 bytes do not fill the shape (1000000000000,)" in refused(checkpoint)
+
+
+@pytest.mark.parametrize(("method", "number"), [(zipfile.ZIP_BZIP2, 12), (zipfile.ZIP_LZMA, 14)])
+def test_packed_by_a_method_that_may_take_any_memory(checkpoint, refused, tmp_path, method, number):
+    members = zip_members(bytes_of(checkpoint, tmp_path))
+    data = zip_of(list(members.items()), method)
+    assert f"'hyperparams.json' is packed by method {number}; only stored" in refused(data)
+
+
+def test_encrypted_member(checkpoint, refused, tmp_path):
+    data = bytearray(bytes_of(checkpoint, tmp_path))
+    at = data.index(b"PK\x01\x02") + 8  # flags of the first member in the directory
+    data[at] |= 1
+    assert "'hyperparams.json' is encrypted; write the archive without" in refused(bytes(data))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_member_that_is_there_twice(checkpoint, refused, tmp_path):
+    members = list(zip_members(bytes_of(checkpoint, tmp_path)).items())
+    assert "has the member 'params.npz' 2 times" in refused(zip_of([*members, members[1]]))
+
+
+def test_parameter_that_is_there_twice(checkpoint, refused):
+    checkpoint.members["params.npz"] = zip_of([("w.npy", NPY.getvalue()), ("w", NPY.getvalue())])
+    assert "params.npz has the parameter 'w' twice" in refused(checkpoint)
+    checkpoint.members["params.npz"] = zip_of(
+        [("w.npy", NPY.getvalue()), ("params#w.npy", NPY.getvalue())]
+    )
+    assert "the parameter 'w' is there twice, also as 'params#w'" in refused(checkpoint)
+
+
+def test_directory_beyond_all_checkpoints(checkpoint, refused, monkeypatch):
+    monkeypatch.setattr("lammps_mace.convert.archive._Source.most", 100)
+    assert "a directory of 118 bytes; at most 100 are read" in refused(checkpoint)
+
+
+def test_file_beyond_all_checkpoints(checkpoint, refused, monkeypatch):
+    monkeypatch.setattr("lammps_mace.convert.archive._MOST_DIRECTORY_BYTES", -(2**31) - 2**22)
+    assert "bytes; at most 0 are read" in refused(checkpoint)
+
+
+def test_members_that_together_are_a_bomb(checkpoint, refused):
+    members = [(f"w{i}.npy", bytes(2**24)) for i in range(3)]
+    checkpoint.members["params.npz"] = zip_of(members, zipfile.ZIP_DEFLATED)
+    assert "params.npz would unpack from" in refused(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,) * 9, }", "numpy does not write"),
+        (b"(" * 900, "numpy does not write"),
+        (b" " * 2000, "numpy does not write"),
+        (b"{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "has type <c8; only"),
+        (
+            b"{'descr': '<f8', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1), }",
+            "has 9 axes",
+        ),
+    ],
+)
+def test_headers_that_no_weight_has(checkpoint, refused, header, words):
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8)
+    checkpoint.members["params.npz"] = npz_with(data)
+    assert words in refused(checkpoint)
+
+
+def test_order_of_bytes_and_of_axes_is_read(checkpoint, tmp_path):
+    params = weights(CONFIG, INFO)
+    checkpoint.params = {
+        name: np.asfortranarray(array.astype(">f8")) for name, array in params.items()
+    }
+    checkpoint.write(tmp_path / "model.zip")
+    convert(tmp_path / "model.zip", tmp_path / "x.model", dtype="float64")
+    read = flatten(load_model(tmp_path / "x.model").params)
+    assert all(
+        np.array_equal(read[name.removeprefix("params#mlip_network#")], array)
+        for name, array in params.items()
+    )
+
+
+def test_weights_beyond_float32(checkpoint, refused):
+    checkpoint.params = weights(CONFIG, INFO)
+    checkpoint.params[f"params#mlip_network#{WEIGHT}"] = np.full((2, 2), 1e300)
+    assert "not finite in float32" in refused(checkpoint)
+
+
+def test_mean_distance_beyond_the_cutoff(checkpoint, refused):
+    checkpoint.params = weights(CONFIG, INFO)
+    checkpoint.info["avg_r_min_angstrom"] = 3.0
+    words = "avg_r_min_angstrom=3 must be at most 0.9 times graph_cutoff_angstrom=3"
+    assert words in refused(checkpoint)
+
+
+def test_version_that_is_no_text(checkpoint, refused):
+    checkpoint.extra["version"] = [1]
+    assert "version is no text such as '0.2.5'" in refused(checkpoint)
+
+
+def test_unreadable_archive(refused, tmp_path):
+    (tmp_path / "link.zip").symlink_to("/proc/self/mem")
+    with pytest.raises(ConvertError, match="cannot read .*link.zip"):
+        convert(tmp_path / "link.zip", tmp_path / "x.model")
 
 
 def test_unknown_npy_version(checkpoint, refused):

@@ -71,7 +71,7 @@ def convert(
     charge, charge_note = choose_charge(config, info, total_charge)
     if write_charges and not config.predict_partial_charges:
         raise ConvertError("--write-charges: the model predicts no charges; leave the option out")
-    params = _checked_weights(checkpoint, dtype)
+    params = _checked_weights(checkpoint, dtype, charge)
     if dtype == "float32":
         params = {name: array.astype("float32") for name, array in params.items()}
     save_model(
@@ -83,10 +83,12 @@ def convert(
     return [*_summary(checkpoint, path), *(f"note: {note}" for note in notes), *_use(output, info)]
 
 
-def _checked_weights(checkpoint: Checkpoint, dtype: Dtype) -> dict[str, np.ndarray]:
+def _checked_weights(
+    checkpoint: Checkpoint, dtype: Dtype, total_charge: int | None
+) -> dict[str, np.ndarray]:
     config, info = checkpoint.config, checkpoint.dataset_info
     try:
-        check_settings(config, info, head=0, total_charge=None, write_charges=False)
+        check_settings(config, info, head=0, total_charge=total_charge, write_charges=False)
         return checked_weights(checkpoint.params, parameter_shapes(config, info), dtype)
     except UnusableFileError as error:
         raise ConvertError(str(error)) from None

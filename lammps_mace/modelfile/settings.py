@@ -37,8 +37,9 @@ def check_settings(
         raise ValueError(
             f"total_charge={total_charge}: the model was trained for total charges {list(known)}"
         )
-    if config.avg_r_min is not None and config.avg_r_min >= info.graph_cutoff_angstrom:
-        raise ValueError(
-            f"avg_r_min={config.avg_r_min:g} must be less than graph_cutoff_angstrom="
-            f"{info.graph_cutoff_angstrom:g}"
-        )
+    if total_charge is None and (config.use_coulomb_term or write_charges):
+        raise ValueError("total_charge is None: charges need the total charge of the system")
+    if config.use_coulomb_term and info.long_range_cutoff_angstrom is None:
+        raise ValueError("use_coulomb_term needs long_range_cutoff_angstrom, which is None")
+    if config.avg_r_min is not None:
+        info.check_mean_distance("avg_r_min", config.avg_r_min)

@@ -10,6 +10,7 @@ from lammps_mace.models.elements import SYMBOLS
 from lammps_mace.models.options import Flag, PositiveFloat, StrictModel, Whole
 
 _MOST_MAPS = 256  # data sets
+_NEAREST = 0.9  # of the cutoff
 
 
 def _whole_number(value: Any) -> Any:
@@ -50,7 +51,7 @@ class DatasetInfo(StrictModel):
         graph_cutoff_angstrom: neighbours closer than this exchange messages, 0.01 to 1000 Å.
         long_range_cutoff_angstrom: cutoff of the Coulomb sum, 0.01 to 1000 Å.
         avg_num_neighbors: mean number of neighbours, divisor of the messages.
-        avg_r_min_angstrom: mean nearest distance, Å.
+        avg_r_min_angstrom: mean nearest distance, Å; at most 0.9 times the cutoff.
         scaling_mean, scaling_stdev: network energies are multiplied by the latter (eV), then
             the former (eV) is added, per atom, before the atomic energies.
         atomic_energies_removed: whether the training energies had the atomic energies removed.
@@ -83,11 +84,8 @@ class DatasetInfo(StrictModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> DatasetInfo:
-        if (r_min := self.avg_r_min_angstrom) and r_min >= self.graph_cutoff_angstrom:
-            raise ValueError(
-                f"avg_r_min_angstrom={r_min:g} must be less than graph_cutoff_angstrom="
-                f"{self.graph_cutoff_angstrom:g}"
-            )
+        if self.avg_r_min_angstrom is not None:
+            self.check_mean_distance("avg_r_min_angstrom", self.avg_r_min_angstrom)
         several = isinstance(self.atomic_energies_map, tuple)
         names = self.dataset_name
         if names is not None and several != isinstance(names, tuple):
@@ -101,6 +99,18 @@ class DatasetInfo(StrictModel):
             if len(set(names)) != len(names):
                 raise ValueError(f"dataset_name must not repeat a name: {names!r}")
         return self
+
+    def check_mean_distance(self, name: str, value: float) -> None:
+        """Check a mean nearest distance (Å), from which on the radial basis is normalised.
+
+        Raises:
+            ValueError: there is next to nothing of the basis between it and the cutoff.
+        """
+        if value > _NEAREST * self.graph_cutoff_angstrom:
+            raise ValueError(
+                f"{name}={value:g} must be at most {_NEAREST:g} times graph_cutoff_angstrom="
+                f"{self.graph_cutoff_angstrom:g}"
+            )
 
     @property
     def atomic_numbers(self) -> tuple[int, ...]:
