@@ -12,8 +12,8 @@ import numpy as np
 
 from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
 from lammps_mace.modelfile import Model, load_model
-from lammps_mace.models.mlip.charges import coulomb_cutoff
 from lammps_mace.models.mlip.mace import Mace, atomic_energy_table
+from lammps_mace.models.mlip.partial_charges import coulomb_cutoff
 from lammps_mace.runtime.jax_setup import find_devices
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ from lammps_mace.models.blocks.linear import Blocks
 from lammps_mace.models.blocks.paths import TensorProductPath
 from lammps_mace.models.blocks.polynomial import Polynomial
 from lammps_mace.models.network import NetworkLayer
+from lammps_mace.models.partial_charges import PartialCharges
 
 # Irrep -> [n_species or 1, channels in, channels out]: a matrix for each species of the atom, or
 # one for all. Irreps without a matrix come out as zeros.
@@ -210,21 +211,6 @@ class PairEnergy:
     function: RadialFunctions
     parameters: Any
     scaled: bool
-
-
-@dataclass(frozen=True)
-class PartialCharges:
-    """The charges that a network predicts.
-
-    Attributes:
-        total: sum of all charges, e; None: the model file has none.
-        write: let LAMMPS's atoms have these charges.
-        coulomb_cutoff: of the Coulomb sum, Å; None: their Coulomb energy does not count.
-    """
-
-    total: int | None
-    write: bool
-    coulomb_cutoff: float | None
 
 
 @dataclass(frozen=True, eq=False)

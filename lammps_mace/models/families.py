@@ -1,15 +1,18 @@
-"""The families of models: whose configuration a model has decides who describes it."""
+"""The families of models: the configuration of a model decides whose folder knows the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from lammps_mace.models.description import ModelDescription
 from lammps_mace.models.mlip.config import MaceConfig
-from lammps_mace.models.mlip.describe import describe as describe_mlip
-from lammps_mace.models.model import Model
+from lammps_mace.models.partial_charges import PartialCharges
 
-_FAMILIES: dict[type, Callable[[Model], ModelDescription]] = {MaceConfig: describe_mlip}
+if TYPE_CHECKING:
+    from lammps_mace.models.description import ModelDescription
+    from lammps_mace.models.model import Model
+
+_FOLDERS: dict[type, str] = {MaceConfig: "lammps_mace.models.mlip"}
 
 
 def describe(model: Model) -> ModelDescription:
@@ -18,4 +21,18 @@ def describe(model: Model) -> ModelDescription:
     Raises:
         ValueError: the model lacks what its network needs.
     """
-    return _FAMILIES[type(model.config)](model)
+    return _of_family(model, "describe").describe(model)
+
+
+def partial_charges(model: Model) -> PartialCharges | None:
+    """Return what a model's charges are for, None if it predicts none; without JAX.
+
+    Raises:
+        ValueError: the model lacks what its charges need.
+    """
+    return _of_family(model, "partial_charges").partial_charges(model)
+
+
+def _of_family(model: Model, name: str) -> Any:
+    # Imported when asked for: a family's description imports JAX.
+    return importlib.import_module(f"{_FOLDERS[type(model.config)]}.{name}")

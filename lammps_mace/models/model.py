@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lammps_mace.models.mlip.config import MaceConfig
-from lammps_mace.models.mlip.dataset import DatasetInfo
+if TYPE_CHECKING:
+    from lammps_mace.models.mlip.config import MaceConfig
+    from lammps_mace.models.mlip.dataset import DatasetInfo
 
 DELIMITER = "#"  # joins the levels of a parameter's name, as in mlip's checkpoints
 Parameters = Mapping[str, Any]  # nested: module -> ... -> array

@@ -8,24 +8,7 @@ import jax.numpy as jnp
 from lammps_mace.graph import Graph
 from lammps_mace.models.blocks.norms import safe_norm
 from lammps_mace.models.constants import COULOMB_CONSTANT, DAMPING_CUTOFF
-from lammps_mace.models.mlip.config import MaceConfig
-from lammps_mace.models.mlip.dataset import DatasetInfo
-
-
-def coulomb_cutoff(config: MaceConfig, info: DatasetInfo) -> float | None:
-    """Return the cutoff of the Coulomb sum in Å, None for a model without that term.
-
-    Raises:
-        ValueError: the sum has no cutoff.
-    """
-    if not config.use_coulomb_term:
-        return None
-    if info.long_range_cutoff_angstrom is None:
-        raise ValueError(
-            "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None; the Coulomb sum "
-            "needs a cutoff"
-        )
-    return info.long_range_cutoff_angstrom
+from lammps_mace.models.coulomb import damped
 
 
 def neutralized(charges: jax.Array, graph: Graph) -> jax.Array:
@@ -61,12 +44,7 @@ def coulomb_energies(charges: jax.Array, graph: Graph) -> jax.Array:
 
 
 def damped_inverse(distances: jax.Array) -> jax.Array:
-    """Return 1/r, smoothly replaced by 1/sqrt(r^2 + 1) towards r = 0 (Å).
-
-    Eq. (13) of Unke and Meuwly, J. Chem. Theory Comput. 15, 3678 (2019).
-    """
-    x = jnp.minimum(distances / DAMPING_CUTOFF, 1.0)
-    near = 1.0 - 6.0 * x**5 + 15.0 * x**4 - 10.0 * x**3
+    """Return 1/r (r in Å), smoothly replaced by 1/sqrt(r^2 + 1) towards r = 0, where it is 1."""
     apart = distances > 0.0
-    inverse = jnp.where(apart, 1.0 / jnp.where(apart, distances, 1.0), 0.0)
-    return near / jnp.sqrt(distances**2 + 1.0) + (1.0 - near) * inverse
+    inverse, _ = damped(jnp.where(apart, distances, 1.0) ** 2, DAMPING_CUTOFF)
+    return jnp.where(apart, inverse, 1.0)

@@ -15,16 +15,15 @@ from lammps_mace.models.description import (
     FirstFeatures,
     LayerDescription,
     ModelDescription,
-    PartialCharges,
     Readout,
     ScalarGate,
 )
-from lammps_mace.models.mlip.charges import coulomb_cutoff
 from lammps_mace.models.mlip.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.models.mlip.interaction import message_paths
 from lammps_mace.models.mlip.layer import MaceLayer, readout
 from lammps_mace.models.mlip.mace import atomic_energy_table
 from lammps_mace.models.mlip.network import first_features, network_layers, readout_head
+from lammps_mace.models.mlip.partial_charges import partial_charges
 from lammps_mace.models.mlip.radial import radial_weights
 from lammps_mace.models.mlip.weights import between, contraction_weights, mixing
 from lammps_mace.models.model import Model
@@ -52,7 +51,7 @@ def describe(model: Model) -> ModelDescription:
         layers=() if reason else tuple(_layer(model, layer) for layer in layers),
         undescribed=reason,
         network_layers=lambda: network_layers(model),
-        charges=_charges(model),
+        charges=partial_charges(model),
         deterministic_sums=config.deterministic_scatter_ops,
         exact_radial=model.exact_radial,
     )
@@ -73,13 +72,6 @@ def _undescribed(layers: list[MaceLayer]) -> str | None:
 def _fits(layer: MaceLayer) -> bool:
     irreps = e3nn.Irreps(layer.message_irreps), e3nn.Irreps(layer.target_irreps)
     return contraction_fits(e3j_basis(*irreps, layer.config.correlation))
-
-
-def _charges(model: Model) -> PartialCharges | None:
-    if not model.config.predict_partial_charges:
-        return None
-    cutoff = coulomb_cutoff(model.config, model.dataset_info)
-    return PartialCharges(model.total_charge, model.write_charges, cutoff)
 
 
 def _layer(model: Model, layer: MaceLayer) -> LayerDescription:
