@@ -30,6 +30,14 @@ namespace {
     return dlsym(RTLD_DEFAULT, "Py_IsInitialized") != nullptr;
   }
 
+  // Of the Python in this process, such as "3.11.7".
+  std::string python_version()
+  {
+    const auto version = reinterpret_cast<const char *(*) ()>(dlsym(RTLD_DEFAULT, "Py_GetVersion"));
+    const std::string text = version ? version() : "of unknown version";
+    return version ? text.substr(0, text.find(' ')) : text;
+  }
+
   // Global symbols: NumPy and every other extension module resolve theirs from libpython.
   bool load_libpython(Failure &failure)
   {
@@ -59,7 +67,8 @@ namespace {
     void *module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     void *symbol = module ? dlsym(module, LAMMPS_MACE_BRIDGE_SYMBOL) : nullptr;
     if (!symbol)
-      set_reason(failure, "cannot load " + path + " into this Python: " + link_error() + "; " + start_hint);
+      set_reason(failure, "this process runs Python " + python_version() + ", and lammps-mace, which belongs to " +
+                              environment("LAMMPS_MACE_PYTHON") + ", cannot be loaded into it (" + link_error() + "): " + start_hint);
     return reinterpret_cast<lammps_mace_bridge_opener>(symbol);
   }
 

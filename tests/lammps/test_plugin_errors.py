@@ -188,6 +188,7 @@ def test_a_copy_of_the_plugin_runs(foreign):
     assert "Loop time" in run.log
 
 
+PYTHON = sys.version.split()[0]
 # The hook sets these before LAMMPS starts; the plugin must cope with each being wrong.
 ENVIRONMENTS = {
     "no libpython": ({"LAMMPS_MACE_LIBPYTHON": ""}, ["has no shared libpython", "lammps-mace run"]),
@@ -197,7 +198,10 @@ ENVIRONMENTS = {
         ["was not told which Python is its own", "lammps-mace env"],
     ),
     "no bridge": ({"LAMMPS_MACE_BRIDGE": ""}, ["LAMMPS_MACE_BRIDGE is not set", "lmp"]),
-    "lost bridge": ({"LAMMPS_MACE_BRIDGE": "/no/_bridge.so"}, ["/no/_bridge.so"]),
+    "lost bridge": (
+        {"LAMMPS_MACE_BRIDGE": "/no/_bridge.so"},
+        ["/no/_bridge.so", f"runs Python {PYTHON}, and", sys.executable],
+    ),
     "other Python": (
         {"LAMMPS_MACE_PYTHON": "{base}", "PYTHONPATH": ""},
         ["lammps_mace", "{base}"],
