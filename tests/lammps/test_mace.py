@@ -150,7 +150,7 @@ def test_compilations_when_atoms_migrate(run_lammps, model):
     script = (
         CRYSTAL
         + STYLE
-        + "velocity all create 6000 4711\nfix 1 all nve\nneigh_modify every 5 delay 0 check yes\n"
+        + "velocity all create 6000 4711\nfix 1 all nve\nneigh_modify every 1 delay 0 check yes\n"
         + "fix 2 all langevin 6000 6000 0.02 4711\ntimestep 0.002\nthermo 250\nrun 750\n"
     )
     run = run_lammps(script, 4, timeout=500)
