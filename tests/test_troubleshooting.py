@@ -7,13 +7,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 [PAGE] = (ROOT / "docs").rglob("troubleshooting.md")
-FIRST_CELL = re.compile(r"^\| (`+)(.+?)\1 \|", re.M)
-MESSAGES = [words.strip() for _, words in FIRST_CELL.findall(PAGE.read_text())]
+FIRST_CELL = re.compile(r"^\| (`.+?`) \|", re.M)
+CODE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+MESSAGES = [
+    words.strip()
+    for cell in FIRST_CELL.findall(PAGE.read_text())
+    for _, words in CODE.findall(cell)
+]
 # What LAMMPS and the system say.
 OTHERS = {
     "ERROR: Using pair_style mliap unified requires ML-IAP with python support",
     "ERROR: Unrecognized pair style 'mliap'",
     "ERROR: Lost atoms",
+    "Loaded 0 plugins from ...",
+    "Open of file ... failed",
     "libmpi.so.12: cannot open shared object file",
 }
 
