@@ -4,13 +4,24 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import CUTOFF, ELEMENTS, make_model
+from described import described_energy
+from small import (
+    CUTOFF,
+    ELEMENTS,
+    domain_graph,
+    energy_and_gradient,
+    make_model,
+    make_structure,
+)
 
 import lammps_mace
 from lammps_mace import DatasetInfo, MaceConfig
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.interface import NoExchange
 from lammps_mace.lowering.lower import lower
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
@@ -118,3 +129,72 @@ def test_where_splines_will_not_do(described):
         assert needs_exact_radial(changed(described, radial=replace(radial, **fields)))
     assert needs_exact_radial(replace(described, exact_radial=True))
     assert needs_exact_radial(replace(described, dtype="float64"))
+
+
+OPTIONS = {
+    "small": {},
+    "gates, three layers": {"gate_nodes": True, "num_layers": 3},
+    "bound": {"soft_normalization": 2.0, "residual_connection_first_layer": True},
+    "pairs of species": {"species_pair_scaling": True, "include_pseudotensors": True},
+    "e3j": {"symmetric_contraction_backend": "e3j", "correlation": 3, "node_symmetry": 2},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_equations_of_a_description_are_those_of_the_network(name):
+    model, structure = make_model(**OPTIONS[name]), make_structure()
+    with jax.enable_x64(True):
+        found = described_energy(families.describe(model), structure, structure.vectors)
+        expected, _ = energy_and_gradient(model, structure)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def by_pairs(parameters, distances, senders, receivers):
+    """Radial functions that depend on the ordered pair of species."""
+    rate = parameters[senders, receivers][:, None]
+    powers = jnp.arange(1, 4)
+    return jnp.exp(-rate * distances[:, None] / 2.0) * (1.0 - distances[:, None] / 4.0) ** powers
+
+
+def without_species(described):
+    """Return the description with maps and weights that are the same for all species."""
+    layers = []
+    for layer in described.layers:
+        contraction = {key: weight[:1] for key, weight in layer.contraction.weights.items()}
+        skip = layer.skip and {irrep: matrix[:1] for irrep, matrix in layer.skip.items()}
+        layers.append(
+            replace(layer, skip=skip, contraction=replace(layer.contraction, weights=contraction))
+        )
+    return replace(described, layers=tuple(layers))
+
+
+def in_pairs(described):
+    """Return the description with other radial functions in all layers."""
+    rng = np.random.default_rng(0)
+    layers = []
+    for layer in described.layers:
+        matrix = rng.normal(size=(3, layer.radial.matrix.shape[1]))
+        radial = RadialWeights(
+            by_pairs, rng.uniform(0.5, 2.0, (2, 2)), matrix, "pairs",
+            dependence=SpeciesDependence.PAIR,
+        )  # fmt: skip
+        layers.append(replace(layer, radial=radial))
+    return replace(described, layers=tuple(layers))
+
+
+@pytest.mark.parametrize("change", [without_species, in_pairs])
+def test_descriptions_of_no_family_are_lowered(change, monkeypatch):
+    model, structure = make_model(), make_structure()
+    described = families.describe(model)
+    other = change(described)
+    monkeypatch.setattr(families, "describe", lambda model: other)
+    with jax.enable_x64(True):
+        prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
+        expected, gradient = jax.value_and_grad(
+            lambda vectors: described_energy(other, structure, vectors)
+        )(jnp.asarray(structure.vectors))
+        before = described_energy(described, structure, structure.vectors)
+    assert prediction.energy == pytest.approx(float(expected), rel=1e-12)
+    largest = np.abs(gradient).max()
+    np.testing.assert_allclose(prediction.pair_gradient, gradient, rtol=0, atol=1e-12 * largest)
+    assert abs(float(expected) - float(before)) > 1e-3  # the change matters

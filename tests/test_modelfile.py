@@ -155,7 +155,7 @@ CUTOFF = {"long_range_cutoff_angstrom": 6.0, "total_charge_set": [0, 1]}
     [
         (CUTOFF, {"total_charge": None}, "total_charge is None: charges need the total charge"),
         (CUTOFF, {"total_charge": 2}, r"was trained for total charges \[0, 1\]"),
-        ({}, {}, "use_coulomb_term needs long_range_cutoff_angstrom, which is None"),
+        ({}, {}, "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None"),
     ],
 )
 def test_charges_that_cannot_be(tmp_path, info, changes, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.mlip.partial_charges import coulomb_cutoff
 
 
 def head_count(config: MaceConfig, dataset_info: DatasetInfo) -> int:
@@ -39,7 +40,6 @@ def check_settings(
         )
     if total_charge is None and (config.use_coulomb_term or write_charges):
         raise ValueError("total_charge is None: charges need the total charge of the system")
-    if config.use_coulomb_term and info.long_range_cutoff_angstrom is None:
-        raise ValueError("use_coulomb_term needs long_range_cutoff_angstrom, which is None")
+    coulomb_cutoff(config, info)
     if config.avg_r_min is not None:
         info.check_mean_distance("avg_r_min", config.avg_r_min)

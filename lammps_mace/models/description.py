@@ -4,8 +4,8 @@ A family of models writes its networks in these terms; lowering reads them, and 
 family. Features are arrays [n, dim, channels]: each irrep stands once, its components follow each
 other, and all channels are treated alike. Arrays are float64.
 
-With h_i the features of atom i, s_i its species and r_ij the distance to its neighbour j, a layer
-computes
+With h_i the features of atom i, s_i its species, r_ij the distance to its neighbour j and Y the
+spherical harmonics (sum_m Y_lm^2 = 2l + 1), a layer computes
 
     u_j  = send(h_j)
     A_i  = sum_j R(r_ij, s_j, s_i) (u_j x Y(r_i - r_j)) / N_i    RadialWeights, Density
