@@ -5,6 +5,8 @@ import traceback
 
 import numpy as np
 
+from lammps_mace.errors import UnusableFileError
+
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
@@ -184,6 +186,8 @@ cdef void fail(lammps_mace_failure *failure, error) noexcept:
     try:
         reason = "".join(traceback.format_exception_only(error)).strip()
         trace = "".join(traceback.format_exception(error))
+        if isinstance(error, UnusableFileError):  # all is said in words
+            reason, trace = str(error), ""
     except BaseException:  # an exception whose text raises
         reason = trace = type(error).__name__
     put(failure.reason, sizeof(failure.reason), reason)

@@ -146,7 +146,7 @@ def test_parameters_that_are_no_npz(checkpoint, refused):
         (b"{", "hyperparams.json is not JSON"),
         (b"[1]", "must hold a JSON object, not list"),
         (b"\xff\xfe\x00", "hyperparams.json is not JSON"),
-        (b"[" * 100000, "hyperparams.json is not JSON"),
+        (b"[" * 100000, "hyperparams.json is nested more than 16 levels deep"),
         (b'{"config": {}}', "has no object 'dataset_info'"),
         (b'{"config": 3, "dataset_info": {}}', "has no object 'config'"),
         (b'{"config": {"avg_r_min": NaN}, "dataset_info": {}}', "holds NaN"),

@@ -16,13 +16,13 @@ from lammps_mace.models.options import StrictModel
 MOST_JSON_BYTES = 2**22
 _MOST_VALUES = 100_000
 _DEEPEST = 16
-_LONGEST_WORD = 60  # of a file, in a message
+_LONGEST_WORD = 100  # of a file, in a message
 
 Strict = TypeVar("Strict", bound=StrictModel)
 
 
 def shortened(text: str) -> str:
-    """Return at most 60 characters of what a file holds, for a message on a terminal."""
+    """Return at most 100 characters of what a file holds, for a message on a terminal."""
     shown = text if len(text) <= _LONGEST_WORD else text[:_LONGEST_WORD] + "..."
     return "".join(char if char.isprintable() else "?" for char in shown)
 
@@ -41,7 +41,8 @@ def read_bytes(path: Path, most: int) -> bytes:
         raise ModelFileError(f"cannot read {str(path)!r}: {reason}; check the file") from error
     if len(data) > most:
         raise ModelFileError(
-            f"{str(path)!r} is larger than the {most:,} bytes that such a file can have"
+            f"{str(path)!r} is larger than the {most:,} bytes that such a file can have: it is "
+            "another file, or damaged; copy the three files of the model again"
         )
     return data
 
@@ -63,7 +64,9 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
         _check_size(value)
     except UnusableFileError as error:
         raise UnusableFileError(f"{what} {error}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UnusableFileError(f"{what} is nested more than {_DEEPEST} levels deep") from None
+    except ValueError as error:
         raise UnusableFileError(f"{what} is not JSON: {shortened(str(error))}") from None
     if not isinstance(value, dict):
         raise UnusableFileError(f"{what} must hold a JSON object, not {type(value).__name__}")

@@ -92,7 +92,9 @@ def _decoded(data: bytes) -> dict[str, np.ndarray]:
         tensors = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
         reason = shortened(str(error))
-        raise UnusableFileError(f"is not a file of safetensors: {reason}") from None
+        raise UnusableFileError(
+            f"it is not a file of safetensors ({reason}); copy the three files of the model again"
+        ) from None
     for name, tensor in tensors:
         if tensor["dtype"] not in _TYPES:
             raise UnusableFileError(

@@ -182,6 +182,7 @@ MISTAKES = {
     "unknown element": ("O Si", "O C", "the model has no element 'C'; it knows O Si"),
     "units": ("units metal", "units lj", "units"),
 }
+MEMO_BOMB = b"\x80\x04Nr\x00\x00\x00\x08."  # for which an unpickler takes 2 GB
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -193,6 +194,18 @@ def test_mistakes(run_lammps, model, name):
         assert run.returncode != 0
         assert words in run.log
         assert "Traceback" not in run.log
+
+
+def test_file_that_is_no_model(run_lammps, tmp_path):
+    (tmp_path / "x.model").write_bytes(MEMO_BOMB)
+    for ranks in (1, 2):
+        run = run_lammps(CRYSTAL + STYLE + "run 0\n", ranks)
+        assert run.returncode != 0
+        words = (
+            "ERROR: 'x.model' is not a model file of lammps-mace: the pickle holds another object"
+        )
+        assert run.out.count(words) == 1
+        assert "Traceback" not in run.out
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
