@@ -202,7 +202,13 @@ def test_start_check_sees_rows_that_do_not_come_back(monkeypatch):
 def test_versions_whose_exchange_was_wrong(tmp_path, monkeypatch, version, warned):
     said = []
     lammps = SimpleNamespace(
-        units="metal", step=0, special_bonds=False, comm=None, version=version, warn=said.append
+        units="metal",
+        step=0,
+        special_bonds=False,
+        exclusions=lambda: False,
+        comm=None,
+        version=version,
+        warn=said.append,
     )
     monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)
     write_model(tmp_path / "x.model", make_model(num_layers=1))
@@ -321,7 +327,8 @@ def test_charges_need_an_exchange(tmp_path):
 def test_kspace_beside_a_coulomb_sum(tmp_path, monkeypatch, kspace):
     said = []
     lammps = SimpleNamespace(
-        units="metal", step=0, special_bonds=False, comm=None, version=20260704, kspace=kspace,
+        units="metal", step=0, special_bonds=False, exclusions=lambda: False, comm=None,
+        version=20260704, kspace=kspace,
         warn=said.append,
     )  # fmt: skip
     monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)

@@ -26,12 +26,14 @@ namespace {
     return std::sqrt(square);
   }
 
-}    // namespace
+  // LAMMPS compares positions in each step, unless the user told it to look rarely. A box that changes makes it do with less
+  // motion, but it makes no lists where no atom moves at all.
+  bool looks_itself(const Neighbor &neighbor)
+  {
+    return !neighbor.build_once && neighbor.dist_check && neighbor.every == 1 && neighbor.delay == 0;
+  }
 
-bool ListAge::is_ours_to_check(const Neighbor &neighbor)
-{
-  return neighbor.build_once || !neighbor.dist_check || neighbor.every > 1 || neighbor.delay > 0;
-}
+}    // namespace
 
 void ListAge::remember(const Atom &atom, const Domain &domain)
 {
@@ -40,11 +42,12 @@ void ListAge::remember(const Atom &atom, const Domain &domain)
   std::copy_n(domain.h, box.size(), box.begin());
 }
 
-double ListAge::farthest(const Atom &atom, const ModelSpecies &species)
+double ListAge::farthest(const Atom &atom, const Neighbor &neighbor, const ModelSpecies &species)
 {
   double largest = 0.0, next = 0.0;
   int64_t at = -1;
-  const int64_t n = positions.size() == 3 * size_t(atom.nlocal) ? atom.nlocal : 0;
+  const bool compare = !looks_itself(neighbor) && positions.size() == 3 * size_t(atom.nlocal);
+  const int64_t n = compare ? atom.nlocal : 0;
   for (int64_t i = 0; i < n; i++) {
     const double *const x = atom.x[i], *const old = &positions[3 * i];
     const double d[3] = {x[0] - old[0], x[1] - old[1], x[2] - old[2]};
@@ -78,7 +81,8 @@ std::string ListAge::too_old(double farthest_of_all, const Domain &domain, const
   char text[512];
   std::snprintf(text, sizeof text, "pair_style mliap unified: since neighbour lists were made, atom ID %lld has moved %.3g, another %.3g "
                 "and the box %.3g Angstrom, together more than the %.3g that lists reach beyond the model: pairs may be missing: write "
-                "`neigh_modify every 1 delay 0 check yes once no`", (long long) id, most.distance, other, change, margin);
+                "`neigh_modify every 1 delay 0 check %s once no`", (long long) id, most.distance, other, change, margin,
+                looks_itself(neighbor) ? "no" : "yes");
   return text;
 }
 

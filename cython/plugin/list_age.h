@@ -22,12 +22,9 @@ namespace lammps_mace {
 // if its two atoms (and the box, if one is an image) have moved farther than that, all together.
 class ListAge {
  public:
-  // LAMMPS looks itself, in each step, unless the user told it to look rarely.
-  static bool is_ours_to_check(const LAMMPS_NS::Neighbor &neighbor);
-
   void remember(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::Domain &domain);
-  // How far the own atom that went farthest is from where it was, Angstrom.
-  double farthest(const LAMMPS_NS::Atom &atom, const ModelSpecies &species);
+  // How far the own atom that went farthest is from where it was, Angstrom; 0 where LAMMPS looks itself in each step.
+  double farthest(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::Neighbor &neighbor, const ModelSpecies &species);
   // Collective, after `farthest`, whose largest value on any rank is given: if a pair closer than the cutoff can be missing,
   // the reason for all ranks.
   std::string too_old(double farthest_of_all, const LAMMPS_NS::Domain &domain, const LAMMPS_NS::Neighbor &neighbor,

@@ -72,13 +72,11 @@ bool PairMLIAPUnified::lists_are_new()
 {
   const size_t n_total = atom->nlocal + atom->nghost;
   const bool stale = neighbor->ago == 0 || neighbor->ncalls != known_builds || exchange.ghosts.row_of.size() != n_total;
-  double state[2] = {double(stale), ListAge::is_ours_to_check(*neighbor) ? list_age.farthest(*atom, species) : 0.0};
+  double state[2] = {double(stale), list_age.farthest(*atom, *neighbor, species)};
   MPI_Allreduce(MPI_IN_PLACE, state, 2, MPI_DOUBLE, MPI_MAX, world);
   if (state[0] > 0.0) return true;
-  if (state[1] > 0.0) {    // else nothing moved, or LAMMPS looks itself
-    const std::string reason = list_age.too_old(state[1], *domain, *neighbor, species, init_one(1, 1), world);
-    if (!reason.empty()) error->all(FLERR, reason);
-  }
+  const std::string reason = list_age.too_old(state[1], *domain, *neighbor, species, init_one(1, 1), world);
+  if (!reason.empty()) error->all(FLERR, reason);
   return false;
 }
 

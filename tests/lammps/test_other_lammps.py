@@ -260,7 +260,9 @@ def test_ghostneigh_chooses_between_plugin_and_ml_iap(run_lammps, run_other, sta
 MISTAKES = {
     "no ghosts": (0, "", "write `pair_style mliap unified FILE 1` and `comm_modify cutoff 10`"),
     "short cutoff": (1, "comm_modify cutoff 9.9\n", "write `comm_modify cutoff 10`"),
-}
+    "exclusions": (1, "comm_modify cutoff 10\ngroup a id 1\nneigh_modify exclude group a all\n",
+        "neighbour exclusions (`neigh_modify exclude`, and fixes that hide atoms, such as gcmc)"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -14,8 +14,9 @@ _WORD = 8
 # A LAMMPS object holds, word by word: the object's virtual table, the address L of LAMMPS, then a
 # reference to each of the pointers that LAMMPS itself starts with: L, L + 8, L + 16, ...
 _REFERENCES = 10
-_COMM = 7  # the communication class is the eighth of these pointers
-_COMM_CLASSES = ("CommBrick", "CommTiled", "CommKokkos", "CommTiledKokkos")
+# The seventh and the eighth of these pointers, and the classes of what they point to.
+_NEIGHBOR, _NEIGHBOR_CLASSES = 6, ("Neighbor", "NeighborKokkos")
+_COMM, _COMM_CLASSES = 7, ("CommBrick", "CommTiled", "CommKokkos", "CommTiledKokkos")
 _WARNING = 0  # LMP_ERROR_WARNING
 
 
@@ -81,12 +82,13 @@ class Lammps:
 
     def communication_cutoff(self) -> float | None:
         """Return how far from its own region a rank sees ghosts, Å; None if that is not known."""
-        comm = _words(self.handle + _COMM * _WORD, 1)[0]
-        function = _symbol("_ZN9LAMMPS_NS4Comm15get_comm_cutoffEv", self.library)
-        if function is None or _words(comm, 1)[0] not in _virtual_tables(self.library):
-            return None
-        function.restype = ctypes.c_double
-        return function(ctypes.c_void_p(comm))
+        name = "_ZN9LAMMPS_NS4Comm15get_comm_cutoffEv"
+        return self._ask(_COMM, _COMM_CLASSES, name, ctypes.c_double)
+
+    def exclusions(self) -> bool:
+        """Return whether lists leave out atoms or pairs; False where LAMMPS does not tell."""
+        name = "_ZN9LAMMPS_NS8Neighbor15exclude_settingEv"
+        return bool(self._ask(_NEIGHBOR, _NEIGHBOR_CLASSES, name, ctypes.c_int))
 
     def warn(self, text: str) -> None:
         """Print a warning to the screen and the log file; on rank 0 only."""
@@ -94,6 +96,15 @@ class Lammps:
             ctypes.c_void_p(self.handle), _WARNING, text.encode(errors="backslashreplace")
         )
         self.library.fflush(None)  # the process may be about to end
+
+    def _ask(self, pointer: int, classes: tuple[str, ...], name: str, result: Any) -> Any:
+        """Return what a function without arguments says; None where its object is unknown."""
+        address = _words(self.handle + pointer * _WORD, 1)[0]
+        function = _symbol(name, self.library)
+        if function is None or _words(address, 1)[0] not in _virtual_tables(self.library, classes):
+            return None
+        function.restype = result
+        return function(ctypes.c_void_p(address))
 
     def _setting(self, name: str) -> int:
         return self.library.lammps_extract_setting(ctypes.c_void_p(self.handle), name.encode())
@@ -172,9 +183,9 @@ def _symbol(name: str, library: Any) -> Any:
         return None
 
 
-def _virtual_tables(library: Any) -> list[int]:
-    """Return what the first word of a communication object can be."""
-    names = (f"_ZTVN9LAMMPS_NS{len(name)}{name}E" for name in _COMM_CLASSES)
+def _virtual_tables(library: Any, classes: tuple[str, ...]) -> list[int]:
+    """Return what the first word of an object of these classes can be."""
+    names = (f"_ZTVN9LAMMPS_NS{len(name)}{name}E" for name in classes)
     symbols = [_symbol(name, library) for name in names]
     # An object points behind the table's first two entries.
     return [ctypes.cast(s, ctypes.c_void_p).value + 2 * _WORD for s in symbols if s is not None]  # type: ignore[operator]

@@ -13,6 +13,12 @@ UNRECOGNISED = (
     "WARNING: lammps-mace does not recognise this LAMMPS: it cannot check units, special_bonds and "
     "the communication cutoff; use `units metal`"
 )
+EXCLUSIONS = (
+    "neighbour exclusions (`neigh_modify exclude`, and fixes that hide atoms, such as gcmc) leave "
+    "out pairs, and ML-IAP does not tell a model which: remove them, or compile the plugin of "
+    "lammps-mace for this LAMMPS; if they concern no two atoms of the model, set the variable "
+    f"{UNCHECKED}=1"
+)
 NO_GHOSTS = (
     "this LAMMPS cannot exchange features between ranks and was not asked for the neighbours of "
     "ghosts: write `pair_style mliap unified FILE 1` and `comm_modify cutoff {reach:g}`, or "

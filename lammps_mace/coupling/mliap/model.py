@@ -147,6 +147,8 @@ class MLIAPModel:
                 "special_bonds drops pairs of bonded atoms, which the model needs: "
                 "add `special_bonds lj/coul 1.0 1.0 1.0`"
             )
+        if self.lammps is not None and self.lammps.exclusions() and not _unchecked():
+            raise MLIAPError(texts.EXCLUSIONS)
         if self._charge_use is not None:
             self._check_charges(data)
         if self._engine is None:
@@ -168,7 +170,7 @@ class MLIAPModel:
             self._warn(texts.KSPACE)
 
     def _prove(self, data: Any) -> None:
-        if os.environ.get(texts.UNCHECKED) == "1":
+        if _unchecked():
             return
         # LAMMPS's own array of IDs: with KOKKOS on a GPU it may be older than this step.
         tags = self.lammps.tags(data.ntotal) if self.lammps and on_host(data) else None
@@ -184,7 +186,7 @@ class MLIAPModel:
     def _check_reach(self) -> None:
         seen = None if self.lammps is None else self.lammps.communication_cutoff()
         if seen is None:
-            if os.environ.get(texts.UNCHECKED) != "1":
+            if not _unchecked():
                 raise MLIAPError(texts.UNKNOWN_REACH.format(reach=self._reach_angstrom))
         elif seen < self._reach_angstrom - 1e-3:
             raise MLIAPError(
@@ -289,3 +291,7 @@ class MLIAPModel:
         traceback.print_exception(error)
         print(f"ERROR: {text}", file=sys.stderr, flush=True)
         self._comm.Abort(1)
+
+
+def _unchecked() -> bool:
+    return os.environ.get(texts.UNCHECKED) == "1"
