@@ -15,10 +15,12 @@ import numpy as np
 from ase.io import read
 
 from lammps_mace import load_model
-from lammps_mace.engine.chunks import GPU_CHUNKS
-from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.capacity import GPU_CHUNKS
+from lammps_mace.engine.engine import EngineOptions
 from lammps_mace.engine.interface import DomainGraph, NoExchange
+from lammps_mace.engine.passes import jitted
 from lammps_mace.evaluation import find_pairs
+from lammps_mace.lowering.build import build_engine
 
 
 class Recorder:
@@ -45,11 +47,16 @@ def main() -> None:
     atoms = read(folder / "case.xyz")
     n = len(atoms)
     pairs = find_pairs(atoms, model.dataset_info.graph_cutoff_angstrom)
-    engine = Engine(model, backend="xla")
-    engine._chunk_rule = GPU_CHUNKS
-    forward = engine._forward = [Recorder(f) for f in engine._forward]
-    backward = engine._backward = [Recorder(f) for f in engine._backward]
-    engine._last = last = Recorder(engine._last)
+    recorders: list[Recorder] = []
+
+    def recording(function: Any, *updated: str) -> Recorder:
+        recorders.append(Recorder(jitted(function, *updated)))
+        return recorders[-1]
+
+    options = EngineOptions(
+        chunk_rule=GPU_CHUNKS, choose_step=lambda fused, stepwise, *_: stepwise, jit=recording
+    )
+    engine = build_engine(model, backend="xla", options=options)
     engine.evaluate(
         DomainGraph(
             species=np.zeros(n, np.int32),
@@ -59,10 +66,13 @@ def main() -> None:
         NoExchange(),
     )  # fmt: skip
     print("| function | million operations per atom | MB per atom |\n| --- | --- | --- |")
-    named = [*enumerate(forward), *enumerate(backward)]
-    names = ["forward", "backward"]
-    rows = [(f"{names[k >= len(forward)]} {i + 1}", f) for k, (i, f) in enumerate(named)]
-    for name, function in [*rows, ("last layer", last)]:
+    # Programs are compiled in the order of names; the last is that of a whole step.
+    names = [
+        f"{kind} {i + 1}"
+        for kind in ("forward", "backward")
+        for i in range(model.config.num_layers - 1)
+    ]
+    for name, function in zip([*names, "last layer"], recorders, strict=False):
         operations, size = function.counts()
         print(f"| {name} | {operations / n / 1e6:.2f} | {size / n / 1e6:.3f} |")
 

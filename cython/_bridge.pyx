@@ -257,7 +257,7 @@ cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_ex
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
         energy_per_ev[0] = potential.energy_per_ev
-        describe_charges(getattr(potential, "charge_use", None), charges)
+        describe_charges(getattr(potential, "charges", None), charges)
         row_bytes[0] = <int *> allocated((len(widths) + 1) * sizeof(int))
         for index, width in enumerate(widths):
             row_bytes[0][index] = width

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from small import CUTOFF, domain_graph, energy_and_gradient, make_model, make_structure
 
-from lammps_mace.engine.chunks import (
-    CPU_CHUNKS,
-    GPU_CHUNKS,
-    Capacity,
-    HostPairRows,
-    arrange,
-    best_chunk_atoms,
-)
-from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.capacity import CPU_CHUNKS, GPU_CHUNKS, Capacity, best_chunk_atoms
+from lammps_mace.engine.engine import Engine, EngineOptions
+from lammps_mace.engine.host_pairs import HostPairs
 from lammps_mace.engine.interface import DomainGraph, NoExchange
+from lammps_mace.engine.layer import numbers_per_slot
+from lammps_mace.engine.step_layout import lay_out
+from lammps_mace.lowering.build import build_engine
+from lammps_mace.lowering.lower import lower
 
+# Whatever could be one program runs as several.
+STEPWISE = EngineOptions(choose_step=lambda fused, stepwise, *_: stepwise)
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding of float32
 
@@ -31,7 +31,7 @@ def relative(a, b):
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_engine_equals_the_network(layers):
     model, structure = make_model(num_layers=layers), make_structure(2)
-    prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
+    prediction = build_engine(model).evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
     assert relative(prediction.pair_gradient, gradient) < EXACT
@@ -41,7 +41,7 @@ def test_engine_equals_the_network(layers):
 def test_the_kernels_for_a_gpu(config):
     """On a CPU they are interpreted: the same numbers, whatever their speed."""
     model, structure = make_model(**config), make_structure()
-    prediction = Engine(model, backend="gpu").evaluate(domain_graph(structure), NoExchange())
+    prediction = build_engine(model, backend="gpu").evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
     assert relative(prediction.pair_gradient, gradient) < EXACT
@@ -49,7 +49,7 @@ def test_the_kernels_for_a_gpu(config):
 
 def test_several_chunks_and_float32():
     model, structure = make_model("float32"), make_structure(3)
-    prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
+    prediction = build_engine(model).evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=FLOAT32)
     assert EXACT < relative(prediction.pair_gradient, gradient) < FLOAT32
@@ -58,24 +58,25 @@ def test_several_chunks_and_float32():
 @pytest.mark.parametrize(
     ("channels", "narrow"), [(64, True), (4, False)], ids=["sums", "mixed sums"]
 )
-def test_what_a_layer_notes_changes_nothing(channels, narrow, monkeypatch):
-    model = make_model("float32", num_channels=channels, num_layers=3)
+def test_what_a_layer_saves_changes_nothing(channels, narrow):
+    model = lower(make_model("float32", num_channels=channels, num_layers=3))
     graph = domain_graph(make_structure(2))
     engine = Engine(model)
-    noting = engine.evaluate(graph, NoExchange())
-    first, second = (room.saved for room in engine._rooms)
-    assert (sum(x[0].size for x in first) < sum(x[0].size for x in second)) == narrow
-    monkeypatch.setattr("lammps_mace.engine.engine._MEMO_BYTES", 0)
-    engine = Engine(model)
+    saving = engine.evaluate(graph, NoExchange())
+    buffers = engine.buffers.take(engine.capacity)
+    first, second = (sum(x[0].size for x in one.saved) for one in buffers)
+    assert [first, second] == [numbers_per_slot(layer.saved_shapes) for layer in model.layers[:2]]
+    assert (first < second) == narrow
+    engine = Engine(model, EngineOptions(saved_bytes=0))
     again = engine.evaluate(graph, NoExchange())
-    assert [room.saved for room in engine._rooms] == [None, None]
-    assert again.energy == pytest.approx(noting.energy, rel=1e-6)
-    assert relative(again.pair_gradient, noting.pair_gradient) < 1e-6
+    assert [one.saved for one in engine.buffers.take(engine.capacity)] == [None, None]
+    assert again.energy == pytest.approx(saving.energy, rel=1e-6)
+    assert relative(again.pair_gradient, saving.pair_gradient) < 1e-6
 
 
 def test_gradient_is_the_derivative_of_the_energy():
     model, structure = make_model(), make_structure()
-    engine, graph = Engine(model), domain_graph(structure)
+    engine, graph = build_engine(model), domain_graph(structure)
     gradient = engine.evaluate(graph, NoExchange()).pair_gradient
     step = 1e-4
     for pair, axis in [(0, 0), (17, 1), (60, 2)]:
@@ -104,14 +105,14 @@ def test_atoms_that_are_not_part_of_the_model():
         displacements=structure.vectors[pairs],
         one_domain=True,
     )
-    prediction = Engine(model).evaluate(graph, NoExchange())
+    prediction = build_engine(model).evaluate(graph, NoExchange())
     assert prediction.node_energies[3] == 0.0
     assert np.all(prediction.node_energies[kept] != 0.0)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_only_counted_atoms_have_energies(layers):
-    engine, graph = Engine(make_model(num_layers=layers)), domain_graph(make_structure())
+    engine, graph = build_engine(make_model(num_layers=layers)), domain_graph(make_structure())
     whole = engine.evaluate(graph, NoExchange())
     counted = np.arange(graph.n_local) < 3
     parts = [
@@ -136,7 +137,7 @@ def test_no_pairs(n_atoms):
         displacements=np.zeros((0, 3)),
         one_domain=True,
     )
-    prediction = Engine(model).evaluate(empty, NoExchange())
+    prediction = build_engine(model).evaluate(empty, NoExchange())
     info = model.dataset_info
     isolated = info.scaling_mean + info.atomic_energies()[8]
     # Without neighbours the messages are zero, and so is the network: no biases.
@@ -147,41 +148,42 @@ def test_no_pairs(n_atoms):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 3}, {"num_layers": 1}])
 def test_one_program_and_one_for_each_pass(options, dtype):
-    engine, graph = Engine(make_model(dtype, **options)), domain_graph(make_structure(2))
-    whole = engine.evaluate(graph, NoExchange())
-    engine._is_whole = False
-    parts = engine.evaluate(graph, NoExchange())
-    assert engine.compilations.keys() > {"step", "last layer"} or "num_layers" in options
+    model, graph = lower(make_model(dtype, **options)), domain_graph(make_structure(2))
+    one, several = Engine(model), Engine(model, STEPWISE)
+    fused = one.evaluate(graph, NoExchange())
+    stepwise = several.evaluate(graph, NoExchange())
+    assert one.compilations.keys() == {"step"}
+    assert "last layer" in several.compilations
     limit = EXACT if dtype == "float64" else FLOAT32
-    assert relative(parts.node_energies, whole.node_energies) < limit
-    assert relative(parts.pair_gradient, whole.pair_gradient) < limit
-    engine._scale *= 1.1  # the control: only the energies know of it
-    other = engine.evaluate(graph, NoExchange())
-    assert relative(other.node_energies, whole.node_energies) > limit
+    assert relative(stepwise.node_energies, fused.node_energies) < limit
+    assert relative(stepwise.pair_gradient, fused.pair_gradient) < limit
+    scaled = replace(model, energy_scale=1.1 * model.energy_scale)  # the control
+    other = Engine(scaled, STEPWISE).evaluate(graph, NoExchange())
+    assert relative(other.node_energies, fused.node_energies) > limit
 
 
 def test_one_program_for_few_atoms(monkeypatch):
-    made, graph = make_model(), domain_graph(make_structure())
+    made, graph = lower(make_model()), domain_graph(make_structure())
     few, many = Engine(made), Engine(made)
     few.evaluate(graph, NoExchange())
-    monkeypatch.setattr("lammps_mace.engine.engine._WHOLE_BYTES", 1000)
+    monkeypatch.setattr("lammps_mace.engine.step_choice.FUSED_BYTES", 1000)
     many.evaluate(graph, NoExchange())
     assert few.compilations.keys() == {"step"}
     assert many.compilations.keys() == {"forward 1", "last layer", "backward 1"}
 
 
 def test_stages_of_one_program():
-    engine, graph = Engine(make_model(num_layers=3)), domain_graph(make_structure(2))
+    engine, graph = build_engine(make_model(num_layers=3)), domain_graph(make_structure(2))
     engine.evaluate(graph, NoExchange())
-    engine.start_counting()
+    engine.clock.reset()
     begun = time.perf_counter()
     engine.evaluate(graph, NoExchange())
     passed = time.perf_counter() - begun
-    assert all(seconds > 0.0 for seconds in engine.seconds.values())
-    assert set(engine.seconds) == {
+    assert all(seconds > 0.0 for seconds in engine.clock.seconds.values())
+    assert set(engine.clock.seconds) == {
         "neighbour data", "forward", "exchange", "last layer", "backward", "forces",
     }  # fmt: skip
-    assert 0.5 * passed < sum(engine.seconds.values()) <= passed
+    assert 0.5 * passed < sum(engine.clock.seconds.values()) <= passed
 
 
 class _Between(NoExchange):
@@ -208,11 +210,15 @@ class _Within(NoExchange):
 
 
 @pytest.mark.parametrize("exchange", [_Between, _Within])
-def test_after_a_failure_the_engine_works_on(exchange, monkeypatch):
+def test_after_a_failure_the_engine_works_on(exchange):
     # JAX as it is in tests runs programs in a thread of its own, which is all the same here.
-    ignored = property(lambda engine: False, lambda engine, value: None)
-    monkeypatch.setattr(Engine, "_strays", ignored, raising=False)
-    engine, graph = Engine(make_model("float32")), domain_graph(make_structure())
+    chosen = EngineOptions(
+        choose_step=lambda fused, stepwise, arrays, ghosts: (
+            stepwise if ghosts.handle is None else fused
+        )
+    )
+    engine = build_engine(make_model("float32"), options=chosen)
+    graph = domain_graph(make_structure())
     before = engine.evaluate(graph, NoExchange())
     with pytest.raises(RuntimeError, match="no network"):
         engine.evaluate(replace(graph, one_domain=False), exchange())
@@ -221,7 +227,7 @@ def test_after_a_failure_the_engine_works_on(exchange, monkeypatch):
 
 
 def test_moving_atoms_do_not_compile_again():
-    engine = Engine(make_model())
+    engine = build_engine(make_model())
     for seed in range(4):
         structure = make_structure(2, rattle=0.1 + 0.1 * seed, seed=seed)
         engine.evaluate(domain_graph(structure), NoExchange())
@@ -234,7 +240,7 @@ def test_atoms_that_change_places_between_steps():
     """As many atoms as before, but others: the layout of the last step is void."""
     structure = make_structure(2)
     other = replace(structure, species=1 - structure.species)
-    engine, fresh = Engine(make_model()), Engine(make_model())
+    engine, fresh = build_engine(make_model()), build_engine(make_model())
     first = engine.evaluate(domain_graph(structure), NoExchange())
     after = engine.evaluate(domain_graph(other), NoExchange())
     expected = fresh.evaluate(domain_graph(other), NoExchange())
@@ -245,12 +251,12 @@ def test_atoms_that_change_places_between_steps():
 
 def test_capacity_has_room_and_never_shrinks():
     graph = domain_graph(make_structure(2))
-    room = arrange(graph, Capacity()).capacity
+    room = lay_out(graph, Capacity()).capacity
     assert room.pairs > graph.n_pairs
-    assert arrange(graph, room).capacity is room
-    small = arrange(domain_graph(make_structure()), room).capacity
+    assert lay_out(graph, room).capacity is room
+    small = lay_out(domain_graph(make_structure()), room).capacity
     assert small is room
-    more = arrange(domain_graph(make_structure(3)), room).capacity
+    more = lay_out(domain_graph(make_structure(3)), room).capacity
     assert more.slots > room.slots
     assert more.pairs > room.pairs
 
@@ -262,36 +268,35 @@ def test_a_slice_of_a_chunk_never_runs_over_the_end():
         offsets = np.array([0, n_pairs // 2, n_pairs])
         pairs = np.zeros(n_pairs, np.int32), np.ones((n_pairs, 3))
         graph = DomainGraph(np.zeros(2, np.int32), offsets, *pairs, one_domain=True)
-        capacity = arrange(graph, capacity).capacity
+        capacity = lay_out(graph, capacity).capacity
         assert capacity.pair_rows >= n_pairs + capacity.chunk_pairs
 
 
 def test_chunks_hold_one_species_each_and_every_atom_once():
     graph = domain_graph(make_structure(3))
-    arrangement = arrange(graph, Capacity())
-    frame = arrangement.frame
-    species = frame.to_slots(graph.species + 1)
-    chunks = species.reshape(-1, arrangement.capacity.chunk_atoms)
-    kinds, atoms = frame.layout.chunk_species, frame.layout.atoms_in_chunk
+    layout = lay_out(graph, Capacity())
+    species = layout.atoms.to_slots(graph.species + 1)
+    chunks = species.reshape(-1, layout.capacity.chunk_atoms)
+    kinds, atoms = layout.atoms.chunk_species, layout.atoms.atoms_in_chunk
     for kind, n_atoms, chunk in zip(kinds, atoms, chunks, strict=False):
         assert set(chunk[:n_atoms]) == {kind + 1}
         assert not chunk[n_atoms:].any()
     assert atoms.sum() == graph.n_local
-    assert np.array_equal(frame.from_slots(species), graph.species + 1)
-    rows = HostPairRows(arrangement, np.dtype("float64"), CUTOFF)
-    assert not np.array_equal(-rows.vectors[: graph.n_pairs], graph.displacements)
-    assert np.array_equal(rows.gradient(rows.vectors), graph.displacements)
+    assert np.array_equal(layout.atoms.from_slots(species), graph.species + 1)
+    pairs = HostPairs(layout, np.dtype("float64"), CUTOFF)
+    assert not np.array_equal(-pairs.vectors[: graph.n_pairs], graph.displacements)
+    assert np.array_equal(pairs.unpack_gradient(pairs.vectors), graph.displacements)
 
 
 def test_pairs_go_to_xla_without_a_copy():
-    rows = HostPairRows(
-        arrange(domain_graph(make_structure(3)), Capacity()), np.dtype("float32"), CUTOFF
+    pairs = HostPairs(
+        lay_out(domain_graph(make_structure(3)), Capacity()), np.dtype("float32"), CUTOFF
     )
 
     def is_copied(array):
         return jax.device_put(array).unsafe_buffer_pointer() != array.ctypes.data
 
-    for array in (rows.vectors, rows.senders, rows.sender_species):
+    for array in (pairs.vectors, pairs.senders, pairs.sender_species):
         assert not is_copied(array)
         assert is_copied(array[1:])  # begins elsewhere
 
@@ -311,7 +316,7 @@ def test_chunk_sizes_waste_little():
 def test_full_chunks_of_mixed_species_are_not_in_order():
     """Slots without gaps are still not the local rows: atoms stand by species."""
     structure = replace(make_structure(2), species=np.tile([0, 1], 32).astype(np.int32))
-    frame = arrange(domain_graph(structure), Capacity()).frame
-    assert np.array_equal(frame.layout.slots, np.arange(64))
-    assert not frame.layout.in_order
-    assert list(frame.from_slots(frame.to_slots(np.arange(64)))) == list(range(64))
+    atoms = lay_out(domain_graph(structure), Capacity()).atoms
+    assert np.array_equal(atoms.slots, np.arange(64))
+    assert not atoms.in_order
+    assert list(atoms.from_slots(atoms.to_slots(np.arange(64)))) == list(range(64))

@@ -9,11 +9,13 @@ import pytest
 from jax import export
 from small import domain_graph, make_model, make_structure
 
-from lammps_mace.engine import device_pairs as device
-from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.device_exchange import pack_rows, unpack_rows
+from lammps_mace.engine.device_pairs import sort_pairs, unsort_gradient
+from lammps_mace.engine.engine import EngineOptions
 from lammps_mace.engine.interface import NoExchange
-from lammps_mace.engine.loops import Passes
+from lammps_mace.engine.passes import jitted
 from lammps_mace.kernels import native
+from lammps_mace.lowering.build import build_engine
 
 CPU_KERNEL = "lammps_mace_"  # start of the names of our custom calls
 GPU_CALL = "__gpu$xla.gpu.triton"
@@ -24,7 +26,7 @@ class Recorder:
     """A jitted function that remembers its last call."""
 
     def __init__(self, function):
-        self.function = function
+        self.function, self.call = function, None
 
     def __call__(self, *args, **kwargs):
         self.call = args, kwargs
@@ -41,20 +43,24 @@ class Recorder:
         ).mlir_module()
 
 
-def recorded(engine: Engine) -> list[Recorder]:
+def recorded(model, backend=None) -> list[Recorder]:
     """Run a step as on a GPU and return every jitted function of it."""
-    engine._is_whole = False
-    passes = engine._passes
-    recorders = Passes(*([Recorder(f) for f in each] for each in passes[:2]), Recorder(passes.last))
-    engine._passes = recorders
+    recorders = []
+
+    def recording(function, *updated):
+        recorders.append(Recorder(jitted(function, *updated)))
+        return recorders[-1]
+
+    options = EngineOptions(choose_step=lambda fused, stepwise, *_: stepwise, jit=recording)
+    engine = build_engine(model, backend=backend, options=options)
     engine.evaluate(domain_graph(make_structure()), NoExchange())
-    return [*recorders.forward, *recorders.backward, recorders.last]
+    return [recorder for recorder in recorders if recorder.call]
 
 
 @pytest.mark.parametrize("backend", ["gpu", "xla"])
 @pytest.mark.parametrize("config", [{}, {"use_gaunt_tp_message_passing": True}])
 def test_no_cpu_kernel_on_a_gpu(config, backend):
-    functions = recorded(Engine(make_model("float32", **config), backend=backend))
+    functions = recorded(make_model("float32", **config), backend)
     assert len(functions) == 3
     for function in functions:
         program = function.program("cuda")
@@ -65,23 +71,23 @@ def test_no_cpu_kernel_on_a_gpu(config, backend):
 
 def test_the_cpu_engine_would_be_found_out():
     assert jax.default_backend() == "cpu"
-    programs = [f.program("cpu") for f in recorded(Engine(make_model("float32")))]
+    programs = [f.program("cpu") for f in recorded(make_model("float32"))]
     assert all(CPU_KERNEL in program for program in programs)
 
 
 def test_arrays_of_lammps_on_a_gpu():
     """The functions that sort pairs and pack rows there lower too."""
     pairs, atoms, rows = 512, 96, 128
-    order, places = np.zeros(pairs, np.int32), np.arange(atoms, dtype=np.int32)
+    order, row_index = np.zeros(pairs, np.int32), np.arange(atoms, dtype=np.int32)
     vectors, features = np.zeros((pairs, 3)), np.zeros((rows, 4, 2), np.float32)
     calls = {
-        device._sorted: (vectors, order, order, places, places, 500, 400, 10.0),
-        device._listed: (vectors, order, 400),
-        device._packed: (features, places),
-        device._unpacked: (features, places, np.zeros((atoms, 8), np.float32)),
+        sort_pairs: (vectors, order, order, row_index, row_index, 500, 400, 10.0),
+        unsort_gradient: (vectors, order, 400),
+        pack_rows: (features, row_index),
+        unpack_rows: (features, row_index, np.zeros((atoms, 8), np.float32)),
     }
     for function, arguments in calls.items():
-        static = {"dtype": np.dtype("float32")} if function is device._sorted else {}
+        static = {"dtype": np.dtype("float32")} if function is sort_pairs else {}
         program = export.export(function, platforms=["cuda"])(*arguments, **static).mlir_module()
         assert "func.func public @main" in program
         assert "custom_call" not in program

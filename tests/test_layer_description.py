@@ -115,7 +115,7 @@ def test_what_lowering_does_not_know_is_named(described):
 def test_what_is_not_known_runs_as_the_network_defines_it(described, monkeypatch):
     other = changed(described, normalization=Density(RADIAL, 1.0, 1.0))
     monkeypatch.setattr(families, "describe", lambda model: other)
-    assert lower(make_model("float32")).how == "plain network (the density of layer 2)"
+    assert lower(make_model("float32")).description == "plain network (the density of layer 2)"
 
 
 def test_where_splines_will_not_do(described):

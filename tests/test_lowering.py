@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small import domain_graph, energy_and_gradient, make_model, make_structure
 
-from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.kernels import BLOCK, evaluate_spline
 from lammps_mace.lowering import layer as layer_lowering
 from lammps_mace.lowering import lower as lowering
 from lammps_mace.lowering import radial_splines as radial
+from lammps_mace.lowering.build import build_engine
 from lammps_mace.lowering.low_rank_basis import low_rank_basis
 from lammps_mace.models import families
 
@@ -65,18 +65,18 @@ def gradient_error(model, structure, engine):
 @pytest.mark.parametrize("name", OPTIONS)
 def test_lowered_model_equals_the_network(name):
     model = make_model(**OPTIONS[name])
-    engine = Engine(model)
-    assert engine.how == "cpu kernels, exact radial network"
+    engine = build_engine(model)
+    assert engine.model.description == "cpu kernels, exact radial network"
     assert max(gradient_error(model, make_structure(2), engine)) < EXACT
 
 
 def test_splines_in_float32():
     model, structure = make_model("float32"), make_structure(2)
-    engine = Engine(model)
-    assert re.fullmatch("cpu kernels, radial splines of [0-9]+ knots", engine.how)
+    engine = build_engine(model)
+    assert re.fullmatch("cpu kernels, radial splines of [0-9]+ knots", engine.model.description)
     assert max(gradient_error(model, structure, engine)) < FLOAT32
-    exact = Engine(replace(model, exact_radial=True))
-    assert exact.how == "cpu kernels, exact radial network"
+    exact = build_engine(replace(model, exact_radial=True))
+    assert exact.model.description == "cpu kernels, exact radial network"
     assert max(gradient_error(model, structure, exact)) < FLOAT32
 
 
@@ -88,7 +88,7 @@ def splined(monkeypatch):
 
 
 def test_error_of_the_splines_alone(splined):
-    error = max(gradient_error(splined, make_structure(2), Engine(splined)))
+    error = max(gradient_error(splined, make_structure(2), build_engine(splined)))
     assert EXACT < error < SPLINE
 
 
@@ -100,10 +100,10 @@ IN_BASIS = ("one layer", "pseudotensors", "gates", "first residual", "scalars")
 @pytest.mark.parametrize("name", IN_BASIS)
 def test_first_layer_in_a_low_rank_basis(monkeypatch, splined, name):
     model, structure = make_model(**{**OPTIONS[name], **WIDE}), make_structure(2)
-    few = Engine(model)
+    few = build_engine(model)
     monkeypatch.setattr(layer_lowering, "in_low_rank_basis", lambda *given: given)
-    all_of_them = Engine(model)
-    widths = [engine.layers[0].sum_channels for engine in (few, all_of_them)]
+    all_of_them = build_engine(model)
+    widths = [engine.model.layers[0].sum_channels for engine in (few, all_of_them)]
     assert widths == [4 * BLOCK, 80]  # two species
     a, b = (engine.evaluate(domain_graph(structure), NoExchange()) for engine in (few, all_of_them))
     largest = np.abs(b.pair_gradient).max()
@@ -125,7 +125,7 @@ def test_a_low_rank_basis_makes_all_functions():
 
 
 def test_forces_are_derivatives_through_the_splines(splined):
-    engine, graph = Engine(splined), domain_graph(make_structure())
+    engine, graph = build_engine(splined), domain_graph(make_structure())
     gradient = engine.evaluate(graph, NoExchange()).pair_gradient
     step = 1e-5
     for pair, axis in [(0, 0), (17, 1), (60, 2)]:
@@ -145,7 +145,7 @@ def test_too_few_knots_are_refused(monkeypatch):
     model = make_model("float32")
     monkeypatch.setattr(radial, "_KNOTS", (8, 16))
     assert splines_of(model) is None
-    assert Engine(model).how == "cpu kernels, exact radial network"
+    assert build_engine(model).model.description == "cpu kernels, exact radial network"
 
 
 def test_no_more_knots_than_the_errors_ask_for(monkeypatch):
@@ -208,7 +208,7 @@ def test_splines_are_kept_and_belong_to_their_weights(tmp_path):
 )
 def test_what_cannot_be_lowered_runs_as_it_is_defined(options, name):
     model = make_model(**options)
-    engine = Engine(model)
-    assert engine.how.startswith("plain network")
-    assert name in engine.how
+    engine = build_engine(model)
+    assert engine.model.description.startswith("plain network")
+    assert name in engine.model.description
     assert max(gradient_error(model, make_structure(), engine)) < EXACT

@@ -15,7 +15,7 @@ print("jax" in sys.modules)
 from lammps_mace.runtime.placement import Rank
 from lammps_mace.runtime.jax_setup import start_jax
 start_jax(Rank())
-import lammps_mace.engine.engine
+import lammps_mace.lowering.build
 print("scipy.stats" in sys.modules)
 from scipy.spatial.transform import Rotation
 from scipy.signal.windows import hann
@@ -73,7 +73,7 @@ from lammps_mace.runtime.jax_setup import start_jax
 start_jax(Rank())
 from small import make_model, make_structure, domain_graph
 from lammps_mace.engine.interface import NoExchange
-from lammps_mace.engine.engine import Engine
+from lammps_mace.lowering.build import build_engine
 from lammps_mace.engine import chunk
 if sys.argv[1] == "any order":
     chunk.serialize_after = lambda index: index
@@ -84,7 +84,7 @@ def switches():
     assert threads
     return sum(map(int, re.findall(r"ctxt_switches:\\s*(\\d+)", " ".join(threads))))
 
-engine = Engine(make_model("float32", num_layers=3, node_symmetry=3, l_max=3))
+engine = build_engine(make_model("float32", num_layers=3, node_symmetry=3, l_max=3))
 graph = domain_graph(make_structure(3))
 for _ in range(2):
     engine.evaluate(graph, NoExchange())

@@ -32,7 +32,7 @@ from small import (
 
 from lammps_mace.coupling.mliap import coulomb as coulomb_pairs
 from lammps_mace.coupling.mliap.data import KokkosExchange, owner, prove_exchange
-from lammps_mace.engine import device_pairs as device
+from lammps_mace.engine.device_pairs import sort_pairs, unsort_gradient
 from lammps_mace.evaluation import Evaluator
 from lammps_mace.modelfile import read_stub
 from lammps_mace.models.mlip.charges import damped_inverse
@@ -109,12 +109,12 @@ def test_steps_on_a_gpu_compile_nothing_new(tmp_path, monkeypatch, devices_taken
     structure = make_structure()
     distribute(structure, 1)
     [model] = run_step(tmp_path / "x.model").values()
-    compiled = [f._cache_size() for f in (device._sorted, device._listed)]
+    compiled = [f._cache_size() for f in (sort_pairs, unsort_gradient)]
     kept = np.random.default_rng(0).random(len(structure.centres)) < 0.9
     fewer = {name: getattr(structure, name)[kept] for name in ("centres", "neighbours", "vectors")}
     distribute(dataclasses.replace(structure, **fewer), 1)
     model.compute_forces(SYSTEM[0])
-    assert [f._cache_size() for f in (device._sorted, device._listed)] == compiled
+    assert [f._cache_size() for f in (sort_pairs, unsort_gradient)] == compiled
     assert SYSTEM[0].f.any()
 
 

@@ -48,20 +48,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def shapes_of(model: Model) -> Shapes:
-    """Return what of a model decides the sizes; the engine is asked for its layers."""
+    """Return what of a model decides the sizes; its layers are asked."""
     # Not at the top: it imports JAX.
-    from lammps_mace.engine.chunks import CPU_CHUNKS
-    from lammps_mace.engine.engine import Engine
+    from lammps_mace.engine.capacity import CPU_CHUNKS
+    from lammps_mace.lowering.lower import lower
 
     find_devices()  # before anything else: says why there is none
-    engine, config = Engine(model), model.config
+    lowered, config = lower(model), model.config
     return Shapes(
-        cutoff_angstrom=engine.cutoff,
-        exchange_widths=engine.exchange_widths,
-        skip_widths=[math.prod(layer.skip_shape) for layer in engine.layers if layer.skip_shape],
+        cutoff_angstrom=lowered.cutoff_angstrom,
+        exchange_widths=lowered.exchange_widths,
+        skip_widths=[math.prod(layer.skip_shape) for layer in lowered.layers if layer.skip_shape],
         edge_width=_EDGE_ARRAYS * config.num_channels * (config.l_max + 1) ** 2,
         chunk_atoms=CPU_CHUNKS.most_atoms,
-        item_bytes=engine.dtype.itemsize,
+        item_bytes=lowered.dtype.itemsize,
     )
 
 

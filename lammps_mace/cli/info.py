@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lammps_mace.cli.progress import progress
-from lammps_mace.engine.chunks import CPU_CHUNKS
+from lammps_mace.engine.capacity import CPU_CHUNKS
 from lammps_mace.modelfile import Model, load_model
 
 _WIDTH = 22  # of the names of properties

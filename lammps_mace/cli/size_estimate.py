@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MARGIN = 1.3  # arrays of the engine are so much longer than needed: lammps_mace.engine.chunks
+MARGIN = 1.3  # arrays of the engine are so much longer than needed: lammps_mace.engine.capacity
 SKIN_ANGSTROM = 2.0  # LAMMPS's default of `neighbor` in units metal and real
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lammps_mace.engine.engine import COMPILING, Engine
+from lammps_mace.engine.engine import Engine
+from lammps_mace.engine.stage_clock import COMPILING
 
 PREFIX = "lammps-mace:"
 COARSE = (
@@ -32,7 +33,7 @@ _HEAD = "Section       |  min time  |  avg time  |  max time  | %total | us/atom
 
 @dataclass(frozen=True)
 class _Share:
-    """What one rank did since the last report: the same fields as in the engine, and its atoms."""
+    """What one rank did since the last report: the engine's clock and programs, and its atoms."""
 
     seconds: Mapping[str, float]
     steps: int
@@ -49,8 +50,9 @@ def report(engine: Engine, n_atoms: int, comm: Any) -> str:
         comm: mpi4py communicator; None without MPI.
     """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
-    mine = _Share(dict(engine.seconds), engine.steps, n_atoms, peak, engine.compilations)
-    engine.start_counting()
+    clock = engine.clock
+    mine = _Share(dict(clock.seconds), clock.steps, n_atoms, peak, engine.compilations)
+    clock.reset()
     every = [mine] if comm is None else comm.allgather(mine)
     lines = _table(every) if max(one.steps for one in every) else []
     lines.append(f"{PREFIX} {_compilations(every)}")

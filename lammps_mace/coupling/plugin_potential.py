@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from lammps_mace.coupling.model_path import find_model
 from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
-from lammps_mace.engine.charges import NonFiniteChargeError, charge_use
+from lammps_mace.engine.charges import NonFiniteChargeError
 from lammps_mace.engine.interface import Prediction
+from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, load_model
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
@@ -45,7 +46,7 @@ class PluginPotential:
         path = find_model(path)
         self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
-        self.charge_use = charge_use(self.model)
+        self.charges = charge_settings(self.model)
         self._device = start_jax(self._rank)
         self.identity = self.model.sha256, os.path.abspath(path)
         self.engine = _engine(_Source(self.model), self._device)
@@ -60,7 +61,8 @@ class PluginPotential:
     @property
     def exchange_row_bytes(self) -> tuple[int, ...]:
         """Bytes per atom of each forward exchange of a step, in order."""
-        return tuple(width * self.engine.dtype.itemsize for width in self.engine.exchange_widths)
+        model = self.engine.model
+        return tuple(width * model.dtype.itemsize for width in model.exchange_widths)
 
     def set_elements(self, names: Sequence[str | None]) -> list[int]:
         """Return the species of each LAMMPS type, -1 for NULL.
@@ -138,7 +140,7 @@ def _engine(source: _Source, device: Any) -> Engine:
     # Not at the top: the engine imports JAX, which must be configured first.
     import jax
 
-    from lammps_mace.engine.engine import Engine
+    from lammps_mace.lowering.build import build_engine
 
     with jax.default_device(device):
-        return Engine(source.model)
+        return build_engine(source.model)

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lammps_mace.engine.interface import Exchange
-from lammps_mace.modelfile import Model
-from lammps_mace.models.constants import COULOMB_CONSTANT, DAMPING_CUTOFF
+from lammps_mace.engine.interface import ChargeExchange
 
 
 class NonFiniteChargeError(ValueError):
@@ -24,8 +22,8 @@ class NonFiniteChargeError(ValueError):
 
 
 @dataclass(frozen=True)
-class ChargeUse:
-    """What LAMMPS has to do with the charges of a model.
+class ChargeSettings:
+    """What LAMMPS has to do with the charges that a model predicts.
 
     Attributes:
         total: sum of the charges of all atoms of the model, e.
@@ -38,34 +36,12 @@ class ChargeUse:
     total: int
     write: bool
     cutoff_angstrom: float
-    constant: float = COULOMB_CONSTANT
-    damping_angstrom: float = DAMPING_CUTOFF
-
-
-def charge_use(model: Model) -> ChargeUse | None:
-    """Return what a model's charges are for, None when nobody needs them.
-
-    Raises:
-        ValueError: the Coulomb sum has no cutoff, or the model no total charge.
-    """
-    config = model.config
-    if not (config.use_coulomb_term or (config.predict_partial_charges and model.write_charges)):
-        return None
-    if model.total_charge is None:
-        raise ValueError("predict_partial_charges: the model file has no total charge")
-    if not config.use_coulomb_term:
-        return ChargeUse(model.total_charge, model.write_charges, 0.0)
-    cutoff = model.dataset_info.long_range_cutoff_angstrom
-    if cutoff is None:
-        raise ValueError(
-            "use_coulomb_term: dataset_info.long_range_cutoff_angstrom is None; the Coulomb sum "
-            "needs a cutoff"
-        )
-    return ChargeUse(model.total_charge, model.write_charges, cutoff)
+    constant: float
+    damping_angstrom: float
 
 
 def constrain_charges(
-    raw: np.ndarray, species: np.ndarray, use: ChargeUse, exchange: Exchange
+    raw: np.ndarray, species: np.ndarray, settings: ChargeSettings, exchange: ChargeExchange
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the charges of own atoms and the gradient of the Coulomb energy; collective.
 
@@ -89,9 +65,9 @@ def constrain_charges(
         raise NonFiniteChargeError(int(bad[0]))
     total, count = exchange.sum(np.array([raw.sum(), part.sum()]))
     n = max(count, 1.0)  # nobody has an atom: nothing is shifted
-    charges = np.where(part, raw - (total - use.total) / n, 0.0)
+    charges = np.where(part, raw - (total - settings.total) / n, 0.0)
     potentials = exchange.charge(charges)
-    if not use.cutoff_angstrom:
+    if not settings.cutoff_angstrom:
         return charges, np.zeros_like(charges)
     potentials = np.where(part, potentials, 0.0)
     [summed] = exchange.sum(np.array([potentials.sum()]))

@@ -1,104 +1,141 @@
-"""Ghosts: layer features between the engine's rows and their owners on other ranks."""
+"""Ghost exchange: features of ghosts come from their owners, and adjoints go back to them."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import jax
 import numpy as np
 
-from lammps_mace.engine.chunks import Arrangement
-from lammps_mace.engine.interface import Exchange
+from lammps_mace.engine.interface import FeatureExchange
 from lammps_mace.engine.layer import NodeFeatures
-from lammps_mace.kernels import ghost_exchange
+from lammps_mace.engine.step_layout import StepLayout
+from lammps_mace.kernels import NO_EXCHANGE_HANDLE, ghost_exchange
 
 
-class Ghosts(ABC):
+class GhostExchange(ABC):
     """Moves layer features between ranks.
 
-    What is given to these methods is theirs: on a CPU its memory is exchanged in place.
+    The arrays that these methods are given are theirs: on a CPU their memory is exchanged in place.
 
     Attributes:
-        zero: made after the last move, to fill what is needed from then on; None: a constant.
+        zero: a scalar 0 that exists once the last exchange is over; None: any 0 will do. Arrays
+            that are filled with it are made then, not before.
     """
 
     zero: jax.Array | None = None
 
     @abstractmethod
-    def fetch(self, sent: jax.Array) -> jax.Array:
+    def fill_ghosts(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
 
     @abstractmethod
-    def give_back(self, adjoint: jax.Array) -> jax.Array:
-        """Return [rows, ...] with the ghosts' adjoints added at their owners."""
+    def add_to_owners(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows added to their owners'."""
 
-    def fetch_state(self, features: NodeFeatures) -> NodeFeatures:
-        """Return the features with what ghosts send; as it is after the last layer."""
-        return (
-            features
-            if features.sent is None
-            else NodeFeatures(features.skip, self.fetch(features.sent))
-        )
+    def fill_features(self, features: NodeFeatures) -> NodeFeatures:
+        """Return the features with what ghosts send; after the last layer there is nothing."""
+        if features.sent is None:
+            return features
+        return NodeFeatures(features.skip, self.fill_ghosts(features.sent))
 
-    def give_back_state(self, adjoint: NodeFeatures | None) -> NodeFeatures | None:
-        """Return the adjoint of :meth:`fetch_state`."""
+    def add_features(self, adjoint: NodeFeatures | None) -> NodeFeatures | None:
+        """Return the adjoint of :meth:`fill_features`."""
         if adjoint is None or adjoint.sent is None:
             return adjoint
-        return NodeFeatures(adjoint.skip, self.give_back(adjoint.sent))
+        return NodeFeatures(adjoint.skip, self.add_to_owners(adjoint.sent))
 
 
-class GhostsWithin(Ghosts):
-    """Moves features of arrays that are traced: the program of a step does it itself, on a CPU.
+class InProgramExchange(GhostExchange):
+    """Exchanges that a compiled program makes itself, on a CPU; its arrays are traced.
 
     Args:
-        exchange_handle: of the step.
+        handle: of the step, see :class:`lammps_mace.engine.interface.FeatureExchange`.
 
     Attributes:
-        timings: of all moves so far, see ``read_timing``.
+        timings: of all exchanges so far, see :func:`lammps_mace.kernels.read_timing`.
     """
 
-    def __init__(self, exchange_handle: jax.Array) -> None:
-        self._exchange_handle = exchange_handle
+    def __init__(self, handle: jax.Array) -> None:
+        self._handle = handle
         self.timings: list[jax.Array] = []
 
-    def fetch(self, sent: jax.Array) -> jax.Array:
+    def fill_ghosts(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
-        return self._moved(sent, reverse=False)
+        return self._exchanged(sent, reverse=False)
 
-    def give_back(self, adjoint: jax.Array) -> jax.Array:
-        """Return [rows, ...] with the ghosts' adjoints added at their owners."""
-        return self._moved(adjoint, reverse=True)
+    def add_to_owners(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows added to their owners'."""
+        return self._exchanged(adjoint, reverse=True)
 
-    def _moved(self, rows: jax.Array, reverse: bool) -> jax.Array:
-        exchanged = ghost_exchange(rows, self._exchange_handle, reverse)
+    def _exchanged(self, rows: jax.Array, reverse: bool) -> jax.Array:
+        exchanged = ghost_exchange(rows, self._handle, reverse)
         self.timings.append(exchanged.timing)
         self.zero = exchanged.zero
         return exchanged.rows
 
 
-class GhostsBetween(Ghosts):
-    """Moves features between two programs; on one domain they stay where they are."""
+class BetweenPrograms(GhostExchange):
+    """Exchanges that Python makes between two programs; on one domain there are none."""
 
-    def __init__(self, arrangement: Arrangement, exchange: Exchange) -> None:
-        self.arrangement, self.exchange = arrangement, exchange
-        self._alone = arrangement.graph.one_domain
+    def __init__(self, layout: StepLayout) -> None:
+        self.layout = layout
 
-    def fetch(self, sent: jax.Array) -> jax.Array:
+    @property
+    def one_domain(self) -> bool:
+        """One rank has all atoms, nothing is exchanged."""
+        return self.layout.graph.one_domain
+
+    @property
+    def handle(self) -> np.ndarray | None:
+        """What a compiled program needs to make these exchanges itself; None: it cannot."""
+        return NO_EXCHANGE_HANDLE if self.one_domain else None
+
+    def fill_ghosts(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
-        if self._alone:
-            return sent
+        return sent if self.one_domain else self.forward(sent)
+
+    def add_to_owners(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows added to their owners'."""
+        return adjoint if self.one_domain else self.reverse(adjoint)
+
+    @abstractmethod
+    def forward(self, sent: jax.Array) -> jax.Array:
+        """Do it, on several domains."""
+
+    @abstractmethod
+    def reverse(self, adjoint: jax.Array) -> jax.Array:
+        """Do it, on several domains."""
+
+
+class HostExchange(BetweenPrograms):
+    """Exchanges between two programs through arrays on the host."""
+
+    def __init__(self, layout: StepLayout, exchange: FeatureExchange) -> None:
+        super().__init__(layout)
+        self._exchange = exchange
+
+    @cached_property
+    def handle(self) -> np.ndarray | None:
+        """What a compiled program needs to make these exchanges itself; None: it cannot."""
+        if self.one_domain:
+            return NO_EXCHANGE_HANDLE
+        row_index, n_rows = self.layout.atoms.row_index, self.layout.capacity.rows
+        return self._exchange.exchange_handle(row_index, n_rows)
+
+    def forward(self, sent: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows filled by their owners."""
         memory = _memory(sent)
-        self.exchange.forward_exchange(_flat(memory), self.arrangement.frame.rows)
+        self._exchange.forward_exchange(_flat(memory), self.layout.atoms.row_index)
         return _array(memory, sent)
 
-    def give_back(self, adjoint: jax.Array) -> jax.Array:
-        """Return [rows, ...] with the ghosts' adjoints added at their owners."""
-        if self._alone:
-            return adjoint
+    def reverse(self, adjoint: jax.Array) -> jax.Array:
+        """Return [rows, ...] with the ghosts' rows added to their owners'."""
         memory = _memory(adjoint)
-        self.exchange.reverse_exchange(_flat(memory), self.arrangement.frame.rows)
+        self._exchange.reverse_exchange(_flat(memory), self.layout.atoms.row_index)
         return _array(memory, adjoint)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from lammps_mace.engine.layer import Layer
+from lammps_mace.engine.lowered_model import LoweredModel
+from lammps_mace.lowering.charge_settings import settings_of
 from lammps_mace.lowering.layer import LayerLowering
 from lammps_mace.lowering.reference_layer import reference_layers
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
+from lammps_mace.models.description import ModelDescription
 from lammps_mace.models.model import Model
 
 # Some operations of every layer can start with the step; of more than eight that can start at
@@ -19,39 +22,42 @@ from lammps_mace.models.model import Model
 _SINGLE_THREADED_LAYERS = 4
 
 
-class Lowered(NamedTuple):
-    """A model as layers.
-
-    Attributes:
-        layers: in order.
-        how: how they are computed, one line for people.
-        single_threaded: XLA's CPU runtime runs all operations in the thread that calls it.
-    """
-
-    layers: Sequence[Layer]
-    how: str
-    single_threaded: bool
-
-
-def lower(model: Model, plain: bool = False, backend: str | None = None) -> Lowered:
-    """Return the layers of a model.
+def lower(model: Model, plain: bool = False, backend: str | None = None) -> LoweredModel:
+    """Return a model as the engine runs it.
 
     Args:
-        plain: run the network as it is defined; a reference.
+        plain: run the network as it is defined, without the fast kernels; a reference.
         backend: of the kernels, "cpu", "gpu" or "xla"; None chooses for the device in use.
     """
-    description = families.describe(model)
-    reason = "asked for" if plain else obstacle(description)
+    network = families.describe(model)
+    layers, how, single_threaded = _layers(network, plain, backend)
+    return LoweredModel(
+        layers=layers,
+        cutoff_angstrom=network.cutoff,
+        dtype=np.dtype(network.dtype),
+        energy_scale=network.scale,
+        energy_shifts=np.append(network.atomic_energies + network.shift, 0.0),
+        n_outputs=1 if network.charges is None else 2,
+        charges=settings_of(network.charges),
+        description=how,
+        single_threaded=single_threaded,
+    )
+
+
+def _layers(
+    network: ModelDescription, plain: bool, backend: str | None
+) -> tuple[Sequence[Layer], str, bool]:
+    """Return the layers, how they are computed, and whether XLA's CPU runtime uses one thread."""
+    reason = "asked for" if plain else obstacle(network)
     if reason:
-        return Lowered(reference_layers(description), f"plain network ({reason})", False)
+        return reference_layers(network), f"plain network ({reason})", False
     backend = backend or {"cpu": "cpu", "gpu": "gpu"}.get(jax.default_backend(), "xla")
-    layers = LayerLowering(description, backend, needs_exact_radial(description)).layers()
+    layers = LayerLowering(network, backend, needs_exact_radial(network)).layers()
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
-    single_threaded = len(layers) <= _SINGLE_THREADED_LAYERS and all(
-        layer.single_threaded for layer in layers
-    )
-    return Lowered(layers, f"{backend} kernels, {radial}", single_threaded)
+    few = len(layers) <= _SINGLE_THREADED_LAYERS
+    single_threaded = few and all(layer.single_threaded for layer in layers)
+    return layers, f"{backend} kernels, {radial}", single_threaded
 
 
 def describe(model: Model) -> str:

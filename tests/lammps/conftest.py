@@ -38,7 +38,7 @@ original = module.PluginPotential.__init__
 
 def patched(self, *arguments):
     original(self, *arguments)
-    import lammps_mace.engine.engine
+    import lammps_mace.lowering.build
 {code}
 
 module.PluginPotential.__init__ = patched

@@ -107,9 +107,9 @@ class Local:
     def sum(self, values):
         self.exchange.sum(values)  # what the other ranks have is thrown away
         return values
-import lammps_mace.engine.engine
-lammps_mace.engine.engine.constrain_charges = lambda raw, species, use, exchange: constrain_charges(
-    raw, species, use, Local(exchange))
+import lammps_mace.engine.stepwise
+lammps_mace.engine.stepwise.constrain_charges = lambda raw, species, settings, exchange: (
+    constrain_charges(raw, species, settings, Local(exchange)))
 """
 
 
@@ -235,11 +235,11 @@ def test_failure_between_the_sums_ends_all_ranks(run_lammps, model, patch, rank)
 import lammps_mace.engine.charges as charges
 rank = self._rank.index
 constrain_charges = charges.constrain_charges
-def broken(raw, species, use, exchange):
+def broken(raw, species, settings, exchange):
     if rank == {rank}:
         raw = raw * float("nan")
-    return constrain_charges(raw, species, use, exchange)
-lammps_mace.engine.engine.constrain_charges = broken
+    return constrain_charges(raw, species, settings, exchange)
+lammps_mace.engine.stepwise.constrain_charges = broken
 """
     run = run_lammps(CRYSTAL + STYLE + "run 0\n", 2, patch(fail), timeout=120)
     assert run.returncode != 0

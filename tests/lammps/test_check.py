@@ -25,7 +25,7 @@ original = module.PluginPotential.__init__
 def spoiled(self, *arguments):
     original(self, *arguments)
     if self._rank.index == self._rank.size - 1:
-        readout = self.engine.layers[1].weights["readout"]
+        readout = self.engine.model.layers[1].weights["readout"]
         readout["ReadoutBlock_0"]["Linear_1"]["weight0_0_1"] *= 1.001
 
 module.PluginPotential.__init__ = spoiled

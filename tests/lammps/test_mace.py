@@ -53,12 +53,12 @@ def model(tmp_path):
 
 AS_USERS = {"XLA_FLAGS": ""}  # XLA's full effort
 NO_EXCHANGE = """
-from lammps_mace.engine.ghost_exchange import GhostsBetween
-exchanged = GhostsBetween.fetch
-def fetch(self, sent):
-    slots = self.arrangement.capacity.slots
+from lammps_mace.engine.ghost_exchange import HostExchange
+exchanged = HostExchange.forward
+def forward(self, sent):
+    slots = self.layout.capacity.slots
     return exchanged(self, sent).at[slots:].set(0.0)  # what the others sent is thrown away
-GhostsBetween.fetch = fetch
+HostExchange.forward = forward
 """
 
 

@@ -22,9 +22,9 @@ CONFIGS = {
 # The control: XLA is called in a thread of its own, so it calls MPI there.
 ELSEWHERE = """
 from concurrent.futures import ThreadPoolExecutor
-engine = lammps_mace.engine.engine.Engine
-run_whole = engine._run_whole
-engine._run_whole = lambda *args: ThreadPoolExecutor(1).submit(run_whole, *args).result()
+from lammps_mace.engine.fused_step import FusedStep
+run = FusedStep.run
+FusedStep.run = lambda *args: ThreadPoolExecutor(1).submit(run, *args).result()
 """
 OTHER = "MPI in another thread"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lammps_mace.coupling.mliap.data import KokkosExchange
 from lammps_mace.coupling.mliap.pair_lists import Pairs
-from lammps_mace.engine.charges import ChargeUse
+from lammps_mace.engine.charges import ChargeSettings
 
 BLOCK = 8192  # pairs at once: their numbers stay in the caches, and memory small
 
@@ -23,13 +23,13 @@ class CoulombExchange(KokkosExchange):
     Args:
         data: ML-IAP's, of the KOKKOS package.
         pairs: all that it lists; centres that are ghosts do not count.
-        use: with the cutoff of the sum.
+        settings: with the cutoff of the sum.
         comm: mpi4py's communicator; None without MPI.
     """
 
-    def __init__(self, data: Any, pairs: Pairs, use: ChargeUse, comm: Any) -> None:
+    def __init__(self, data: Any, pairs: Pairs, settings: ChargeSettings, comm: Any) -> None:
         super().__init__(data)
-        self._pairs, self._use, self._comm = pairs, use, comm
+        self._pairs, self._settings, self._comm = pairs, settings, comm
         self._charges = np.zeros(pairs.n_total)
         self._potentials = np.zeros(pairs.n_local)
 
@@ -63,23 +63,23 @@ class CoulombExchange(KokkosExchange):
         """
         for block in self._blocks():
             products = self._charges[block.centres] * self._charges[block.neighbours]
-            _, slopes = damped(block.squared, self._use.damping_angstrom)
-            slopes *= 0.5 * self._use.constant * products * block.inside
+            _, slopes = damped(block.squared, self._settings.damping_angstrom)
+            slopes *= 0.5 * self._settings.constant * products * block.inside
             gradient[block.rows] += slopes[:, None] * block.vectors
 
     def _sum_potentials(self) -> np.ndarray:
         out = np.zeros(self._pairs.n_total)
         for block in self._blocks():
-            inverse, _ = damped(block.squared, self._use.damping_angstrom)
+            inverse, _ = damped(block.squared, self._settings.damping_angstrom)
             terms = self._charges[block.neighbours] * inverse * block.inside
             # Centres that follow each other are neighbours in the list: the range is short.
             first = block.centres.min()
             sums = np.bincount(block.centres - first, terms)
             out[first : first + len(sums)] += sums
-        return self._use.constant * out[: self._pairs.n_local]
+        return self._settings.constant * out[: self._pairs.n_local]
 
     def _blocks(self) -> Iterator[_Block]:
-        pairs, limit = self._pairs, self._use.cutoff_angstrom**2
+        pairs, limit = self._pairs, self._settings.cutoff_angstrom**2
         for start in range(0, len(pairs.centres), BLOCK):
             rows = slice(start, start + BLOCK)
             centres, vectors = pairs.centres[rows], pairs.vectors[rows]

@@ -39,8 +39,8 @@ from lammps_mace.coupling.mliap.pair_lists import (
     with_ghost_centres,
 )
 from lammps_mace.coupling.units import energy_per_ev
-from lammps_mace.engine.charges import charge_use
 from lammps_mace.engine.interface import Exchange, NoExchange
+from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, read_parts
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import find_rank
@@ -82,7 +82,7 @@ class MLIAPModel:
         self.model = self._together(lambda: self._load(stub))
         info = self.model.dataset_info
         self.element_types = list(info.known_elements(self.model.head))
-        self._charge_use = charge_use(self.model)
+        self._charges = charge_settings(self.model)
         self.rcutfac = max(info.graph_cutoff_angstrom, self._coulomb_cutoff) / 2
         # One entry more: ML-IAP's element -1, not part of the model, reads the last.
         species = [info.elements.index(symbol) for symbol in self.element_types]
@@ -116,7 +116,7 @@ class MLIAPModel:
         if self.lammps is not None:
             self._energy_per_ev = energy_per_ev(self.lammps.units)
         model = read_parts(stub, None, None)
-        if (use := charge_use(model)) is not None and use.write:
+        if (charges := charge_settings(model)) is not None and charges.write:
             raise MLIAPError(texts.WRITTEN_CHARGES)
         return model
 
@@ -134,7 +134,7 @@ class MLIAPModel:
 
     @property
     def _coulomb_cutoff(self) -> float:
-        return 0.0 if self._charge_use is None else self._charge_use.cutoff_angstrom
+        return 0.0 if self._charges is None else self._charges.cutoff_angstrom
 
     def _check(self, data: Any) -> None:
         """Refuse what would give wrong numbers.
@@ -149,7 +149,7 @@ class MLIAPModel:
             )
         if self.lammps is not None and self.lammps.exclusions() and not _unchecked():
             raise MLIAPError(texts.EXCLUSIONS)
-        if self._charge_use is not None:
+        if self._charges is not None:
             self._check_charges(data)
         if self._engine is None:
             import jax
@@ -206,12 +206,12 @@ class MLIAPModel:
 
     def _arranged(self, data: Any) -> tuple[Arranged | Unarranged, Exchange]:
         several = self._rank.size > 1
-        if data.npairs and not on_host(data) and self._charge_use is None:
+        if data.npairs and not on_host(data) and self._charges is None:
             return Unarranged(gpu_graph(data, self._species, several)), KokkosExchange(data)
         pairs = read_pairs(data, self._species)
-        if self._charge_use is not None:
+        if self._charges is not None:
             near = own_centres(pairs, self.model.dataset_info.graph_cutoff_angstrom, several)
-            return near, CoulombExchange(data, pairs, self._charge_use, self._comm)
+            return near, CoulombExchange(data, pairs, self._charges, self._comm)
         if can_exchange(data):
             return own_centres(pairs, several=several), KokkosExchange(data)
         if self._needs_no_ghosts(data):
@@ -224,13 +224,13 @@ class MLIAPModel:
         # Not at the top: the engine imports JAX, which must be configured first.
         import jax
 
-        from lammps_mace.engine.engine import Engine
+        from lammps_mace.lowering.build import build_engine
 
         arranged, exchange = self._arranged(data)
         if have_coincident_atoms(arranged.graph.displacements):
             raise MLIAPError(texts.SAME_PLACE)
         with jax.default_device(self._device):
-            self._engine = self._engine or Engine(self.model)
+            self._engine = self._engine or build_engine(self.model)
             prediction = self._engine.evaluate(arranged.graph, exchange)
         gradient = arranged.gradient(prediction)
         energies = prediction.node_energies[: data.nlocal]

@@ -1,32 +1,20 @@
-"""Passes of a layer over all chunks of atoms: forward, backward, or both at once."""
+"""The passes of a layer over all chunks of atoms: forward, backward, or both at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from lammps_mace.engine.buffers import LayerBuffers
+from lammps_mace.engine.capacity import Capacity
 from lammps_mace.engine.chunk import Chunk, chunk_at
-from lammps_mace.engine.chunks import Capacity
 from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, Results, Saved
+from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.step_arrays import StepArrays
-
-
-class LayerBuffers(NamedTuple):
-    """Memory for what a layer makes, the same in every step: its rows are written anew.
-
-    Rows that no atom has keep what they held; nothing reads them.
-
-    Attributes:
-        features: that the layer makes.
-        saved: that it notes, or None.
-    """
-
-    features: NodeFeatures
-    saved: Saved
 
 
 class Passes(NamedTuple):
@@ -42,26 +30,26 @@ class Passes(NamedTuple):
     last: Callable[..., Any] | None
 
     @classmethod
-    def of(cls, layers: Sequence[Layer], scale: float, at_once: bool) -> Passes:
-        """Return the passes through these layers.
-
-        Args:
-            scale: eV of one of the network's units of energy.
-            at_once: run the last layer forward and backward at once.
-        """
-        inner = layers[: len(layers) - at_once]
+    def of(cls, model: LoweredModel) -> Passes:
+        """Return the passes through the layers of a model."""
+        n_inner, scale = model.n_inner_layers, model.energy_scale
+        inner, rest = model.layers[:n_inner], model.layers[n_inner:]
         return cls(
             [partial(forward, layer) for layer in inner],
             [partial(backward, layer, scale) for layer in inner],
-            partial(forward_and_backward, layers[-1], scale) if at_once else None,
+            partial(forward_and_backward, rest[0], scale) if rest else None,
         )
 
-    def jitted(self) -> Passes:
-        """Return the same, each compiled; what they update lends its memory to the results."""
+    def jitted(self, jit: Callable[..., Any]) -> Passes:
+        """Return the same passes, each compiled.
+
+        Args:
+            jit: as :func:`jitted`.
+        """
         return Passes(
-            [jitted(f, "outputs", "room") for f in self.forward],
-            [jitted(f, "gradient") for f in self.backward],
-            None if self.last is None else jitted(self.last, "outputs"),
+            [jit(f, "outputs", "buffers") for f in self.forward],
+            [jit(f, "gradient") for f in self.backward],
+            None if self.last is None else jit(self.last, "outputs"),
         )
 
     @property
@@ -73,40 +61,40 @@ class Passes(NamedTuple):
 
 
 def jitted(function: Callable[..., Any], *updated: str) -> Any:
-    """Compile a function; arguments ``updated`` lend their memory to the results."""
+    """Compile a function; the memory of the arguments ``updated`` becomes that of results."""
     return jax.jit(function, static_argnames="capacity", donate_argnames=updated)
 
 
 def forward(
     layer: Layer, weights: Any, arrays: StepArrays, features: NodeFeatures | None,
-    outputs: jax.Array, room: LayerBuffers, *, capacity: Capacity,
+    outputs: jax.Array, buffers: LayerBuffers, *, capacity: Capacity,
 ) -> tuple[LayerBuffers, jax.Array]:  # fmt: skip
-    """Run a layer forward; return its features and saved, and the outputs so far."""
+    """Run a layer forward; return its features and saved activations, and the outputs so far."""
 
     def body(k: jax.Array, carry: tuple[LayerBuffers, jax.Array]) -> tuple[LayerBuffers, jax.Array]:
-        room, outputs = carry
+        buffers, outputs = carry
         chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, saved = layer.forward(weights, arrays, chunk, features, room.saved)
+        results, saved = layer.forward(weights, arrays, chunk, features, buffers.saved)
         rows = results.skip, results.sent
-        made = NodeFeatures(*jax.tree.map(chunk.put_atoms, tuple(room.features), rows))
+        made = NodeFeatures(*jax.tree.map(chunk.put_atoms, tuple(buffers.features), rows))
         return LayerBuffers(made, saved), _added(outputs, chunk, results.outputs)
 
-    return jax.lax.fori_loop(0, arrays.n_chunks, body, (room, outputs))
+    return jax.lax.fori_loop(0, arrays.n_chunks, body, (buffers, outputs))
 
 
 def forward_and_backward(
     layer: Layer, scale: float, weights: Any, arrays: StepArrays, features: NodeFeatures | None,
     outputs: jax.Array, zero: jax.Array | None, *, capacity: Capacity,
 ) -> tuple[jax.Array, Gradients]:  # fmt: skip
-    """Run the last layer; return all outputs, and the sums of the backward pass so far."""
+    """Run the last layer; return all outputs, and the gradients of this layer."""
 
     def body(k: jax.Array, carry: Any) -> Any:
-        outputs, sums = carry
+        outputs, gradients = carry
         chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.vjp(weights, arrays, chunk, features, None)
+        results, vjp = layer.vjp(weights, arrays, chunk, features, None)
         adjoint = _output_adjoint(results.outputs, chunk, scale, None)
-        sums = pull(Results(None, None, adjoint), sums)
-        return _added(outputs, chunk, results.outputs), sums
+        gradients = vjp(Results(None, None, adjoint), gradients)
+        return _added(outputs, chunk, results.outputs), gradients
 
     start = outputs, Gradients(*_zeros((arrays.vectors, features), zero))
     return jax.lax.fori_loop(0, arrays.n_chunks, body, start)
@@ -117,15 +105,21 @@ def backward(
     saved: Saved, above: NodeFeatures, gradient: jax.Array, zero: jax.Array | None,
     charge_adjoint: jax.Array | None, *, capacity: Capacity,
 ) -> Gradients:  # fmt: skip
-    """Vjp the adjoints of a layer's results, ``above``, back to its pairs and features."""
+    """Return the gradients that follow from the adjoints ``above`` of a layer's features.
 
-    def body(k: jax.Array, sums: Gradients) -> Gradients:
+    Args:
+        gradient: dE/d vectors of the layers behind this one.
+        zero: see :class:`lammps_mace.engine.ghost_exchange.GhostExchange`.
+        charge_adjoint: [slots], dE/d charges as the network predicts them; None: 0.
+    """
+
+    def body(k: jax.Array, gradients: Gradients) -> Gradients:
         chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
-        results, pull = layer.vjp(weights, arrays, chunk, features, saved)
-        # After the layer has read its saved and what it kept.
+        results, vjp = layer.vjp(weights, arrays, chunk, features, saved)
+        # After the layer has read its saved activations and its skip features.
         skip, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
         adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
-        return pull(Results(skip, sent, adjoint), sums)
+        return vjp(Results(skip, sent, adjoint), gradients)
 
     start = Gradients(gradient, _zeros(features, zero))
     return jax.lax.fori_loop(0, arrays.n_chunks, body, start)

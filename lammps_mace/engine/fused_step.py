@@ -1,0 +1,110 @@
+"""FusedStep: a step as one program, which exchanges ghosts itself, on a CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from lammps_mace.engine.buffers import BufferPool, LayerBuffers
+from lammps_mace.engine.capacity import Capacity
+from lammps_mace.engine.ghost_exchange import BetweenPrograms, InProgramExchange
+from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.lowered_model import LoweredModel
+from lammps_mace.engine.passes import Passes
+from lammps_mace.engine.stage_clock import StageClock
+from lammps_mace.engine.step import StepResult, StepSequence
+from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.kernels import NO_EXCHANGE_HANDLE, read_timing
+
+
+class FusedStep:
+    """Runs a whole step of a model without charges as one program.
+
+    Args:
+        model: what to evaluate.
+        buffers: of its inner layers.
+        clock: is told when a stage ends.
+        jit: compiles the program, as :func:`lammps_mace.engine.passes.jitted`.
+
+    Attributes:
+        uses_other_threads: whether XLA ran an exchange of some step in another thread than the one
+            that called it; None before that is known.
+    """
+
+    def __init__(
+        self, model: LoweredModel, buffers: BufferPool, clock: StageClock, jit: Callable[..., Any]
+    ) -> None:
+        self._model, self._buffers, self._clock = model, buffers, clock
+        self._weights = [layer.weights for layer in model.layers]
+        self._passes = Passes.of(model)
+        self._program = jit(self._trace, "buffers")
+        self.uses_other_threads = None if model.single_threaded else True
+
+    @property
+    def programs(self) -> dict[str, Any]:
+        """The jitted function by name."""
+        return {"step": self._program}
+
+    def run(
+        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
+    ) -> StepResult:
+        """Return the result of a step; every rank calls this together.
+
+        Raises:
+            ValueError: the exchange has no handle.
+        """
+        if ghosts.handle is None:
+            raise ValueError("a fused step needs an exchange with a handle; use StepwiseStep")
+        return self._run(arrays, ghosts.handle, ghosts.layout.capacity)
+
+    def probe_threads(self, arrays: StepArrays, capacity: Capacity) -> None:
+        """Run at most two chunks without any exchange, to learn ``uses_other_threads``."""
+        n_chunks = jax.device_put(np.int32(min(int(arrays.n_chunks), 2)))
+        self._run(replace(arrays, n_chunks=n_chunks), NO_EXCHANGE_HANDLE, capacity)
+
+    def sent_bytes(self, capacity: Capacity) -> int:
+        """Return the size of the features that atoms send, of all layers together."""
+        return capacity.rows * sum(self._model.exchange_widths) * self._model.dtype.itemsize
+
+    def _run(self, arrays: StepArrays, handle: np.ndarray, capacity: Capacity) -> StepResult:
+        buffers = self._buffers.take(capacity)
+        n_inner = len(buffers)
+        outputs, gradient, buffers, timings = self._program(
+            arrays, self._weights, buffers, handle, capacity=capacity
+        )
+        gradient.block_until_ready()
+        self._buffers.put_back(buffers, capacity)
+        self._tell(n_inner, timings)
+        return StepResult(outputs, gradient, None)
+
+    def _tell(self, n_inner: int, timing_words: list[jax.Array]) -> None:
+        """Tell the clock when the stages ended; see in which threads the exchanges ran."""
+        timings = [read_timing(words) for words in timing_words]
+        stages = ["forward"] * n_inner + ["last layer"] + ["backward"] * n_inner
+        for stage, timing in zip(stages, timings, strict=False):
+            self._clock.end_at(stage, timing.entered)
+            self._clock.end_at("exchange", timing.left)
+        self._clock.end(stages[-1])
+        here = threading.get_native_id()
+        elsewhere = any(timing.thread != here for timing in timings)
+        self.uses_other_threads = bool(self.uses_other_threads) or elsewhere
+
+    def _trace(
+        self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers],
+        handle: jax.Array, *, capacity: Capacity,
+    ) -> tuple[jax.Array, jax.Array, list[LayerBuffers], list[jax.Array]]:  # fmt: skip
+        ghosts = InProgramExchange(handle)
+        sequence = StepSequence(
+            self._passes, self._model.n_outputs, capacity, ghosts, _ignore, None
+        )  # fmt: skip
+        result, buffers = sequence.run(arrays, weights, buffers)
+        return result.outputs, result.gradient, buffers, ghosts.timings
+
+
+def _ignore(stage: str, result: jax.Array | None = None) -> None:
+    """Do nothing: while a program is traced no stage begins or ends."""

@@ -1,0 +1,124 @@
+"""A step: forward through all layers and back, with the ghost exchanges between the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace.engine.buffers import LayerBuffers
+from lammps_mace.engine.capacity import Capacity
+from lammps_mace.engine.ghost_exchange import BetweenPrograms, GhostExchange
+from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.layer import Gradients, NodeFeatures
+from lammps_mace.engine.passes import Passes
+from lammps_mace.engine.step_arrays import StepArrays
+
+
+class StepResult(NamedTuple):
+    """What a step computes.
+
+    Attributes:
+        outputs: [slots, n_outputs], the network's energies and, where it predicts them, charges.
+        gradient: [pair rows, 3], dE/d vectors.
+        charges: float64 [n_local], e; None where nobody needs them.
+    """
+
+    outputs: jax.Array
+    gradient: jax.Array
+    charges: np.ndarray | None
+
+
+class StepRunner(Protocol):
+    """A way to run a step."""
+
+    def run(
+        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
+    ) -> StepResult:
+        """Return the result of a step; every rank calls this together."""
+
+
+@dataclass(frozen=True)
+class StepSequence:
+    """The passes of a step in their order; both ways to run a step follow it.
+
+    Attributes:
+        passes: of the layers.
+        n_outputs: see :class:`lammps_mace.engine.lowered_model.LoweredModel`.
+        capacity: sizes of the arrays.
+        ghosts: moves features between the passes.
+        end: is told when a stage has ended, and its result.
+        charges_of: outputs -> charges [n_local] and dE/d charges as the network predicts them
+            [slots]; None where nobody needs charges.
+    """
+
+    passes: Passes
+    n_outputs: int
+    capacity: Capacity
+    ghosts: GhostExchange
+    end: Callable[..., None]
+    charges_of: Callable[[jax.Array], tuple[np.ndarray, np.ndarray]] | None
+
+    def run(
+        self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
+    ) -> tuple[StepResult, list[LayerBuffers]]:
+        """Return the result and the buffers for the next step."""
+        outputs, made = self._forward(arrays, weights, buffers)
+        # The first layer reads its features from a table of species: it has none.
+        features = [None, *(one.features for one in made)]
+        charges = charge_adjoint = None
+        if self.passes.last is None:
+            gradients = Gradients(jnp.zeros_like(arrays.vectors), features.pop())
+        else:
+            outputs, gradients = self.passes.last(
+                weights[-1], arrays, features.pop(), outputs, self.ghosts.zero,
+                capacity=self.capacity,
+            )  # fmt: skip
+            self.end("last layer", outputs)
+        if self.charges_of is not None:
+            charges, charge_adjoint = self.charges_of(outputs)
+        if self.passes.last is not None:
+            charge_adjoint = None  # 0: no energy depends on the charges
+        gradient = self._backward(arrays, weights, made, features, gradients, charge_adjoint)
+        return StepResult(outputs, gradient, charges), made
+
+    def _forward(
+        self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
+    ) -> tuple[jax.Array, list[LayerBuffers]]:
+        """Return the outputs of the inner layers, and what these have made."""
+        outputs = jnp.zeros((self.capacity.slots, self.n_outputs), arrays.vectors.dtype)
+        made: list[LayerBuffers] = []
+        features: NodeFeatures | None = None
+        for forward, weight, mine in zip(self.passes.forward, weights, buffers, strict=False):
+            mine, outputs = forward(
+                weight, arrays, features, outputs, mine, capacity=self.capacity
+            )  # fmt: skip
+            self.end("forward", outputs)
+            features = self.ghosts.fill_features(mine.features)
+            made.append(LayerBuffers(features, mine.saved))
+            self.end("exchange")
+        return outputs, made
+
+    def _backward(
+        self, arrays: StepArrays, weights: list[Any], made: list[LayerBuffers],
+        features: list[Any], gradients: Gradients, charge_adjoint: np.ndarray | None,
+    ) -> jax.Array:  # fmt: skip
+        """Return dE/d vectors of all layers.
+
+        Args:
+            features: that each inner layer reads.
+            gradients: of the last layer, or zeros.
+        """
+        for i in reversed(range(len(self.passes.backward))):
+            above = self.ghosts.add_features(gradients.features)
+            self.end("exchange")
+            gradients = self.passes.backward[i](
+                weights[i], arrays, features[i], made[i].saved, above, gradients.vectors,
+                self.ghosts.zero, charge_adjoint, capacity=self.capacity,
+            )  # fmt: skip
+            self.end("backward", gradients.vectors)
+        return gradients.vectors

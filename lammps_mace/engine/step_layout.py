@@ -1,0 +1,118 @@
+"""StepLayout: where the atoms and pairs of one step stand in the padded arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from lammps_mace._pairs import bound_pairs
+from lammps_mace.engine.atom_layout import AtomLayout
+from lammps_mace.engine.capacity import CPU_CHUNKS, Capacity, ChunkRule
+from lammps_mace.engine.interface import DomainGraph
+from lammps_mace.engine.step_arrays import StepArrays
+
+
+class PackedPairs(Protocol):
+    """The pairs of one step in the engine's order, padded to the capacity.
+
+    Attributes:
+        vectors, senders, sender_species: as in :class:`StepArrays`.
+    """
+
+    vectors: Any
+    senders: Any
+    sender_species: Any
+
+    def unpack_gradient(self, gradient: jax.Array, out: Any = None) -> Any:
+        """Return dE/d displacements in the graph's order, float64 [n_pairs, 3].
+
+        Args:
+            gradient: dE/d vectors.
+            out: write it there; only for pairs on the host.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class StepLayout:
+    """Which atom and which pair stands where.
+
+    Attributes:
+        graph: of the step.
+        atoms: the layout of its atoms.
+        pair_bounds: int32 [capacity.slots + 1]; the pairs of slot i are those from [i] to [i + 1].
+    """
+
+    graph: DomainGraph
+    atoms: AtomLayout
+    pair_bounds: np.ndarray
+
+    @property
+    def capacity(self) -> Capacity:
+        """Sizes of the arrays."""
+        return self.atoms.capacity
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of atoms that are part of the model."""
+        return int(self.pair_bounds[-1])
+
+    def arrays(self, pairs: PackedPairs) -> StepArrays:
+        """Return the arrays of the step."""
+        arrays: dict[str, Any] = {
+            "vectors": pairs.vectors,
+            "senders": pairs.senders,
+            "sender_species": pairs.sender_species,
+            "bounds": self.pair_bounds,
+            **self.atoms.constant_arrays,
+        }
+        if self.graph.energy_mask is not None:
+            arrays["energy_mask"] = self.atoms.to_slots(self.graph.energy_mask)
+        return StepArrays(**arrays)
+
+
+def lay_out(
+    graph: DomainGraph,
+    capacity: Capacity,
+    rule: ChunkRule = CPU_CHUNKS,
+    last: AtomLayout | None = None,
+) -> StepLayout:
+    """Return where atoms and pairs stand, at this capacity or, where it is too small, a larger one.
+
+    Args:
+        rule: chooses the size of chunks when the capacity grows.
+        last: layout of the last step: it is taken again while it fits.
+    """
+    if last is None or not last.fits(graph, capacity):
+        last = AtomLayout.of(graph, rule, capacity)
+    bounds, need = _pair_bounds(graph, last, capacity.slots)
+    if capacity.holds(need):
+        return StepLayout(graph, last, bounds)
+    layout = AtomLayout.of(graph, rule, Capacity())
+    _, need = _pair_bounds(graph, layout, 0)
+    layout = replace(layout, capacity=capacity.grown_to(need))
+    bounds, _ = _pair_bounds(graph, layout, layout.capacity.slots)
+    return StepLayout(graph, layout, bounds)
+
+
+def _pair_bounds(
+    graph: DomainGraph, layout: AtomLayout, n_slots: int
+) -> tuple[np.ndarray, Capacity]:
+    """Return the bounds of the pairs of at least ``n_slots`` slots, and the sizes that are needed.
+
+    The sizes have no margin.
+    """
+    bounds = np.empty(max(n_slots, layout.n_slots) + 1, np.int32)
+    chunk_pairs = bound_pairs(
+        layout.order, layout.slots, graph.offsets, layout.chunk_atoms, bounds
+    )  # fmt: skip
+    return bounds, Capacity(
+        chunk_atoms=layout.chunk_atoms,
+        chunks=max(len(layout.chunk_species), 1),
+        ghosts=graph.n_total - graph.n_local + 1,
+        chunk_pairs=max(chunk_pairs, 1),
+        pairs=graph.n_pairs,
+        atoms=graph.n_total,
+    )

@@ -1,0 +1,73 @@
+"""StepwiseStep: a step as a series of programs, one for each pass of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from lammps_mace.engine.buffers import BufferPool
+from lammps_mace.engine.charges import ChargeSettings, constrain_charges
+from lammps_mace.engine.ghost_exchange import BetweenPrograms
+from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.lowered_model import LoweredModel
+from lammps_mace.engine.passes import Passes
+from lammps_mace.engine.stage_clock import StageClock
+from lammps_mace.engine.step import StepResult, StepSequence
+from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.engine.step_layout import StepLayout
+
+
+class StepwiseStep:
+    """Runs each pass as a program; Python exchanges ghosts and charges between them.
+
+    It runs every model, on every device and through every exchange.
+
+    Args:
+        model: what to evaluate.
+        buffers: of its inner layers.
+        clock: is told when a stage ends.
+        jit: compiles a pass, as :func:`lammps_mace.engine.passes.jitted`.
+    """
+
+    def __init__(
+        self, model: LoweredModel, buffers: BufferPool, clock: StageClock, jit: Callable[..., Any]
+    ) -> None:
+        self._model, self._buffers, self._clock = model, buffers, clock
+        self._weights = [layer.weights for layer in model.layers]
+        self._passes = Passes.of(model).jitted(jit)
+
+    @property
+    def programs(self) -> dict[str, Any]:
+        """The jitted functions by name."""
+        return self._passes.named
+
+    def run(
+        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
+    ) -> StepResult:
+        """Return the result of a step; every rank calls this together."""
+        layout, settings, charges_of = ghosts.layout, self._model.charges, None
+        if settings is not None:
+            charges_of = partial(self._charges, layout, settings, exchange)
+        sequence = StepSequence(
+            self._passes, self._model.n_outputs, layout.capacity, ghosts, self._clock.end,
+            charges_of,
+        )  # fmt: skip
+        buffers = self._buffers.take(layout.capacity)
+        result, buffers = sequence.run(arrays, self._weights, buffers)
+        self._buffers.put_back(buffers, layout.capacity)
+        return result
+
+    def _charges(
+        self, layout: StepLayout, settings: ChargeSettings, exchange: ChargeExchange,
+        outputs: jax.Array,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Return the charges [n_local], and dE/d charges as the network predicts them, [slots]."""
+        raw = layout.atoms.from_slots(np.asarray(outputs)[:, 1])
+        charges, gradient = constrain_charges(raw, layout.atoms.species, settings, exchange)
+        adjoint = layout.atoms.to_slots(gradient.astype(self._model.dtype))
+        self._clock.end("charges")
+        return charges, adjoint
