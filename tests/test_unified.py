@@ -31,7 +31,8 @@ from small import (
 )
 
 from lammps_mace.coupling.mliap import coulomb as coulomb_pairs
-from lammps_mace.coupling.mliap.data import KokkosExchange, owner, prove_exchange
+from lammps_mace.coupling.mliap.data import owner
+from lammps_mace.coupling.mliap.exchange import KokkosExchange, prove_exchange
 from lammps_mace.engine.device_pairs import sort_pairs, unsort_gradient
 from lammps_mace.evaluation import Evaluator
 from lammps_mace.modelfile import read_stub
@@ -83,7 +84,7 @@ def test_the_stand_in_for_a_gpu_must_be_waited_for(monkeypatch):
     rows = GpuArray(np.arange(data.ntotal, dtype=float)[:, None])
     exchange = KokkosExchange(data)
     assert not np.array_equal(exchange.forward_copy(rows).get(), rows.get())
-    monkeypatch.setattr("lammps_mace.coupling.mliap.data.finish", lambda array: None)
+    monkeypatch.setattr("lammps_mace.coupling.mliap.exchange.finish", lambda array: None)
     late = exchange.forward_copy(rows)
     assert np.array_equal(late._memory, rows._memory)
     assert not np.array_equal(late.get(), rows.get())  # get waits
@@ -334,5 +335,5 @@ def test_kspace_beside_a_coulomb_sum(tmp_path, monkeypatch, kspace):
     monkeypatch.setattr("lammps_mace.coupling.mliap.model.find_lammps", lambda interface: lammps)
     model = loaded(write_model(tmp_path / "x.model", charged_model(7.0, **CHARGES)))
     distribute(make_structure(), 1)
-    model._model._check(SYSTEM[0])
+    model.checks.check(SYSTEM[0])
     assert ["kspace_style must find no charges" in text for text in said] == [True] * kspace

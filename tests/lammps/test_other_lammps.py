@@ -40,7 +40,7 @@ SLAB = (
 )
 STYLE = "pair_style mliap unified x.model {ghosts}\npair_coeff * * O Si\n"
 # Changes in every process that LAMMPS starts, for controls and faults.
-PATCH = "import lammps_mace.coupling.mliap.model as module\n{code}\n"
+PATCH = "from lammps_mace.coupling.mliap import checks, exchange, model\n{code}\n"
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +123,7 @@ def test_one_layer_needs_no_ghost_neighbours(run_lammps, run_other, start):
 def test_a_short_communication_cutoff_gives_other_numbers(run_lammps, run_other, start, patched):
     begin = start()
     truth = results(run_lammps(script(begin)))
-    path = patched("module.MLIAPModel._check_reach = lambda self: None")
+    path = patched("checks.RunChecks.check_reach = lambda self: None")
     got = results(run_other(script(begin, 1), 2, path=path))
     with pytest.raises(AssertionError):
         assert_same(got, truth, EXACT)
@@ -228,7 +228,7 @@ def test_a_wrong_exchange_with_kokkos_is_found(run_lammps, start, kokkos, patche
     """By the start check; the control: without it the numbers are others."""
     program, env, arguments = kokkos
     # Ghosts keep what they have.
-    path = patched("module.KokkosExchange.forward_copy = lambda self, rows: rows.copy()")
+    path = patched("exchange.KokkosExchange.forward_copy = lambda self, rows: rows.copy()")
     spoilt = {**env, "PYTHONPATH": os.pathsep.join([path, env["PYTHONPATH"]])}
     if not checked:
         spoilt["LAMMPS_MACE_UNCHECKED"] = "1"
@@ -275,14 +275,14 @@ def test_mistakes_end_all_ranks(run_other, start, name):
 
 
 FAULT = """
-original = module.MLIAPModel._evaluate
+original = model.MLIAPModel.evaluate
 count = [0]
 def failing(self, data):
     count[0] += 1
-    if count[0] == 3 and self._rank.index == {rank}:
+    if count[0] == 3 and self.ranks.rank.index == {rank}:
         raise MemoryError("injected")
     original(self, data)
-module.MLIAPModel._evaluate = failing
+model.MLIAPModel.evaluate = failing
 """
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lammps_mace.coupling.mliap.data import KokkosExchange
-from lammps_mace.coupling.mliap.pair_lists import Pairs
+from lammps_mace.coupling.mliap.exchange import KokkosExchange
+from lammps_mace.coupling.mliap.pair_lists import ListedPairs
 from lammps_mace.engine.charges import ChargeSettings
 
 BLOCK = 8192  # pairs at once: their numbers stay in the caches, and memory small
@@ -27,7 +27,7 @@ class CoulombExchange(KokkosExchange):
         comm: mpi4py's communicator; None without MPI.
     """
 
-    def __init__(self, data: Any, pairs: Pairs, settings: ChargeSettings, comm: Any) -> None:
+    def __init__(self, data: Any, pairs: ListedPairs, settings: ChargeSettings, comm: Any) -> None:
         super().__init__(data)
         self._pairs, self._settings, self._comm = pairs, settings, comm
         self._charges = np.zeros(pairs.n_total)

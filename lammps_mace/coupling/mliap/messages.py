@@ -1,5 +1,10 @@
 """What a model in LAMMPS's own ML-IAP says when it cannot be used as it is asked for."""
 
+
+class MLIAPError(ValueError):
+    """Why LAMMPS cannot run a model; the message says what to write in the input script."""
+
+
 UNCHECKED = "LAMMPS_MACE_UNCHECKED"  # the variable that switches checks off
 # lammps#4744 broke the exchange in autumn 2025, lammps#4808 mended it in December. A development
 # build has the number of the release before it, so that numbers cannot tell who has which.

@@ -1,4 +1,4 @@
-"""Pairs as ML-IAP lists them, and three ways to make a DomainGraph of them."""
+"""Pairs as ML-IAP lists them on the host, and three ways to make a DomainGraph of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lammps_mace.engine.interface import DomainGraph, Prediction
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ListedPairs:
     """The directed pairs of one rank, in any order.
 
     Attributes:
@@ -34,28 +34,28 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Arranged:
+class ListedGraph:
     """A DomainGraph, and which of the listed pairs it holds.
 
     Attributes:
         graph: for the engine.
-        kept: the listed pair of each of its pairs.
+        listed: index of each of its pairs in the list.
         n_listed: number of listed pairs.
     """
 
     graph: DomainGraph
-    kept: np.ndarray | slice
+    listed: np.ndarray | slice
     n_listed: int
 
     def gradient(self, prediction: Prediction) -> np.ndarray:
         """Return dE/d(vectors) of all listed pairs, float64 [n_listed, 3], C-contiguous."""
         out = np.zeros((self.n_listed, 3))
-        out[self.kept] = prediction.pair_gradient
+        out[self.listed] = prediction.pair_gradient
         return out
 
 
 @dataclass(frozen=True)
-class Unarranged:
+class DeviceListedGraph:
     """A DomainGraph of all listed pairs, as they are listed: on a GPU."""
 
     graph: DomainGraph
@@ -70,7 +70,7 @@ def have_coincident_atoms(vectors: Any) -> bool:
     return bool(((vectors * vectors).sum(axis=1) == 0.0).any())
 
 
-def own_centres(pairs: Pairs, cutoff: float = np.inf, several: bool = False) -> Arranged:
+def own_centres(pairs: ListedPairs, cutoff: float = np.inf, several: bool = False) -> ListedGraph:
     """Return the pairs of own atoms; the features of ghosts come from their owners.
 
     Args:
@@ -79,10 +79,10 @@ def own_centres(pairs: Pairs, cutoff: float = np.inf, several: bool = False) -> 
     """
     alone = pairs.n_total == pairs.n_local and not several
     own = np.arange(pairs.n_total) < pairs.n_local
-    return _arranged(pairs, pairs.species, own, alone, cutoff=cutoff)
+    return _graph_of(pairs, pairs.species, own, alone, cutoff=cutoff)
 
 
-def own_images(pairs: Pairs, tags: np.ndarray) -> Arranged:
+def own_images(pairs: ListedPairs, tags: np.ndarray) -> ListedGraph:
     """Return the pairs of own atoms on one rank, where every ghost is an image of one of them.
 
     Args:
@@ -97,12 +97,14 @@ def own_images(pairs: Pairs, tags: np.ndarray) -> Arranged:
     owners = np.concatenate([np.arange(n), order[np.minimum(ghosts, n - 1)]])
     if not np.array_equal(tags[owners], tags):
         raise ValueError("ghost atoms that are no images of own atoms, on a single rank")
-    images = Pairs(pairs.species[:n], n, pairs.centres, owners[pairs.neighbours], pairs.vectors)
+    images = ListedPairs(
+        pairs.species[:n], n, pairs.centres, owners[pairs.neighbours], pairs.vectors
+    )
     own = np.concatenate([np.ones(n, bool), np.zeros(pairs.n_total - n, bool)])
-    return _arranged(images, images.species, own, alone=True)
+    return _graph_of(images, images.species, own, alone=True)
 
 
-def with_ghost_centres(pairs: Pairs, n_layers: int) -> Arranged:
+def with_ghost_centres(pairs: ListedPairs, n_layers: int) -> ListedGraph:
     """Return the pairs of own atoms and of the ghosts whose features they depend on.
 
     The energy of this rank is that of its own atoms; its derivative reaches ``n_layers`` pairs
@@ -115,17 +117,17 @@ def with_ghost_centres(pairs: Pairs, n_layers: int) -> Arranged:
     present = centre.copy()
     present[pairs.neighbours[centre[pairs.centres]]] = True
     species = np.where(present, pairs.species, -1).astype(np.int32)
-    return _arranged(pairs, species, centre, alone=True, energy_mask=own)
+    return _graph_of(pairs, species, centre, alone=True, energy_mask=own)
 
 
-def _arranged(
-    pairs: Pairs,
+def _graph_of(
+    pairs: ListedPairs,
     species: np.ndarray,
     centre: np.ndarray,
     alone: bool,
     energy_mask: np.ndarray | None = None,
     cutoff: float = np.inf,
-) -> Arranged:
+) -> ListedGraph:
     """Return the pairs whose centre is chosen and which are short, grouped by centre.
 
     Args:
@@ -136,22 +138,22 @@ def _arranged(
     wanted = centre[pairs.centres]
     if cutoff < np.inf:
         wanted &= np.einsum("pi,pi->p", pairs.vectors, pairs.vectors) < cutoff**2
-    kept: np.ndarray | slice = slice(None) if wanted.all() else np.flatnonzero(wanted)
-    centres = pairs.centres[kept]
+    listed: np.ndarray | slice = slice(None) if wanted.all() else np.flatnonzero(wanted)
+    centres = pairs.centres[listed]
     if np.any(np.diff(centres) < 0):
         order = np.argsort(centres, kind="stable")
-        kept = np.arange(len(wanted))[kept][order]
+        listed = np.arange(len(wanted))[listed][order]
         centres = centres[order]
     counts = np.bincount(centres, minlength=n_rows)
-    return Arranged(
+    return ListedGraph(
         DomainGraph(
             species=species,
             offsets=np.concatenate([[0], np.cumsum(counts)]),
-            senders=pairs.neighbours[kept].astype(np.int32),
-            displacements=pairs.vectors[kept],
+            senders=pairs.neighbours[listed].astype(np.int32),
+            displacements=pairs.vectors[listed],
             one_domain=alone,
             energy_mask=energy_mask,
         ),
-        kept,
+        listed,
         len(wanted),
     )
