@@ -36,6 +36,7 @@ from lammps_mace.coupling.mliap.exchange import KokkosExchange, prove_exchange
 from lammps_mace.engine.device_pairs import sort_pairs, unsort_gradient
 from lammps_mace.evaluation import Evaluator
 from lammps_mace.modelfile import read_stub
+from lammps_mace.models.coulomb import damped
 from lammps_mace.models.mlip.charges import damped_inverse
 
 EXACT = 1e-11
@@ -300,7 +301,7 @@ def test_charges(tmp_path, monkeypatch, n_ranks, long_range, empty):
 
 def test_the_damped_inverse_and_its_slope():
     distances = np.array([0.3, 1.0, 2.5, 4.9, 5.0, 5.1, 8.0])
-    inverse, slope = coulomb_pairs.damped(distances**2, 5.0)
+    inverse, slope = damped(distances**2, 5.0)
     expected, gradient = jax.vmap(jax.value_and_grad(damped_inverse))(distances)
     np.testing.assert_allclose(inverse, expected, rtol=1e-14)
     np.testing.assert_allclose(slope * distances, gradient, rtol=1e-12)

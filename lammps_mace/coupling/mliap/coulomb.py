@@ -10,6 +10,7 @@ import numpy as np
 from lammps_mace.coupling.mliap.exchange import KokkosExchange
 from lammps_mace.coupling.mliap.pair_lists import ListedPairs
 from lammps_mace.engine.charges import ChargeSettings
+from lammps_mace.models.coulomb import damped
 
 BLOCK = 8192  # pairs at once: their numbers stay in the caches, and memory small
 
@@ -97,23 +98,3 @@ class _Block(NamedTuple):
     vectors: np.ndarray
     squared: np.ndarray
     inside: np.ndarray
-
-
-def damped(squared: np.ndarray, damping: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return g(r) and g'(r) / r, the damped inverse of a distance.
-
-    g(r) = phi(r/c) / sqrt(r^2 + 1) + (1 - phi(r/c)) / r with phi(x) = 1 - 10 x^3 + 15 x^4 - 6 x^5
-    below 1, else 0: Unke and Meuwly, J. Chem. Theory Comput. 15, 3678 (2019), eq. (13).
-
-    Args:
-        squared: r^2, Å^2, not 0.
-        damping: c, Å.
-    """
-    r = np.sqrt(squared)
-    far, near = 1.0 / r, 1.0 / np.sqrt(squared + 1.0)
-    x = np.minimum(r / damping, 1.0)
-    rest = x**2 * x * (10.0 - x * (15.0 - 6.0 * x))  # 1 - phi
-    slope = -30.0 * (x * (1.0 - x)) ** 2 / damping  # dphi/dr
-    inverse = near + rest * (far - near)
-    change = slope * (near - far) - (1.0 - rest) * r * near**3 - rest * far**2
-    return inverse, change * far
