@@ -15,6 +15,7 @@ from lammps_mace.models.mlip.config import (
     Irreps,
     LayerCount,
     MaceConfig,
+    RadialCount,
     RadialEnvelope,
     SpeciesCount,
     Width,
@@ -34,7 +35,7 @@ class ConfigV1(StrictModel):
     readout_irreps: tuple[Irreps, Irreps] = ("16x0e", "0e")
     num_readout_heads: HeadCount = 1
     include_pseudotensors: Flag = False
-    num_bessel: Width = 8
+    num_bessel: RadialCount = 8
     activation: Activation = Activation.SILU
     radial_envelope: RadialEnvelope = RadialEnvelope.POLYNOMIAL
     symmetric_tensor_product_basis: Flag = False

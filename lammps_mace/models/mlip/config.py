@@ -15,9 +15,10 @@ LayerCount = Annotated[Whole, Field(gt=0, le=32)]
 ChannelCount = Annotated[Whole, Field(gt=0, le=16384)]
 Degree = Annotated[Whole, Field(ge=0, le=8)]
 Correlation = Annotated[Whole, Field(gt=0, le=4)]
-HeadCount = Annotated[Whole, Field(gt=0, le=256)]
+HeadCount = Annotated[Whole, Field(gt=0, le=64)]
 SpeciesCount = Annotated[Whole, Field(gt=0, le=256)]
-Width = Annotated[Whole, Field(gt=0, le=4096)]
+RadialCount = Annotated[Whole, Field(gt=0, le=128)]
+Width = Annotated[Whole, Field(gt=0, le=1024)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=16)]
 
 # (backend "e3j", pseudotensors) -> correlation -> highest l_max whose contraction has tables that
@@ -64,12 +65,12 @@ class MaceConfig(StrictModel):
         correlation: highest power of the symmetric contraction, 1 to 4 (body order minus one).
         readout_irreps: hidden and output irreps of the last readout: degrees up to 8,
             multiplicities up to 4096, 0e among the output.
-        num_readout_heads: independent readouts, 1 to 256; one is selected for a simulation.
+        num_readout_heads: independent readouts, 1 to 64; one is selected for a simulation.
         include_pseudotensors: keep irreps of both parities in the messages.
-        num_rbf: number of Bessel functions, 1 to 4096.
+        num_rbf: number of Bessel functions, 1 to 128.
         activation: non-linearity of the last readout.
         radial_envelope: cutoff function.
-        radial_mlp_hidden: widths of the hidden layers of the radial MLP, up to 16 of 1 to 4096.
+        radial_mlp_hidden: widths of the hidden layers of the radial MLP, up to 16 of 1 to 1024.
         radial_mlp_activation: non-linearity of the radial MLP.
         add_atomic_energies: add the isolated-atom energies to the network's.
         avg_num_neighbors: divisor of the messages; None means the value of the data set.
@@ -98,7 +99,7 @@ class MaceConfig(StrictModel):
     readout_irreps: tuple[Irreps, ...] = ("16x0e", "0e")
     num_readout_heads: HeadCount = 1
     include_pseudotensors: Flag = False
-    num_rbf: Width = 8
+    num_rbf: RadialCount = 8
     activation: Activation = Activation.SILU
     radial_envelope: RadialEnvelope = RadialEnvelope.POLYNOMIAL
     radial_mlp_hidden: Widths = (64, 64, 64)
