@@ -34,14 +34,14 @@ class Reader:
         from lammps_mace.cli import info, main
         from lammps_mace.convert import convert
         from lammps_mace.coupling.plugin_potential import PluginPotential
-        from lammps_mace.engine.charges import charge_use
         from lammps_mace.errors import UnusableFileError
+        from lammps_mace.lowering.charge_settings import charge_settings
         from lammps_mace.modelfile import load_model, read_parts, read_stub
 
         self.files = spoiled_files.Files(folder)
         self.refusal = UnusableFileError
         self._load, self._convert, self._potential = load_model, convert, PluginPotential
-        self._read_stub, self._read_parts, self._charges = read_stub, read_parts, charge_use
+        self._read_stub, self._read_parts, self._charges = read_stub, read_parts, charge_settings
         self._describe, self._main = info.describe, main.main
         self._read = 0
 
