@@ -1,13 +1,11 @@
-# make demo | demo-ionic | test | lint | bench | clean; everything happens in a virtual environment of its own.
+# make demo | demo-ionic | test | lint | docs | bench | clean; everything happens in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
-# Compiled files are kept here: without it each pip install compiles all of them again.
-BUILD := -C build-dir=$(abspath $(VENV))/build
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo demo-ionic test lint bench clean
+.PHONY: demo demo-ionic test lint docs bench clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -24,6 +22,11 @@ lint: $(VENV)/linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(MAKE) docs
+
+# Into build/docs; any warning is an error. The variable silences an advertisement.
+docs: $(VENV)/linters
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/installed $(VENV)-peers/installed
 	cd benchmarks && $(BIN)/python run.py --peers ../$(VENV)-peers $(BENCH_ARGUMENTS)
@@ -39,12 +42,12 @@ $(VENV)/installed: $(SOURCES)
 	  "lammps-mace needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=/path/to/python3" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(BUILD) '.[test]'
+	$(BIN)/python -m pip install --quiet '.[test]'
 	touch $@
 
 $(VENV)/linters: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet $(BUILD) '.[dev]'
+	$(BIN)/python -m pip install --quiet '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers benchmarks/work dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache

@@ -25,7 +25,6 @@ from lammps_mace.engine.step import StepRunner
 from lammps_mace.engine.step_choice import choose_step
 from lammps_mace.engine.step_layout import PackedPairs, StepLayout, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
-from lammps_mace.runtime.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ class Engine:
         buffers: memory of the inner layers.
     """
 
-    @full_precision()
     def __init__(self, model: LoweredModel, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.model = model
         self.capacity = Capacity()
@@ -87,7 +85,6 @@ class Engine:
         programs = {**programs, **self._stepwise.programs}
         return {name: n for name, f in programs.items() if (n := f._cache_size())}
 
-    @full_precision()
     def evaluate(
         self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None = None
     ) -> Prediction:

@@ -204,7 +204,7 @@ def test_plugin_with_open_mpi(run_lammps, start, open_mpi, ranks):
 def kokkos():
     """Return a LAMMPS with KOKKOS, its variables and its command line."""
     if not (prefix := os.environ.get(KOKKOS)):
-        pytest.skip(f"needs {KOKKOS}: where a LAMMPS with KOKKOS is installed, see cmake/README.md")
+        pytest.skip(f"needs {KOKKOS}, a LAMMPS with KOKKOS: see docs/how-to/cluster.md")
     lammps = other_lammps.OtherLammps(Path(prefix))
     given = os.environ.get(KOKKOS_OPTIONS, "-k on t 1 -pk kokkos newton on neigh half").split()
     return lammps.program, {"JAX_PLATFORMS": "", **lammps.environment}, (*given, "-sf", "kk")
