@@ -79,8 +79,8 @@ class OptimizedLayer:
 
     The weights, arrays of the model's precision:
         spline: packed table, or radial: parameters, matrix and factor of the radial weights.
-        first: [n_species, 1, sum_channels], what atoms send before the first layer; only there.
-        first_skip: [n_species, dim, channels], likewise, where the first layer has a residual.
+        first: in the first layer, [n_species, 1, sum_channels], what atoms send before it.
+        first_skip: likewise [n_species, dim, channels], or None where it has no skip.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
@@ -91,7 +91,7 @@ class OptimizedLayer:
     """
 
     def __init__(self, program: LayerProgram, weights: dict[str, Any]) -> None:
-        self._is = program
+        self._program = program
         self.weights = weights
         channels = weights["terms"].shape[2]
         after = program.next_target
@@ -111,13 +111,13 @@ class OptimizedLayer:
     @property
     def single_threaded(self) -> bool:
         """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
-        on_cpu = self._is.backend == "cpu" and edges_cpu.supported(self._is.edges)
+        on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges)
         return on_cpu and self.knots is not None
 
     @property
     def sum_channels(self) -> int:
         """Channels of the sums over neighbours."""
-        return self._is.edges.channels
+        return self._program.edges.channels
 
     def forward(
         self,
@@ -164,7 +164,7 @@ class OptimizedLayer:
             new_adjoint, skip_adjoint = pull_update(adjoint)
             messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
             mixed_adjoint = contract_backward(
-                self._is.contraction, messages, new_adjoint, backend=self._is.backend
+                self._program.contraction, messages, new_adjoint, backend=self._program.backend
             )
             gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
             if gradients.features is None or skip_adjoint is None:
@@ -179,16 +179,16 @@ class OptimizedLayer:
     ) -> tuple[jax.Array, ...]:
         radial = self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors))
         edges = _edge_operands(radial, weights, arrays, chunk, features)
-        return edges_forward(self._is.edges, edges, backend=self._is.backend)
+        return edges_forward(self._program.edges, edges, backend=self._program.backend)
 
     def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
         messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
-        return contract(self._is.contraction, messages, backend=self._is.backend)
+        return contract(self._program.contraction, messages, backend=self._program.backend)
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
     ) -> tuple[jax.Array, ...]:
-        return linear(blocks, matrices, chunk.species, chunk.n_atoms, backend=self._is.backend)
+        return linear(blocks, matrices, chunk.species, chunk.n_atoms, backend=self._program.backend)
 
     def _mapped(self, blocks: Blocks, matrices: dict[str, Matrices], chunk: Chunk) -> Blocks:
         """Return the blocks of those irreps that there are matrices for, mapped."""
@@ -209,8 +209,8 @@ class OptimizedLayer:
         )
         before = None if gradients.features is None else gradients.features.sent
         vectors, sent, *values = edges_backward(
-            self._is.edges, _edge_operands(radial, weights, arrays, chunk, features),
-            adjoints, gradients.vectors, before, backend=self._is.backend,
+            self._program.edges, _edge_operands(radial, weights, arrays, chunk, features),
+            adjoints, gradients.vectors, before, backend=self._program.backend,
         )  # fmt: skip
         if values:
             vectors = chunk.add_pairs(vectors, pull_radial(EdgeWeights(values[0]))[0])
@@ -234,29 +234,32 @@ class OptimizedLayer:
         distances = safe_norm(vectors)
         senders = chunk.pairs(arrays.sender_species)
         receivers = jnp.broadcast_to(chunk.species, senders.shape)
-        values = radial_values(self._is.radial, weights["radial"], distances, senders, receivers)
+        values = radial_values(
+            self._program.radial, weights["radial"], distances, senders, receivers
+        )
         mask = chunk.pair_mask() & (distances > 0.0)
         values = jnp.where(mask[:, None], values, 0.0)
-        return EdgeWeights(values.reshape(len(values), len(self._is.edges.paths), -1))
+        return EdgeWeights(values.reshape(len(values), len(self._program.edges.paths), -1))
 
     def _results(
         self, weights: Any, chunk: Chunk, new: jax.Array, skip: jax.Array | None
     ) -> Results:
-        here = self._is
+        program = self._program
         if weights["gates"] is not None:
-            new = new * _gates(weights["gates"], new[:, 0], chunk.species, here.target)
-        contracted = split(new, here.target)
+            new = new * _gates(weights["gates"], new[:, 0], chunk.species, program.target)
+        contracted = split(new, program.target)
         blocks = self._mapped(contracted, weights["product"], chunk)
-        if here.bound is not None:
-            blocks = split(bounded(join(blocks, here.target), here.target, here.bound), here.target)
+        if program.bound is not None:
+            joined = join(blocks, program.target)
+            blocks = split(bounded(joined, program.target, program.bound), program.target)
         if skip is not None:
-            blocks = {ir: blocks[ir] + x for ir, x in split(skip, here.target).items()}
-        outputs = here.readout(weights["readout"], blocks)
-        if here.next_target is None:
+            blocks = {ir: blocks[ir] + x for ir, x in split(skip, program.target).items()}
+        outputs = program.readout(weights["readout"], blocks)
+        if program.next_target is None:
             return Results(None, None, outputs)
         next_skip = self._mapped(blocks, weights["skip"], chunk)
-        sent = self._mapped(contracted if here.merged else blocks, weights["send"], chunk)
-        return Results(join(next_skip, here.next_target), join(sent, here.target), outputs)
+        sent = self._mapped(contracted if program.merged else blocks, weights["send"], chunk)
+        return Results(join(next_skip, program.next_target), join(sent, program.target), outputs)
 
 
 def _edge_operands(

@@ -112,12 +112,12 @@ class EdgeOperands:
     Attributes:
         radial: weights of the paths.
         vectors: [n_edges, 3], r_receiver - r_sender, Å.
-        starts, ends: int32 [B], rows of each centre atom's edges, all of them within
-            [starts[0], starts[0] + chunk_edges), which are in ``vectors``, belonging to others or
-            to nobody. Padding atoms have start == end.
+        starts, ends: int32 [B]; the edges of atom i are rows starts[i] to ends[i], within
+            starts[0] to starts[0] + chunk_edges. Other rows of that range belong to other atoms, or
+            are padding. Padding atoms have start == end.
         senders: int32 [n_edges], rows of ``sent``.
         sent: [n_senders, dim, channels], the source blocks one after the other.
-        chunk_edges: how many rows there are room for.
+        chunk_edges: number of rows that are read; ``vectors`` has them all.
     """
 
     radial: Radial
