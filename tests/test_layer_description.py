@@ -20,8 +20,8 @@ from small import (
 
 import lammps_mace
 from lammps_mace import DatasetInfo, MaceConfig
-from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.interface import NoExchange
+from lammps_mace.lowering.build import build_engine
 from lammps_mace.lowering.lower import lower
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
@@ -189,7 +189,7 @@ def test_descriptions_of_no_family_are_lowered(change, monkeypatch):
     other = change(described)
     monkeypatch.setattr(families, "describe", lambda model: other)
     with jax.enable_x64(True):
-        prediction = Engine(model).evaluate(domain_graph(structure), NoExchange())
+        prediction = build_engine(model).evaluate(domain_graph(structure), NoExchange())
         expected, gradient = jax.value_and_grad(
             lambda vectors: described_energy(other, structure, vectors)
         )(jnp.asarray(structure.vectors))
