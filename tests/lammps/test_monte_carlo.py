@@ -192,13 +192,14 @@ def test_ideal_gases(run_lammps, tmp_path, ranks):
     info = {"atomic_energies_map": energies, "scaling_stdev": 1e-12}
     write_model(tmp_path / "gas.model", make_model(num_channels=2, l_max=1, info=info))
     (tmp_path / "pair.mol").write_text(PAIR)
+    steps = STEPS // ranks
     script, names = "", IDEAL if ranks == 1 else SEVERAL_RANKS
     for atoms, count, fix, _, _ in map(IDEAL.get, names):
-        script += GAS.format(atoms=atoms, count=count, fix=fix, steps=STEPS)
+        script += GAS.format(atoms=atoms, count=count, fix=fix, steps=steps)
     run = run_lammps(script, ranks, timeout=60 + 10 * STEPS)
     assert run.returncode == 0, run.out[-1500:]
     found = [float(line.split()[1]) for line in run.log.splitlines() if line.startswith("MEAN")]
     print(dict(zip(names, found, strict=True)))
     for name, got in zip(names, found, strict=True):
         *_, mean, deviation = IDEAL[name]
-        assert abs(got - mean) < 4 * deviation / STEPS**0.5, (name, got, mean)
+        assert abs(got - mean) < 4 * deviation / steps**0.5, (name, got, mean)
