@@ -240,13 +240,13 @@ cdef int identify(void *handle, char **identity, lammps_mace_failure *failure) n
         return 1
 
 
-cdef describe_charges(use, lammps_mace_charges *charges):
-    charges.predicted = use is not None
-    if use is None:
+cdef describe_charges(settings, lammps_mace_charges *charges):
+    charges.predicted = settings is not None
+    if settings is None:
         return
-    charges.write, charges.total = use.write, use.total
-    charges.cutoff = use.cutoff_angstrom
-    charges.constant, charges.damping = use.constant, use.damping_angstrom
+    charges.write, charges.total = settings.write, settings.total
+    charges.cutoff = settings.cutoff_angstrom
+    charges.constant, charges.damping = settings.constant, settings.damping_angstrom
 
 
 cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_exchanges,

@@ -213,8 +213,8 @@ class _Within(NoExchange):
 def test_after_a_failure_the_engine_works_on(exchange):
     # JAX as it is in tests runs programs in a thread of its own, which is all the same here.
     chosen = EngineOptions(
-        choose_step=lambda fused, stepwise, arrays, ghosts: (
-            stepwise if ghosts.handle is None else fused
+        choose_step=lambda fused, stepwise, layout, arrays, exchange: (
+            fused if fused.handle(layout, exchange) is not None else stepwise
         )
     )
     engine = build_engine(make_model("float32"), options=chosen)
@@ -224,6 +224,20 @@ def test_after_a_failure_the_engine_works_on(exchange):
         engine.evaluate(replace(graph, one_domain=False), exchange())
     after = engine.evaluate(graph, NoExchange())
     assert np.array_equal(after.pair_gradient, before.pair_gradient)
+
+
+def test_a_fused_step_needs_a_handle():
+    options = EngineOptions(choose_step=lambda fused, *_: fused)
+    engine, graph = build_engine(make_model(), options=options), domain_graph(make_structure())
+    with pytest.raises(ValueError, match="exchange: it has no handle for a fused step; use Step"):
+        engine.evaluate(replace(graph, one_domain=False), NoExchange())
+
+
+def test_gradients_of_pairs_on_a_gpu_are_not_written_to_the_host():
+    graph = domain_graph(make_structure())
+    on_gpu = replace(graph, receivers=graph.senders)
+    with pytest.raises(ValueError, match="out: gradients of pairs on a GPU are made there; give"):
+        build_engine(make_model()).evaluate(on_gpu, NoExchange(), np.zeros((graph.n_pairs, 3)))
 
 
 def test_moving_atoms_do_not_compile_again():

@@ -32,10 +32,8 @@ class DevicePairs:
 
         Args:
             gradient: dE/d vectors.
-            out: None: the result is made on the GPU.
+            out: has no meaning here: the result is made on the GPU.
         """
-        if out is not None:
-            raise ValueError("out: gradients of pairs on a GPU are made there; give None")
         return to_cupy(unsort_gradient(gradient, self._order, self._count))[: self._n_pairs]
 
 

@@ -12,10 +12,8 @@ import numpy as np
 from lammps_mace.engine.atom_layout import AtomLayout
 from lammps_mace.engine.buffers import BufferPool
 from lammps_mace.engine.capacity import CPU_CHUNKS, GPU_CHUNKS, Capacity, ChunkRule
-from lammps_mace.engine.device_exchange import DeviceExchange
 from lammps_mace.engine.device_pairs import DevicePairs
 from lammps_mace.engine.fused_step import FusedStep
-from lammps_mace.engine.ghost_exchange import BetweenPrograms, HostExchange
 from lammps_mace.engine.host_pairs import HostPairs
 from lammps_mace.engine.interface import DomainGraph, Exchange, Prediction
 from lammps_mace.engine.lowered_model import LoweredModel
@@ -23,7 +21,7 @@ from lammps_mace.engine.passes import jitted
 from lammps_mace.engine.stage_clock import COMPILING, StageClock
 from lammps_mace.engine.step import StepRunner
 from lammps_mace.engine.step_choice import choose_step
-from lammps_mace.engine.step_layout import PackedPairs, StepLayout, lay_out
+from lammps_mace.engine.step_layout import StepLayout, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
 
 
@@ -92,18 +90,24 @@ class Engine:
 
         Args:
             out: write the pair gradients there; only for pairs on the host.
+
+        Raises:
+            ValueError: ``out`` is given for pairs on a GPU.
         """
+        if out is not None and graph.on_gpu:
+            raise ValueError("out: gradients of pairs on a GPU are made there; give None")
         compiled = self.compilations
         self.clock.begin_step()
         layout = lay_out(graph, self.capacity, self._chunk_rule, self._atoms)
         self._atoms, self.capacity = layout.atoms, layout.capacity
-        pairs, ghosts = self._on_device_of(graph, layout, exchange)
+        packed = DevicePairs if graph.on_gpu else HostPairs
+        pairs = packed(layout, self.model.dtype, self.model.cutoff_angstrom)
         arrays = layout.arrays(pairs)
         if not self._on_cpu:
             arrays = jax.device_put(arrays)  # once for all functions
         self.clock.end("neighbour data")
-        step = self._choose_step(self._fused, self._stepwise, arrays, ghosts)
-        result = step.run(arrays, ghosts, exchange)
+        step = self._choose_step(self._fused, self._stepwise, layout, arrays, exchange)
+        result = step.run(layout, arrays, exchange)
         energies = self._energies(layout, result.outputs)
         gradient = pairs.unpack_gradient(result.gradient, out)
         prediction = Prediction(energies, gradient, result.charges)
@@ -111,15 +115,6 @@ class Engine:
         if self.compilations != compiled:
             self.clock.set_step_apart(COMPILING)
         return prediction
-
-    def _on_device_of(
-        self, graph: DomainGraph, layout: StepLayout, exchange: Any
-    ) -> tuple[PackedPairs, BetweenPrograms]:
-        """Return the pairs packed, and the ghost exchange, where the pairs of the graph are."""
-        size = self.model.dtype, self.model.cutoff_angstrom
-        if graph.on_gpu:
-            return DevicePairs(layout, *size), DeviceExchange(layout, exchange)
-        return HostPairs(layout, *size), HostExchange(layout, exchange)
 
     def _energies(self, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
         """Return the energies of own atoms, float64 [n_local], eV."""

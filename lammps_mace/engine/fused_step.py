@@ -12,13 +12,14 @@ import numpy as np
 
 from lammps_mace.engine.buffers import BufferPool, LayerBuffers
 from lammps_mace.engine.capacity import Capacity
-from lammps_mace.engine.ghost_exchange import BetweenPrograms, InProgramExchange
-from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.ghost_exchange import InProgramExchange
+from lammps_mace.engine.interface import CompiledExchange
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.stage_clock import StageClock
 from lammps_mace.engine.step import StepResult, StepSequence
 from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.engine.step_layout import StepLayout
 from lammps_mace.kernels import NO_EXCHANGE_HANDLE, read_timing
 
 
@@ -50,17 +51,23 @@ class FusedStep:
         """The jitted function by name."""
         return {"step": self._program}
 
-    def run(
-        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
-    ) -> StepResult:
+    def run(self, layout: StepLayout, arrays: StepArrays, exchange: CompiledExchange) -> StepResult:
         """Return the result of a step; every rank calls this together.
 
         Raises:
-            ValueError: the exchange has no handle.
+            ValueError: only Python can exchange.
         """
-        if ghosts.handle is None:
-            raise ValueError("a fused step needs an exchange with a handle; use StepwiseStep")
-        return self._run(arrays, ghosts.handle, ghosts.layout.capacity)
+        handle = self.handle(layout, exchange)
+        if handle is None:
+            raise ValueError("exchange: it has no handle for a fused step; use StepwiseStep")
+        return self._run(arrays, handle, layout.capacity)
+
+    @staticmethod
+    def handle(layout: StepLayout, exchange: CompiledExchange) -> np.ndarray | None:
+        """Return what the program needs to exchange ghosts itself; None: it cannot."""
+        if layout.graph.one_domain:
+            return NO_EXCHANGE_HANDLE
+        return exchange.exchange_handle(layout.atoms.row_index, layout.capacity.rows)
 
     def probe_threads(self, arrays: StepArrays, capacity: Capacity) -> None:
         """Run at most two chunks without any exchange, to learn ``uses_other_threads``."""

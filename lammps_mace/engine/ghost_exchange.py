@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 from abc import ABC, abstractmethod
-from functools import cached_property
 
 import jax
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from lammps_mace.engine.interface import FeatureExchange
 from lammps_mace.engine.layer import NodeFeatures
 from lammps_mace.engine.step_layout import StepLayout
-from lammps_mace.kernels import NO_EXCHANGE_HANDLE, ghost_exchange
+from lammps_mace.kernels import ghost_exchange
 
 
 class GhostExchange(ABC):
@@ -53,7 +52,7 @@ class InProgramExchange(GhostExchange):
     """Exchanges that a compiled program makes itself, on a CPU; its arrays are traced.
 
     Args:
-        handle: of the step, see :class:`lammps_mace.engine.interface.FeatureExchange`.
+        handle: of the step, see :class:`lammps_mace.engine.interface.CompiledExchange`.
 
     Attributes:
         timings: of all exchanges so far, see :func:`lammps_mace.kernels.read_timing`.
@@ -84,23 +83,13 @@ class BetweenPrograms(GhostExchange):
     def __init__(self, layout: StepLayout) -> None:
         self.layout = layout
 
-    @property
-    def one_domain(self) -> bool:
-        """One rank has all atoms, nothing is exchanged."""
-        return self.layout.graph.one_domain
-
-    @property
-    def handle(self) -> np.ndarray | None:
-        """What a compiled program needs to make these exchanges itself; None: it cannot."""
-        return NO_EXCHANGE_HANDLE if self.one_domain else None
-
     def fill_ghosts(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
-        return sent if self.one_domain else self.forward(sent)
+        return sent if self.layout.graph.one_domain else self.forward(sent)
 
     def add_to_owners(self, adjoint: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows added to their owners'."""
-        return adjoint if self.one_domain else self.reverse(adjoint)
+        return adjoint if self.layout.graph.one_domain else self.reverse(adjoint)
 
     @abstractmethod
     def forward(self, sent: jax.Array) -> jax.Array:
@@ -117,14 +106,6 @@ class HostExchange(BetweenPrograms):
     def __init__(self, layout: StepLayout, exchange: FeatureExchange) -> None:
         super().__init__(layout)
         self._exchange = exchange
-
-    @cached_property
-    def handle(self) -> np.ndarray | None:
-        """What a compiled program needs to make these exchanges itself; None: it cannot."""
-        if self.one_domain:
-            return NO_EXCHANGE_HANDLE
-        row_index, n_rows = self.layout.atoms.row_index, self.layout.capacity.rows
-        return self._exchange.exchange_handle(row_index, n_rows)
 
     def forward(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""

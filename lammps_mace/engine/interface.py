@@ -100,8 +100,15 @@ class FeatureExchange(Protocol):
     def reverse_exchange(self, rows: np.ndarray, row_index: np.ndarray) -> None:
         """Add the ghosts' rows to their owners', in place; the ghosts' have no meaning then."""
 
+
+class CompiledExchange(Protocol):
+    """Lets a compiled program exchange features itself, on a CPU."""
+
     def exchange_handle(self, row_index: np.ndarray, n_rows: int) -> np.ndarray | None:
-        """Return the handle with which a compiled program exchanges ``n_rows`` rows itself.
+        """Return the handle with which a program exchanges arrays of ``n_rows`` rows.
+
+        Args:
+            row_index: as in :class:`FeatureExchange`.
 
         Returns:
             uint32 [4], see :mod:`lammps_mace.kernels.ghost_exchange_call`; None: only Python can.
@@ -132,8 +139,11 @@ class ChargeExchange(Protocol):
         """
 
 
-class Exchange(FeatureExchange, ChargeExchange, Protocol):
-    """All that the engine is given for a step; its parts take what they use."""
+class Exchange(FeatureExchange, CompiledExchange, ChargeExchange, Protocol):
+    """All that the engine is given for a step; each of its parts asks for what it uses.
+
+    For pairs on a GPU it is a :class:`DeviceFeatureExchange` too.
+    """
 
 
 class NoExchange:

@@ -12,11 +12,12 @@ import numpy as np
 
 from lammps_mace.engine.buffers import LayerBuffers
 from lammps_mace.engine.capacity import Capacity
-from lammps_mace.engine.ghost_exchange import BetweenPrograms, GhostExchange
-from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.ghost_exchange import GhostExchange
+from lammps_mace.engine.interface import Exchange
 from lammps_mace.engine.layer import Gradients, NodeFeatures
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.engine.step_layout import StepLayout
 
 
 class StepResult(NamedTuple):
@@ -36,9 +37,7 @@ class StepResult(NamedTuple):
 class StepRunner(Protocol):
     """A way to run a step."""
 
-    def run(
-        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
-    ) -> StepResult:
+    def run(self, layout: StepLayout, arrays: StepArrays, exchange: Exchange) -> StepResult:
         """Return the result of a step; every rank calls this together."""
 
 

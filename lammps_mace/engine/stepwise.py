@@ -11,8 +11,9 @@ import numpy as np
 
 from lammps_mace.engine.buffers import BufferPool
 from lammps_mace.engine.charges import ChargeSettings, constrain_charges
-from lammps_mace.engine.ghost_exchange import BetweenPrograms
-from lammps_mace.engine.interface import ChargeExchange
+from lammps_mace.engine.device_exchange import DeviceExchange
+from lammps_mace.engine.ghost_exchange import BetweenPrograms, HostExchange
+from lammps_mace.engine.interface import ChargeExchange, Exchange
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.stage_clock import StageClock
@@ -45,13 +46,12 @@ class StepwiseStep:
         """The jitted functions by name."""
         return self._passes.named
 
-    def run(
-        self, arrays: StepArrays, ghosts: BetweenPrograms, exchange: ChargeExchange
-    ) -> StepResult:
+    def run(self, layout: StepLayout, arrays: StepArrays, exchange: Exchange) -> StepResult:
         """Return the result of a step; every rank calls this together."""
-        layout, settings, charges_of = ghosts.layout, self._model.charges, None
+        settings, charges_of = self._model.charges, None
         if settings is not None:
             charges_of = partial(self._charges, layout, settings, exchange)
+        ghosts = _ghost_exchange(layout, exchange)
         sequence = StepSequence(
             self._passes, self._model.n_outputs, layout.capacity, ghosts, self._clock.end,
             charges_of,
@@ -71,3 +71,10 @@ class StepwiseStep:
         adjoint = layout.atoms.to_slots(gradient.astype(self._model.dtype))
         self._clock.end("charges")
         return charges, adjoint
+
+
+def _ghost_exchange(layout: StepLayout, exchange: Any) -> BetweenPrograms:
+    """Return the ghost exchange that goes where the pairs of the graph are."""
+    if layout.graph.on_gpu:
+        return DeviceExchange(layout, exchange)
+    return HostExchange(layout, exchange)
