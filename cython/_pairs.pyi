@@ -36,7 +36,7 @@ def take_pairs(
     out_senders: NDArray[np.int32],
     out_species: NDArray[np.int32],
 ) -> None:
-    """Write the pairs of these atoms one after the other, then fill the rest of the room.
+    """Write the pairs of these atoms one after the other, then fill the rest of the arrays.
 
     Args:
         atoms: [n], own atoms, in the order wanted.
@@ -44,12 +44,12 @@ def take_pairs(
         senders: [n_pairs], an atom or ghost.
         vectors: [n_pairs, 3], r_neighbour - r_centre.
         rows, species: [n_total], of each atom and ghost.
-        far: length of the vectors in the rest of the room, whose row and species are 0.
-        out_vectors: float32 or float64 [room, 3], r_centre - r_neighbour.
-        out_senders, out_species: [room], rows and species of the senders.
+        far: length of the vectors behind the last pair, whose row and species are 0.
+        out_vectors: float32 or float64 [n_rows, 3], r_centre - r_neighbour.
+        out_senders, out_species: [n_rows], rows and species of the senders.
 
     Raises:
-        ValueError: an index is out of bounds, or there is too little room.
+        ValueError: an index is out of bounds, or there are too few rows.
     """
 
 def give_gradient(
@@ -62,7 +62,7 @@ def give_gradient(
 
     Args:
         atoms, offsets: as they were given to :func:`take_pairs`.
-        gradient: [room, 3], by r_centre - r_neighbour.
+        gradient: [n_rows, 3], by r_centre - r_neighbour.
         out: [n_pairs, 3], by r_neighbour - r_centre; the pairs of other atoms stay as they are.
 
     Raises:
