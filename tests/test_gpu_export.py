@@ -32,6 +32,9 @@ class Recorder:
         self.call = args, kwargs
         return self.function(*args, **kwargs)
 
+    def _cache_size(self) -> int:
+        return self.function._cache_size()
+
     def program(self, platform: str) -> str:
         """Return the StableHLO of the last call for a platform."""
         args, kwargs = self.call
