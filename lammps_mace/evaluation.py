@@ -15,6 +15,7 @@ from lammps_mace.modelfile import Model, load_model
 from lammps_mace.models.mlip.mace import Mace, atomic_energy_table
 from lammps_mace.models.mlip.partial_charges import coulomb_cutoff
 from lammps_mace.runtime.jax_setup import find_devices
+from lammps_mace.runtime.precision import full_precision
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -89,7 +90,7 @@ class Evaluator:
         """Return the properties of a structure; see :func:`evaluate`."""
         species = self._species(atoms)
         near, far = self._pairs(atoms)
-        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        with full_precision():
             dtype = np.dtype(self.model.dtype)
             params = jax.tree.map(lambda x: jnp.asarray(x, dtype), dict(self.model.params))
             graph = self._graph(species, near, far)

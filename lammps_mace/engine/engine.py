@@ -23,6 +23,7 @@ from lammps_mace.engine.step import StepRunner
 from lammps_mace.engine.step_choice import choose_step
 from lammps_mace.engine.step_layout import StepLayout, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
+from lammps_mace.runtime.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Engine:
         buffers: memory of the inner layers.
     """
 
+    @full_precision()
     def __init__(self, model: LoweredModel, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.model = model
         self.capacity = Capacity()
@@ -83,6 +85,7 @@ class Engine:
         programs = {**programs, **self._stepwise.programs}
         return {name: n for name, f in programs.items() if (n := f._cache_size())}
 
+    @full_precision()
     def evaluate(
         self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None = None
     ) -> Prediction:

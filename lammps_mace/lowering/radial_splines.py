@@ -19,6 +19,7 @@ from lammps_mace import __version__
 from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
 from lammps_mace.models.description import RadialWeights
 from lammps_mace.runtime.jax_setup import cache_folder
+from lammps_mace.runtime.precision import full_precision
 
 # The first number of knots is taken for which values and slopes are exact enough: from these
 # distances on (of the cutoff), to these parts of the largest beyond; what rounding in float32 does
@@ -155,7 +156,7 @@ def _sampler(radial: RadialWeights) -> _Sampler:
 
     def sample(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         padded = np.resize(distances, -(-len(distances) // _BATCH) * _BATCH)
-        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        with full_precision():
             found = [batch(jnp.asarray(r, jnp.float64)) for r in padded.reshape(-1, _BATCH)]
         values, slopes = (np.concatenate(x)[: len(distances)] for x in zip(*found, strict=True))
         return values, slopes

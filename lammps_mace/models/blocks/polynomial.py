@@ -71,7 +71,7 @@ class Polynomial:
         levels = [features]
         start = 0
         for prefix, last in zip(self.prefixes, self.lasts, strict=True):
-            levels.append(levels[-1][:, prefix - start] * features[:, last])
+            levels.append(levels[-1][:, _int32(prefix - start)] * features[:, _int32(last)])
             start += levels[-2].shape[1]
         return jnp.concatenate(levels, axis=1)
 
@@ -80,16 +80,24 @@ class Polynomial:
     ) -> jax.Array:
         """Return [n, n_components, channels] for [n, dim, channels] and int [n] species."""
         table = self.monomials(features)
-        rows = []
+        found = []
         for terms, coefficients in zip(
             self.components, self.tables(weights, features.dtype), strict=True
         ):
             if coefficients is None:
-                rows.append(jnp.zeros_like(features[:, 0]))
+                found.append(jnp.zeros_like(features[:, 0]))
                 continue
-            used = table[:, np.concatenate([t.monomials for t in terms])]
-            rows.append((coefficients[species] * used).sum(axis=1))
-        return jnp.stack(rows, axis=1)
+            used = table[:, _int32(np.concatenate([t.monomials for t in terms]))]
+            found.append((coefficients[species] * used).sum(axis=1))
+        return jnp.stack(found, axis=1)
+
+
+def _int32(numbers: np.ndarray) -> np.ndarray:
+    """Return row numbers as JAX takes them in both precisions.
+
+    Of an array of int64 it keeps what it made of it first, int64 or int32.
+    """
+    return numbers.astype(np.int32)
 
 
 def from_tensors(dim: int, tensors: Sequence[Mapping[str, np.ndarray]]) -> Polynomial:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import e3nn_jax as e3nn
-import jax
 import numpy as np
+
+from lammps_mace.runtime.precision import constants
 
 
 @lru_cache
@@ -32,6 +33,6 @@ def harmonics_at(irreps: e3nn.Irreps, degree: int) -> np.ndarray:
     Normalised to sum_m Y_lm^2 = 1 for each l.
     """
     points, _ = sphere_rule(degree)
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+    with constants():
         values = e3nn.spherical_harmonics(irreps, points, normalize=True, normalization="norm")
         return np.asarray(values.array, np.float64)

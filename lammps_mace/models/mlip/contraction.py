@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from lammps_mace.models.blocks.polynomial import Polynomial, from_tensors
+from lammps_mace.runtime.precision import constants
 
 
 @lru_cache
@@ -21,7 +22,7 @@ def tensor_product_basis(
     Returns:
         irrep -> float64 [dim,] * order + [multiplicity, 2l+1].
     """
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+    with constants():
         if symmetric:
             basis = e3nn.reduced_symmetric_tensor_product_basis(source, order, keep_ir=target)
         else:

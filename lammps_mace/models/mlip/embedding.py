@@ -17,6 +17,7 @@ from lammps_mace.models.mlip.config import MaceConfig, RadialEnvelope
 from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.models.mlip.shapes import num_species
 from lammps_mace.models.options import Activation
+from lammps_mace.runtime.precision import constants
 
 _PREFACTOR_SAMPLES = 1000
 _ENVELOPE_POWER = 5
@@ -57,11 +58,13 @@ def radial_prefactor(
 ) -> float:
     """Return 1 / rms of the radial basis on [r_min, cutoff], or 1 without ``r_min`` (Å).
 
-    In float32 whatever the model's precision: that is what checkpoints were trained with.
+    The sum is float32 whatever the model's precision: checkpoints were trained with that. Its
+    factors are rounded from float64, as in mlip with float64; in mlip with float32 the last digit
+    may differ.
     """
     if r_min is None:
         return 1.0
-    with jax.ensure_compile_time_eval():
+    with constants():
         samples = jnp.linspace(r_min, cutoff, _PREFACTOR_SAMPLES, dtype=jnp.float32)
         return float(jnp.mean(radial_basis(samples, cutoff, num_rbf, kind) ** 2).item() ** -0.5)
 
