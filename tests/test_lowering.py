@@ -6,7 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from small import domain_graph, energy_and_gradient, make_model, make_structure
+from small import domain_graph, energy_and_gradient, make_model, make_structure, splines_of
 
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.kernels import BLOCK, evaluate_spline
@@ -43,12 +43,6 @@ OPTIONS = {
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("LAMMPS_MACE_CACHE", str(tmp_path))
-
-
-def splines_of(model):
-    """Return the splines of the first layer, without its normalization."""
-    description = families.describe(model)
-    return radial.splines(description.layers[0].radial, description.cutoff)
 
 
 def gradient_error(model, structure, engine):
@@ -143,7 +137,7 @@ def test_forces_are_derivatives_through_the_splines(splined):
 
 def test_too_few_knots_are_refused(monkeypatch):
     model = make_model("float32")
-    monkeypatch.setattr(radial, "_KNOTS", (8, 16))
+    monkeypatch.setattr(radial, "KNOTS", (8, 16))
     assert splines_of(model) is None
     assert build_engine(model).model.description == "cpu kernels, exact radial network"
 
@@ -151,7 +145,7 @@ def test_too_few_knots_are_refused(monkeypatch):
 def test_no_more_knots_than_the_errors_ask_for(monkeypatch):
     model = make_model("float32")
     few = splines_of(model).grid.knots
-    monkeypatch.setattr(radial, "_ERRORS", ((0.0, 1e-8, 1e-7), (0.35, 1e-8, 1e-7)))
+    monkeypatch.setattr(radial, "ERRORS", ((0.0, 1e-8, 1e-7), (0.35, 1e-8, 1e-7)))
     assert splines_of(model).grid.knots > few  # nor are the splines of other rules taken
 
 
@@ -178,25 +172,11 @@ def test_knots_are_where_they_are_needed(monkeypatch):
         strict=True,
     ):
         assert 0.0 < np.abs(fitted - exact).max() < limit * np.abs(exact).max()
-    monkeypatch.setattr(radial, "_SCALES", (1.0,))
+    monkeypatch.setattr(radial, "SCALES", (1.0,))
     other = splines_of(steep)
     assert other.grid.knots < found.grid.knots
     used = [grid.knots - grid.position(0.35 * cutoff) for grid in (found.grid, other.grid)]
     assert used[0] < used[1]
-
-
-def test_splines_are_kept_and_belong_to_their_weights(tmp_path):
-    model, other = make_model("float32"), make_model("float32", seed=1)
-    first = splines_of(model)
-    [kept] = (tmp_path / "splines").iterdir()
-    again = splines_of(model)
-    assert again.grid == first.grid
-    assert np.array_equal(again.coefficients, first.coefficients)
-    others = splines_of(other)
-    assert not np.array_equal(others.coefficients, first.coefficients)
-    kept.write_bytes(kept.read_bytes()[:100])  # a full disk
-    assert np.array_equal(splines_of(model).coefficients, first.coefficients)
-    assert np.array_equal(splines_of(other).coefficients, others.coefficients)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from lammps_mace.cli.run import UsageError, find_mpirun
 from lammps_mace.coupling import entry_point
-from lammps_mace.runtime.jax_setup import cache_folder
+from lammps_mace.runtime.cache import cache_folder, notices, private_folder
 
 _SECONDS = 120  # a first start from a slow file system
+# Where MPICH keeps what ranks send each other. With less of it, in MiB, it was seen to crash.
+_SHM, _SHM_FREE, _SHM_PER_RANK = "/dev/shm", 16, 8
 _MISSING_MODEL = "doctor-looks-for-no.model"
 _INPUT = f"""units metal
 region box block 0 9 0 9 0 9
@@ -82,6 +84,13 @@ def _python() -> str:
             f"{sys.executable} has no shared libpython: run inputs with `lammps-mace run -n RANKS "
             "FILE`, or install a Python built with --enable-shared"
         )
+    path = os.environ.get("PYTHONPATH", "")
+    if path and "" in path.split(os.pathsep):
+        raise TroubleError(
+            f"PYTHONPATH={path} has an empty entry, which stands for the working directory: a file "
+            "there with the name of a module (json.py) is run in its place: remove the colon that "
+            "is too many"
+        )
     return f"{platform.python_version()}, {library}"
 
 
@@ -129,6 +138,25 @@ def _launcher() -> str:
     raise TroubleError(f"{found} does not start 2 ranks ({_last_line(done)}): {remedy}")
 
 
+def _shared_memory() -> str:
+    remedy = f"in a container start it with --shm-size=1g, else mount -o remount,rw,size=1g {_SHM}"
+    try:
+        with tempfile.TemporaryFile(dir=_SHM):
+            pass
+    except OSError as error:
+        raise TroubleError(
+            f"{_SHM} cannot be written ({error.strerror}), and MPI does not start without: {remedy}"
+        ) from None
+    free, cores = shutil.disk_usage(_SHM).free // 2**20, len(os.sched_getaffinity(0))
+    enough = max((free - _SHM_FREE) // _SHM_PER_RANK, 0)
+    if enough < cores:
+        raise TroubleError(
+            f"{_SHM} has {free} MiB free, enough for {enough} ranks of MPI, one per core are "
+            f"{cores}; with too little they crash (Bus error, Segmentation fault): {remedy}"
+        )
+    return f"{free} MiB free"
+
+
 def _lammps() -> str:
     done = _run([_lmp(), "-h"])
     version = re.search(r"Simulator - (.+)", done.stdout)
@@ -165,17 +193,21 @@ def _places() -> str:
 
 
 def _cache() -> str:
-    folder = cache_folder() / "xla"
+    folder = cache_folder()
+    names = [("splines",), ("xla",), *(("xla", path.name) for path in folder.glob("xla/*/"))]
+    with notices() as refused:
+        made = [private_folder(*name) for name in names]
+    if refused:
+        raise TroubleError(f"{refused[0]}; until then every start compiles again")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=made[0] or folder):
             pass
     except OSError as error:
         raise TroubleError(
             f"{folder} cannot be written ({error.strerror}), so every start compiles again: let "
             "LAMMPS_MACE_CACHE name a folder that can"
         ) from None
-    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return f"{folder}, {size / 1e6:.0f} MB"
 
 
@@ -184,6 +216,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "JAX": _jax,
     "MPI": _mpi,
     "launcher": _launcher,
+    _SHM: _shared_memory,
     "LAMMPS": _lammps,
     "plugin": _plugin,
     "devices": _places,

@@ -15,6 +15,7 @@ from lammps_mace.engine.charges import NonFiniteChargeError
 from lammps_mace.engine.interface import Prediction
 from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import Place, find_rank, place_table
@@ -47,9 +48,10 @@ class PluginPotential:
         self.energy_per_ev = energy_per_ev(units)
         self.model = load_model(path)
         self.charges = charge_settings(self.model)
-        self._device = start_jax(self._rank)
         self.identity = self.model.sha256, os.path.abspath(path)
-        self.engine = _engine(_Source(self.model), self._device)
+        with notices() as self._notices:
+            self._device = start_jax(self._rank)
+            self.engine = _engine(_Source(self.model), self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
 
@@ -105,9 +107,16 @@ class PluginPotential:
         return compile_notice(step.log) if first else nullcontext()
 
     def device_map(self) -> str:
-        """Return which rank runs where, for the log; every rank calls this together."""
+        """Return which rank runs where, and what of the cache folder is not used, for the log.
+
+        Every rank calls this together.
+        """
         place = Place.of(self._rank, self._device)
-        return place_table([place] if self._comm is None else self._comm.allgather(place))
+        mine = place, self._notices
+        every = [mine] if self._comm is None else self._comm.allgather(mine)
+        places, said = zip(*every, strict=True)
+        lines = dict.fromkeys(f"lammps-mace: {text}" for texts in said for text in texts)
+        return "\n".join([place_table(places), *lines])
 
     def report(self, stuck: bool = False) -> str:
         """Return the text for the end of the log; every rank calls this together.

@@ -15,7 +15,7 @@ from lammps_mace.lowering.contraction import contraction
 from lammps_mace.lowering.edges import edge_program, mix_tables
 from lammps_mace.lowering.low_rank_basis import in_low_rank_basis
 from lammps_mace.lowering.optimized_layer import LayerProgram, OptimizedLayer
-from lammps_mace.lowering.radial_splines import splines
+from lammps_mace.lowering.spline_cache import splines
 from lammps_mace.models.description import (
     LayerDescription,
     LinearMap,

@@ -16,12 +16,14 @@ from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
 from lammps_mace.models.description import ModelDescription
 from lammps_mace.models.model import Model
+from lammps_mace.runtime.precision import full_precision
 
 # Some operations of every layer can start with the step; of more than eight that can start at
 # once XLA's CPU runtime gives some to another thread.
 _SINGLE_THREADED_LAYERS = 4
 
 
+@full_precision()
 def lower(model: Model, plain: bool = False, backend: str | None = None) -> LoweredModel:
     """Return a model as the engine runs it.
 

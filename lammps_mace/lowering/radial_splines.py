@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace import __version__
 from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
 from lammps_mace.models.description import RadialWeights
-from lammps_mace.runtime.jax_setup import cache_folder
 from lammps_mace.runtime.precision import full_precision
 
 # The first number of knots is taken for which values and slopes are exact enough: from these
@@ -26,13 +19,13 @@ from lammps_mace.runtime.precision import full_precision
 # to forces is as large. No more knots than needed: in disordered structures the splines of all
 # distances have to stay in the caches. Trained networks vary most near 0, where they were never
 # trained, far more than at distances of neighbours.
-_KNOTS = (
+KNOTS = (
     *(128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536),
     *(2048, 2560, 3072, 4096, 5120, 6144, 8192),
 )
-_SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
+SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
 _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
-_ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
+ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
 _PROBES = 2053  # prime: never in step with the knots
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
 
@@ -68,52 +61,22 @@ class Splines(NamedTuple):
     coefficients: np.ndarray
 
 
-def splines(radial: RadialWeights, cutoff: float) -> Splines | None:
-    """Return radial weights of the distance alone as splines.
-
-    None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
-    """
-    path = cache_folder() / "splines" / f"{_fingerprint(radial, cutoff)}.npz"
-    try:
-        with path.open("rb") as file, np.load(file) as kept:
-            scale, coefficients = float(kept["scale"]), kept["coefficients"]
-        return Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile):  # not there, or not whole
-        found = _fit(radial, cutoff)
-    if found is not None:
-        _keep(path, found)
-    return found
-
-
-def _fingerprint(radial: RadialWeights, cutoff: float) -> str:
-    """Name everything that splines are made from."""
-    rules = _KNOTS, _SCALES, _ERRORS
-    digest = hashlib.sha256(repr((__version__, rules, cutoff, radial.identity)).encode())
-    for array in jax.tree.leaves((radial.parameters, radial.matrix)):
-        digest.update(repr(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _keep(path: Path, found: Splines) -> None:
-    # Under another name first: ranks may write the same file at the same time.
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-    with suppress(OSError):  # a read-only or full disk: fit again next time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, scale=found.grid.scale, coefficients=found.coefficients)
-        part.replace(path)
-
-
-def _fit(radial: RadialWeights, cutoff: float) -> Splines | None:
+def fit(radial: RadialWeights, cutoff: float) -> Splines | None:
     """Return the splines with the fewest knots at the distances of neighbours."""
     sample = _sampler(radial)
-    probes = (np.arange(_PROBES) + 0.5) * cutoff / _PROBES
+    probes = probe_distances(cutoff)
     exact = sample(probes)
     best: Splines | None = None
-    for scale in _SCALES:
-        grids = [Grid(cutoff, knots, scale * cutoff) for knots in _KNOTS]
+    for scale in SCALES:
+        grids = [Grid(cutoff, knots, scale * cutoff) for knots in KNOTS]
         better = [grid for grid in grids if best is None or _used(grid) < _used(best.grid)]
         best = _coarsest(better, sample, probes, exact) or best
     return best
+
+
+def probe_distances(cutoff: float) -> np.ndarray:
+    """Return where splines are compared with the network, Å."""
+    return (np.arange(_PROBES) + 0.5) * cutoff / _PROBES
 
 
 def _used(grid: Grid) -> float:
@@ -129,18 +92,18 @@ def _coarsest(
     def is_fine(grid: Grid) -> bool:
         fitted[grid] = Splines(grid, fit_spline(sample(grid.points())[0]))
         found = evaluate_spline(fitted[grid].coefficients, grid, probes)
-        value_errors, slope_errors = map(_relative_errors, found, exact)
-        limits = zip(_ERRORS, value_errors, slope_errors, strict=True)
+        value_errors, slope_errors = map(relative_errors, found, exact)
+        limits = zip(ERRORS, value_errors, slope_errors, strict=True)
         return all(value < a and slope < b for (_, a, b), value, slope in limits)
 
     first = bisect_left(grids, True, key=is_fine)
     return fitted[grids[first]] if first < len(grids) else None
 
 
-def _relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
+def relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
     """Return the largest error from each of the distances on, over the largest exact number."""
     errors, sizes = np.abs(found - exact).max(axis=1), np.abs(exact).max(axis=1)
-    firsts = [int(distance * len(exact)) for distance, *_ in _ERRORS]
+    firsts = [int(distance * len(exact)) for distance, *_ in ERRORS]
     return [float(errors[i:].max() / max(sizes[i:].max(), 1e-300)) for i in firsts]
 
 

@@ -7,9 +7,9 @@ import importlib.util
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from lammps_mace.runtime.cache import private_folder, processor
 from lammps_mace.runtime.placement import Rank
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
@@ -17,14 +17,6 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 class NoDeviceError(ValueError):
     """JAX starts on no device; the message says why, and what to do."""
-
-
-def cache_folder() -> Path:
-    """Return where compiled code is kept: LAMMPS_MACE_CACHE, else the user's cache folder."""
-    if folder := os.environ.get("LAMMPS_MACE_CACHE"):
-        return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "lammps-mace"
 
 
 def start_jax(rank: Rank) -> Any:
@@ -126,11 +118,12 @@ def _keep_memory() -> None:
 
 
 def _use_cache(jax: Any) -> None:
-    folder = cache_folder() / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a read-only home: compile at every start
+    import jaxlib
+
+    # A home folder may serve machines of several kinds and several environments.
+    versions = f"jax-{jax.__version__}-jaxlib-{jaxlib.__version__}"
+    if (folder := private_folder("xla", f"{versions}-{processor()}")) is None:
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -17,10 +17,10 @@ FOREIGN = '#!/bin/sh\nshift 2\nunset PMI_RANK PMI_SIZE\n"$@"\n"$@"\n'
 def doctor(tmp_path):
     """Return a function that runs the command and gives its status and words."""
 
-    def run(*rows, **environment):
+    def run(*rows, around=(), **environment):
         env = {**os.environ, "JAX_PLATFORMS": "cpu", "LAMMPS_MACE_CACHE": str(tmp_path / "cache")}
         env |= {"PATH": PATH, **environment}
-        command = [SCRIPTS / "lammps-mace", "doctor", *rows]
+        command = [*around, SCRIPTS / "lammps-mace", "doctor", *rows]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stdout + done.stderr
         return done.returncode, " ".join((done.stdout + done.stderr).split())
@@ -74,6 +74,54 @@ def test_cache_that_cannot_be_written(doctor, tmp_path):
     status, out = doctor("cache", LAMMPS_MACE_CACHE=str(tmp_path / "file"))
     assert status == 1
     assert "every start compiles again: let LAMMPS_MACE_CACHE name a folder that can" in out
+
+
+@pytest.mark.parametrize("which", ["", "xla", "xla/some-machine", "splines"])
+def test_cache_that_others_can_write(doctor, tmp_path, which):
+    folder = tmp_path / "cache" / which
+    folder.mkdir(parents=True)
+    for path in (folder, *folder.parents[: which.count("/") + bool(which)]):
+        path.chmod(0o700)
+    assert doctor("cache")[0] == 0
+    folder.chmod(0o770)
+    status, out = doctor("cache")
+    assert status == 1
+    assert f"others can write to {folder} (mode 770): chmod go-w {folder} if nobody did" in out
+    assert "until then every start compiles again" in out
+
+
+@pytest.mark.parametrize("path", ["{}:", ":{}", "{}::{}"])
+def test_empty_entry_in_the_path_of_python(doctor, tmp_path, path):
+    given = path.format(tmp_path, tmp_path)
+    status, out = doctor("Python", PYTHONPATH=given)
+    assert status == 1
+    assert f"PYTHONPATH={given} has an empty entry, which stands for the working directory" in out
+    assert doctor("Python", PYTHONPATH=str(tmp_path))[0] == 0
+    assert doctor("Python", PYTHONPATH="")[0] == 0
+
+
+# Mounts that only one command and its children see.
+private_mounts = pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs the right to mount",
+)
+
+
+@private_mounts
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("ro", "/dev/shm NOT OK /dev/shm cannot be written (Read-only file system), and MPI does"),
+        ("size=1m", "/dev/shm NOT OK /dev/shm has 1 MiB free, enough for 0 ranks of MPI"),
+        ("size=1g", "/dev/shm ok 1024 MiB free"),
+    ],
+)
+def test_shared_memory(doctor, options, words):
+    mount = f"mount -t tmpfs -o {options} tmpfs /dev/shm && exec"
+    status, out = doctor("/dev/shm", around=["unshare", "-m", "sh", "-c", f'{mount} "$@"', "sh"])
+    assert words in out
+    assert status == ("NOT OK" in words)
+    assert (status == 1) == ("--shm-size=1g" in out)
 
 
 def test_broken_plugin_is_told(doctor, tmp_path):

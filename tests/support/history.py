@@ -14,18 +14,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from small import make_model, make_structure, neighbors_of
+from small import domain_graph, make_model, make_structure, splines_of
 
 from lammps_mace import Mace, evaluate
-from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.kernels.contraction import cpu as contraction_cpu
 from lammps_mace.kernels.edges import cpu as edges_cpu
-from lammps_mace.lowering import radial_splines
+from lammps_mace.lowering import contraction as lowered_contraction
+from lammps_mace.lowering import edges as lowered_edges
+from lammps_mace.lowering.build import build_engine
+from lammps_mace.models import families
 from lammps_mace.models.blocks import power_basis, quadrature
 from lammps_mace.models.blocks.activation import normalized_odd, second_moment_norm
 from lammps_mace.models.mlip import contraction, contraction_e3j, embedding, interaction
-from lammps_mace.models.mlip.config import Activation, RadialEnvelope
+from lammps_mace.models.mlip.config import RadialEnvelope
+from lammps_mace.models.options import Activation
 
 BACKENDS = ("e3nn_symmetric", "e3nn", "e3j", "gaunt_tp")
 # With these the two precisions give another radial prefactor.
@@ -53,15 +56,18 @@ def first_come():
 
 @lru_cache
 def engines(plain):
-    return Engine(model(), plain)
+    return build_engine(model(), plain)
 
 
 def step(plain=False):
-    return engines(plain).evaluate(neighbors_of(make_structure()), NoExchange())
+    return engines(plain).evaluate(domain_graph(make_structure()), NoExchange())
 
 
-def layer():
-    return engines(False).layers[0]
+def programs():
+    """Return what kernels run of a layer: its edge operation and its contraction."""
+    layer = families.describe(model()).layers[0]
+    edges = lowered_edges.edge_program(layer, INFO["graph_cutoff_angstrom"])
+    return edges, lowered_contraction.contraction(layer, 2)[0]
 
 
 def network(backend):
@@ -100,8 +106,8 @@ CACHES = {
     "interaction._clebsch_gordan": lambda: interaction._clebsch_gordan(1, 2, 1),
     "quadrature.sphere_rule": lambda: quadrature.sphere_rule(7),
     "quadrature.harmonics_at": lambda: quadrature.harmonics_at(SOURCE, 7),
-    "edges.cpu._attributes": lambda: edges_cpu._attributes(layer()._is.edges),
-    "contraction.cpu._attributes": lambda: contraction_cpu._attributes(layer()._is.contraction),
+    "edges.cpu._attributes": lambda: edges_cpu._attributes(programs()[0]),
+    "contraction.cpu._attributes": lambda: contraction_cpu._attributes(programs()[1]),
 }
 RESULTS = {
     "activation norms": lambda: [
@@ -109,10 +115,9 @@ RESULTS = {
         for name in Activation
         for dtype in ("float32", "float64")
     ],
-    "splines": lambda: radial_splines._fit(model("float32"), 0),
+    "splines": lambda: splines_of(model("float32")),
     "engine": step,
     "engine, plain network": lambda: step(plain=True),
-    "frame": lambda: [step(), engines(False)._frame.constant_inputs, engines(False)._frame.rows],
     "evaluation": evaluation,
     **{f"network, {backend}": lambda name=backend: network(name) for backend in BACKENDS},
 }

@@ -12,6 +12,9 @@ import numpy as np
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
 from lammps_mace.engine.interface import DomainGraph
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
+from lammps_mace.lowering.radial_splines import Splines
+from lammps_mace.lowering.spline_cache import splines
+from lammps_mace.models import families
 
 CUTOFF = 4.0
 ELEMENTS = {8: -2.0, 14: 0.5}  # O and Si, isolated-atom energies in eV
@@ -139,3 +142,9 @@ def energy_and_gradient(model: Model, structure: Structure):
 
     value, gradient = jax.jit(jax.value_and_grad(energy))(jnp.asarray(structure.vectors))
     return float(value), np.asarray(gradient)
+
+
+def splines_of(model: Model) -> Splines | None:
+    """Return the splines of the first layer, without its normalization."""
+    description = families.describe(model)
+    return splines(description.layers[0].radial, description.cutoff)

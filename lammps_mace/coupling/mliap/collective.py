@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lammps_mace.coupling.mliap.lammps_handle import Lammps
 from lammps_mace.coupling.mliap.messages import MLIAPError
+from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.placement import Rank
 
 Result = TypeVar("Result")
@@ -61,6 +63,14 @@ class Collective:
         """Put a line on rank 0's screen and into the log file, now."""
         if self._lammps is not None and self.rank.index == 0:
             self._lammps.warn(text)
+
+    @contextmanager
+    def tell_notices(self) -> Iterator[None]:
+        """Warn of what of the cache folder is not used within."""
+        with notices() as found:
+            yield
+        for text in found:
+            self.warn(f"lammps-mace: {text}")
 
     def end(self, error: BaseException) -> None:
         """End all ranks: LAMMPS would let the others wait for this one. One rank: return."""

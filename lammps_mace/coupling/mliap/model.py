@@ -69,7 +69,8 @@ class MLIAPModel:
             self.lammps,
         )  # fmt: skip
         self.checks = RunChecks(self.graphs, self.ranks, self.lammps)
-        self._device = start_jax(self.ranks.rank)
+        with self.ranks.tell_notices():
+            self._device = start_jax(self.ranks.rank)
 
     def compute_descriptors(self, data: Any) -> None:
         """Do nothing: everything happens in :meth:`compute_forces`."""
@@ -103,7 +104,8 @@ class MLIAPModel:
         if have_coincident_atoms(listed.graph.displacements):
             raise MLIAPError(texts.SAME_PLACE)
         with jax.default_device(self._device):
-            self._engine = self._engine or build_engine(self.model)
+            with self.ranks.tell_notices():
+                self._engine = self._engine or build_engine(self.model)
             prediction = self._engine.evaluate(listed.graph, exchange)
         gradient = listed.gradient(prediction)
         energies = prediction.node_energies[: data.nlocal]

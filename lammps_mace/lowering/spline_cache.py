@@ -1,0 +1,105 @@
+"""Splines of a layer: from the cache folder where they agree with the network, else fitted."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lammps_mace import __version__
+from lammps_mace.kernels import Grid, evaluate_spline
+from lammps_mace.lowering import radial_splines
+from lammps_mace.lowering.radial_splines import Splines
+from lammps_mace.lowering.spline_table import SpoiledTableError, read_table, write_table
+from lammps_mace.models.description import RadialWeights
+from lammps_mace.runtime.cache import CacheWarning, private_folder
+from lammps_mace.runtime.precision import full_precision
+
+_PROBE_STEP = 137  # a table is compared with the network at every so many of a fit's probes
+_DOUBT = 1e-5  # of the largest: more than any fit leaves
+
+
+def splines(radial: RadialWeights, cutoff: float) -> Splines | None:
+    """Return radial weights of the distance alone as splines.
+
+    None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
+    What is kept there is used if it is whole and agrees with the network, else fitted again with a
+    CacheWarning.
+    """
+    folder = private_folder("splines")
+    path = None if folder is None else folder / f"{_fingerprint(radial, cutoff)}.table"
+    if path is not None and (kept := _kept(path, radial, cutoff)) is not None:
+        return kept
+    found = radial_splines.fit(radial, cutoff)
+    if found is not None and path is not None:
+        write_table(path, found.grid.scale, found.coefficients)
+    return found
+
+
+def _fingerprint(radial: RadialWeights, cutoff: float) -> str:
+    """Name everything that splines are made from."""
+    rules = radial_splines.KNOTS, radial_splines.SCALES, radial_splines.ERRORS
+    digest = hashlib.sha256(repr((__version__, rules, cutoff, radial.identity)).encode())
+    for array in jax.tree.leaves((radial.parameters, radial.matrix)):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _kept(path: Path, radial: RadialWeights, cutoff: float) -> Splines | None:
+    """Return the splines in a file; None if there is none, or with a CacheWarning a spoiled one."""
+    try:
+        scale, coefficients = read_table(
+            path, (max(radial_splines.KNOTS) + 3) * radial.matrix.shape[1]
+        )
+        return _checked(scale, coefficients, radial, cutoff)
+    except FileNotFoundError:
+        return None
+    except SpoiledTableError as error:
+        warnings.warn(
+            f"{path} is not used, its splines are fitted again: {error}",
+            CacheWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _checked(
+    scale: float, coefficients: np.ndarray, radial: RadialWeights, cutoff: float
+) -> Splines:
+    """Return the splines of a table.
+
+    Raises:
+        SpoiledTableError: they are not those of these radial weights.
+    """
+    n_weights = radial.matrix.shape[1]
+    shapes = [(knots + 3, n_weights) for knots in radial_splines.KNOTS]
+    if coefficients.shape not in shapes or coefficients.dtype != np.float64:
+        raise SpoiledTableError(
+            f"its coefficients are {coefficients.dtype} {list(coefficients.shape)}, not float64 "
+            f"[knots + 3, {n_weights}]"
+        )
+    if scale not in [part * cutoff for part in radial_splines.SCALES]:
+        raise SpoiledTableError(f"its scale of the knots is {scale}")
+    if not np.isfinite(coefficients).all():
+        raise SpoiledTableError("it has coefficients that are not finite")
+    found = Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
+    probes = radial_splines.probe_distances(cutoff)[::_PROBE_STEP]
+    values = evaluate_spline(coefficients, found.grid, probes)[0]
+    error = max(radial_splines.relative_errors(values, _network(radial, probes)))
+    if error > _DOUBT:
+        raise SpoiledTableError(f"it differs by {error:.1g} from the radial network")
+    return found
+
+
+def _network(radial: RadialWeights, distances: np.ndarray) -> np.ndarray:
+    """Return the radial weights [n, n_weights] at distances [n], Å."""
+    species = np.zeros(len(distances), np.int32)
+    with full_precision():
+        parameters = jax.tree.map(jnp.asarray, radial.parameters)
+        inner = jax.jit(radial.functions)(parameters, distances, species, species)
+    # In NumPy: the rest is the same program for all layers of a model.
+    return np.asarray(inner) @ radial.matrix
