@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
+# Compiled files are kept here: without it each pip install compiles all of them again.
+BUILD := -C build-dir=$(abspath $(VENV))/build
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
@@ -42,12 +44,12 @@ $(VENV)/installed: $(SOURCES)
 	  "lammps-mace needs Python 3.11 or newer, $(PYTHON) is %d.%d: make PYTHON=/path/to/python3" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet '.[test]'
+	$(BIN)/python -m pip install --quiet $(BUILD) '.[test]'
 	touch $@
 
 $(VENV)/linters: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet '.[dev]'
+	$(BIN)/python -m pip install --quiet $(BUILD) '.[dev]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers benchmarks/work dist .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import lammps_mace
 from lammps_mace import _bridge, _pairs
@@ -154,6 +155,41 @@ def test_plugin_is_built_for_the_lammps_it_runs_in():
     plugin = Path(entry_point.plugin_folder(), "lammpsmaceplugin.so").read_bytes()
     year, month, day = metadata.version("lammps").split(".")[:3]
     assert f"LAMMPS_MACE_BUILT_FOR={year}{month:0>2}{day:0>2}".encode() in plugin
+
+
+def imported_packages():
+    """Return what the package's modules import that is neither Python's nor its own."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "lammps_mace").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"lammps_mace"}
+
+
+def test_what_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {Requirement(text).name.replace("-", "_") for text in project["dependencies"]}
+    declared |= {"jaxlib"}  # jax brings it
+    assert imported_packages() - declared == {"cupy"}  # of LAMMPS with KOKKOS on GPUs, see cmake/
+
+
+def test_libraries_that_change_have_bounds_that_were_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    words = project["project"]["dependencies"] + project["build-system"]["requires"]
+    found = {one.name: one.specifier for one in map(Requirement, words)}
+    for name in ("jax", "jaxlib", "flax", "e3nn-jax"):
+        assert "<" in {one.operator for one in found[name]}
+        assert found[name].contains(metadata.version(name))
+    extras = project["project"]["optional-dependencies"]
+    for name in ("cuda12", "cuda13"):
+        assert [Requirement(text).specifier for text in extras[name]] == [found["jax"]]
+    assert found["jaxlib"] == found["jax"]
+
+
+def test_installing_leaves_the_source_tree_alone():
+    """Scikit-build compiles in a temporary folder where no other is named."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]
+    assert "build-dir" not in settings
 
 
 def test_cython_folder_is_no_package():
