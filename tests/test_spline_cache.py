@@ -11,7 +11,7 @@ from small import domain_graph, energy_and_gradient, make_model, make_structure,
 from lammps_mace.engine.interface import NoExchange
 from lammps_mace.lowering import radial_splines, spline_cache
 from lammps_mace.lowering.build import build_engine
-from lammps_mace.lowering.spline_table import _digest, write_table
+from lammps_mace.lowering.spline_table import _digest, read_table, write_table
 from lammps_mace.runtime.cache import CacheWarning
 
 SPLINE = 1e-5  # what splines may change of an energy
@@ -149,11 +149,18 @@ def energy_error(model):
     return abs(found / energy_and_gradient(model, structure)[0] - 1)
 
 
+def stretch(folder):
+    for path in folder.iterdir():
+        scale, coefficients = read_table(path, 10**6)
+        write_table(path, scale, 1.05 * coefficients)
+
+
 def test_a_table_that_is_believed_gives_another_energy(table, monkeypatch):
-    model, fitted, path = table
-    changed(lambda c: 1.05 * c)(path, fitted)
+    model, _, path = table
+    assert energy_error(model) < SPLINE
+    stretch(path.parent)
     with pytest.warns(CacheWarning, match="radial network"):
         assert energy_error(model) < SPLINE
-    changed(lambda c: 1.05 * c)(path, fitted)
+    stretch(path.parent)
     monkeypatch.setattr(spline_cache, "_DOUBT", np.inf)  # control
     assert energy_error(model) > 20 * SPLINE
