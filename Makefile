@@ -52,4 +52,4 @@ $(VENV)/linters: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers benchmarks/work dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache

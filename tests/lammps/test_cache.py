@@ -71,11 +71,9 @@ def test_spoiled_splines(run, tmp_path, name):
         spoil(path)
     again, told = run(2 if name == "truncated" else 1)
     assert np.isclose(again, energy, rtol=1e-6)
-    assert told == [
-        f"lammps-mace: {path} is not used, its splines are fitted again: {line.split(': ', 2)[2]}"
-        for path, line in zip(tables(tmp_path), sorted(told), strict=True)
-    ]
-    assert all(reason in line for line in told)
+    for path, line in zip(tables(tmp_path), sorted(told), strict=True):
+        words = f"lammps-mace: {path} is not used, its splines are fitted again: {reason}"
+        assert line.startswith(words)
     assert run() == (energy, [])
 
 
