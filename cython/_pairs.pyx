@@ -81,7 +81,7 @@ def give_gradient(
 
 
 cdef check_ranges(
-    const int64_t[::1] atoms, const int64_t[::1] offsets, Py_ssize_t n_pairs, Py_ssize_t room
+    const int64_t[::1] atoms, const int64_t[::1] offsets, Py_ssize_t n_pairs, Py_ssize_t capacity
 ):
     """Nothing in the loops above is out of bounds: they check no index."""
     cdef Py_ssize_t k, n = 0
@@ -91,5 +91,5 @@ cdef check_ranges(
         if not 0 <= offsets[atoms[k]] <= offsets[atoms[k] + 1] <= n_pairs:
             raise ValueError(f"offsets of atom {atoms[k]} are no range of {n_pairs} pairs")
         n += offsets[atoms[k] + 1] - offsets[atoms[k]]
-    if n > room:
-        raise ValueError(f"no room for {n} pairs: {room}")
+    if n > capacity:
+        raise ValueError(f"{n} pairs, more than the capacity of {capacity}")

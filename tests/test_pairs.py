@@ -10,7 +10,7 @@ OFFSETS = np.concatenate([[0], np.cumsum(COUNTS)])
 N_PAIRS = int(OFFSETS[-1])
 
 
-def arrays(dtype=np.float64, room=N_PAIRS + 2):
+def arrays(dtype=np.float64, capacity=N_PAIRS + 2):
     """Return the arguments of take_pairs; atom 0 is not of the model."""
     random = np.random.default_rng(0)
     return {
@@ -21,9 +21,9 @@ def arrays(dtype=np.float64, room=N_PAIRS + 2):
         "rows": random.permutation(20)[:N_TOTAL].astype(np.int32),
         "species": random.integers(0, 3, N_TOTAL).astype(np.int32),
         "far": 9.0,
-        "out_vectors": np.full((room, 3), np.nan, dtype),
-        "out_senders": np.full(room, -9, np.int32),
-        "out_species": np.full(room, -9, np.int32),
+        "out_vectors": np.full((capacity, 3), np.nan, dtype),
+        "out_senders": np.full(capacity, -9, np.int32),
+        "out_species": np.full(capacity, -9, np.int32),
     }
 
 
@@ -75,11 +75,11 @@ def test_what_is_out_of_bounds_is_refused(name):
 
 
 def test_too_little_room_is_refused():
-    given = arrays(room=N_PAIRS - COUNTS[0] - 1)
-    with pytest.raises(ValueError, match="no room for 7 pairs: 6"):
+    given = arrays(capacity=N_PAIRS - COUNTS[0] - 1)
+    with pytest.raises(ValueError, match="7 pairs, more than the capacity of 6"):
         take_pairs(**given)
     assert np.isnan(given["out_vectors"]).all()  # nothing was written
-    take_pairs(**arrays(room=N_PAIRS - COUNTS[0]))
+    take_pairs(**arrays(capacity=N_PAIRS - COUNTS[0]))
 
 
 @pytest.mark.parametrize("argument", ["senders", "vectors", "out_vectors"])

@@ -18,7 +18,7 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-void agree(LAMMPS *lmp, bool failed, int stage, Failure &failure, const std::string &where)
+void raise_on_all(LAMMPS *lmp, bool failed, int stage, Failure &failure, const std::string &where)
 {
   const int ranks = lmp->comm->nprocs, me = lmp->comm->me;
   int64_t mine = failed ? int64_t(stage) * ranks + me : std::numeric_limits<int64_t>::max(), first = mine;

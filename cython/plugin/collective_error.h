@@ -13,7 +13,7 @@ namespace lammps_mace {
 // Collective on LAMMPS's world. Returns when no rank failed; else every rank leaves through error->all with the same
 // reason. `stage` orders failures: what failed earlier within a step is the cause, what failed later may follow from it.
 // `where` (may be empty) is added to the reason, with the rank.
-void agree(LAMMPS_NS::LAMMPS *lmp, bool failed, int stage, Failure &failure, const std::string &where);
+void raise_on_all(LAMMPS_NS::LAMMPS *lmp, bool failed, int stage, Failure &failure, const std::string &where);
 
 }    // namespace lammps_mace
 

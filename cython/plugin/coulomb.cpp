@@ -72,7 +72,8 @@ void Coulomb::compute(const Atom &atom, const NeighList &list, bool with_virials
     const int64_t i = list.ilist[k];
     const int n = gather(atom, list, int(i));
     const double *block = near.data();
-    const Sums sums = sum(n, block, block + room, block + 2 * room, block + 3 * room, block + 4 * room, settings.damping);
+    const Sums sums =
+        sum(n, block, block + stride, block + 2 * stride, block + 3 * stride, block + 4 * stride, settings.damping);
     potentials[i] = settings.constant * sums.potential;
     const double scale = settings.constant * charges[i];
     for (int c = 0; c < 3; c++) forces[3 * i + c] = scale * sums.force[c];
@@ -96,8 +97,8 @@ int Coulomb::gather(const Atom &atom, const NeighList &list, int i)
     const double d[3] = {other[0] - own[0], other[1] - own[1], other[2] - own[2]};
     const double r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
     block[n] = r2;
-    for (int c = 0; c < 3; c++) block[(c + 1) * room + n] = d[c];
-    block[4 * room + n] = charges[j];
+    for (int c = 0; c < 3; c++) block[(c + 1) * stride + n] = d[c];
+    block[4 * stride + n] = charges[j];
     n += r2 < squared;
   }
   return n;
@@ -105,9 +106,9 @@ int Coulomb::gather(const Atom &atom, const NeighList &list, int i)
 
 void Coulomb::reserve(int64_t n)
 {
-  if (n <= room) return;
-  room = n + n / 4;
-  near.resize(5 * room);
+  if (n <= stride) return;
+  stride = n + n / 4;
+  near.resize(5 * stride);
 }
 
 double Coulomb::bytes() const

@@ -40,8 +40,9 @@ class Coulomb {
   void reserve(int64_t n);
 
   std::vector<double> forces, virials;
-  std::vector<double> near;    // of one atom: squared distance, three components and charge of its neighbours, one block each
-  int64_t room = 0;            // of each block
+  std::vector<double>
+      near;              // of one atom: squared distance, three components and charge of its neighbours, one block each
+  int64_t stride = 0;    // of each block
 };
 
 }    // namespace lammps_mace

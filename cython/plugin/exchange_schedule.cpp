@@ -12,7 +12,7 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-void GhostExchange::plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges)
+void ExchangeSchedule::plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges)
 {
   constexpr int number = sizeof(double);
   const bool alone = comm->nprocs == 1;
@@ -25,7 +25,7 @@ void GhostExchange::plan(const std::vector<int> &row_bytes, const lammps_mace_ch
     operations.push_back({Kind::reverse, *bytes});
 }
 
-int GhostExchange::widest_row() const
+int ExchangeSchedule::widest_row() const
 {
   int widest = 2 * sizeof(double);    // the start check's at least
   for (const auto &operation : operations)
@@ -33,7 +33,7 @@ int GhostExchange::widest_row() const
   return (widest + 7) / 8 * 8;
 }
 
-std::vector<Owner> GhostExchange::find_owners(const Atom &atom)
+std::vector<Owner> ExchangeSchedule::find_owners(const Atom &atom)
 {
   std::vector<Owner> owner_of(atom.nlocal + atom.nghost, {-1, -1, 0});
   for (int i = 0; i < atom.nlocal; i++) owner_of[i] = {comm->me, i, atom.tag[i]};
@@ -41,7 +41,7 @@ std::vector<Owner> GhostExchange::find_owners(const Atom &atom)
   return owner_of;
 }
 
-int64_t GhostExchange::wrong_ghost(const std::vector<Owner> &owner_of, const Atom &atom) const
+int64_t ExchangeSchedule::wrong_ghost(const std::vector<Owner> &owner_of, const Atom &atom) const
 {
   const int64_t n_local = atom.nlocal, n_total = owner_of.size();
   for (int64_t i = n_local; i < n_total; i++) {
@@ -52,19 +52,19 @@ int64_t GhostExchange::wrong_ghost(const std::vector<Owner> &owner_of, const Ato
   return -1;
 }
 
-bool GhostExchange::assign_rows(const std::vector<Owner> &owner_of, const Atom &atom, const NeighList &list, double reach)
+bool ExchangeSchedule::assign_rows(const std::vector<Owner> &owner_of, const Atom &atom, const NeighList &list, double reach)
 {
   ghosts.assign(owner_of, comm->me, atom, list, reach);
   return messages.plan(ghosts.owners, atom.nlocal, widest_row());
 }
 
-void GhostExchange::begin_step()
+void ExchangeSchedule::begin_step()
 {
   done = 0;
   lammps_error = nullptr;
 }
 
-const char *GhostExchange::exchange(bool reverse, const lammps_mace_rows &given)
+const char *ExchangeSchedule::exchange(bool reverse, const lammps_mace_rows &given)
 {
   const int64_t bytes = given.width * given.item_bytes;
   if (const char *reason = begin(reverse ? Kind::reverse : Kind::forward, bytes)) return reason;
@@ -76,14 +76,14 @@ const char *GhostExchange::exchange(bool reverse, const lammps_mace_rows &given)
   return nullptr;
 }
 
-const char *GhostExchange::sum(double *values, int count)
+const char *ExchangeSchedule::sum(double *values, int count)
 {
   if (const char *reason = begin(Kind::sum, count * int64_t(sizeof(double)))) return reason;
   MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_DOUBLE, MPI_SUM, world);
   return nullptr;
 }
 
-const char *GhostExchange::forward_charges(double *charges)
+const char *ExchangeSchedule::forward_charges(double *charges)
 {
   if (const char *reason = begin(Kind::charge, sizeof(double))) return reason;
   try {
@@ -96,7 +96,7 @@ const char *GhostExchange::forward_charges(double *charges)
 }
 
 // Operation `index` for messages, such as "forward exchange 2".
-std::string GhostExchange::named(int index) const
+std::string ExchangeSchedule::named(int index) const
 {
   static const char *names[] = {"forward exchange", "sum", "exchange of charges", "reverse exchange"};
   const Kind kind = operations[index].kind;
@@ -106,7 +106,7 @@ std::string GhostExchange::named(int index) const
 }
 
 // Every check comes before anything is sent, so that the failing rank can still join the same operation.
-const char *GhostExchange::begin(Kind kind, int64_t given)
+const char *ExchangeSchedule::begin(Kind kind, int64_t given)
 {
   if (!complete() && operations[done].kind == kind && operations[done].bytes == given) return done++, nullptr;
   try {
@@ -117,7 +117,7 @@ const char *GhostExchange::begin(Kind kind, int64_t given)
   return message.c_str();
 }
 
-std::string GhostExchange::refusal(Kind kind, int64_t given) const
+std::string ExchangeSchedule::refusal(Kind kind, int64_t given) const
 {
   if (complete())
     return "more exchanges in a step than the potential has declared (" + std::to_string(operations.size()) + ")";
@@ -127,7 +127,7 @@ std::string GhostExchange::refusal(Kind kind, int64_t given) const
       std::to_string(operations[done].bytes);
 }
 
-void GhostExchange::join_rest()
+void ExchangeSchedule::join_rest()
 {
   // One row stands for all own atoms: a rank that fails for want of memory finds this much.
   const size_t n_copies = ghosts.owners.size(), n_rows = 1 + n_copies;
@@ -138,29 +138,35 @@ void GhostExchange::join_rest()
     const size_t items = kind == Kind::sum ? 1 : kind == Kind::charge ? ghosts.row_of.size() : n_rows;
     std::vector<double> zeros((items * bytes + 7) / 8, 0.0);
     switch (kind) {
-      case Kind::sum: sum(zeros.data(), bytes / int(sizeof(double))); break;
-      case Kind::charge: forward_charges(zeros.data()); break;
+      case Kind::sum:
+        sum(zeros.data(), bytes / int(sizeof(double)));
+        break;
+      case Kind::charge:
+        forward_charges(zeros.data());
+        break;
       case Kind::forward:
-      case Kind::reverse: exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, row_index.data()}); break;
+      case Kind::reverse:
+        exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, row_index.data()});
+        break;
     }
   }
 }
 
-void GhostExchange::copy_to_ghosts(void *given, int bytes)
+void ExchangeSchedule::copy_to_ghosts(void *given, int bytes)
 {
   carried = static_cast<double *>(given);
   per_atom = bytes / int(sizeof(double));
   comm->forward_comm(pair, per_atom);
 }
 
-int GhostExchange::pack_forward(int n, const int *list, double *buffer) const
+int ExchangeSchedule::pack_forward(int n, const int *list, double *buffer) const
 {
   double *end = buffer;
   for (int i = 0; i < n; i++) end = std::copy_n(carried + int64_t(list[i]) * per_atom, per_atom, end);
   return int(end - buffer);
 }
 
-void GhostExchange::unpack_forward(int n, int first, const double *buffer)
+void ExchangeSchedule::unpack_forward(int n, int first, const double *buffer)
 {
   std::copy_n(buffer, int64_t(n) * per_atom, carried + int64_t(first) * per_atom);
 }

@@ -22,11 +22,11 @@ namespace lammps_mace {
 
 // A step does all forward exchanges in order, then what charges need (sum, charge, sum), then the same widths backwards in
 // reverse order. On one rank there is nobody to exchange rows with: only what charges need remains.
-class GhostExchange {
+class ExchangeSchedule {
  public:
   // A reference: `comm_style` puts another Comm in its place.
-  GhostExchange(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world) :
-      messages(world), comm(comm), pair(pair), world(world)
+  ExchangeSchedule(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world)
+      : messages(world), comm(comm), pair(pair), world(world)
   {
   }
 
@@ -39,8 +39,8 @@ class GhostExchange {
   int64_t wrong_ghost(const std::vector<Owner> &owner_of, const LAMMPS_NS::Atom &atom) const;
   bool assign_rows(const std::vector<Owner> &owner_of, const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list,
                    double reach);
-  GhostRows ghosts;
-  RowMessages messages;
+  GhostIndex ghosts;
+  HaloExchange messages;
   double bytes() const { return ghosts.bytes() + messages.bytes(); }
 
   void begin_step();

@@ -40,11 +40,11 @@ namespace {
     return double(uint32_t(hashed(hashed(uint64_t(tag)) + uint64_t(column))));
   }
 
-  class StartCheck {
+  class ExchangeSelfTest {
    public:
-    StartCheck(LAMMPS *lmp, GhostExchange &exchange) :
-        lmp(lmp), exchange(exchange), width(exchange.widest_row() / 8), n_local(lmp->atom->nlocal),
-        n_total(exchange.ghosts.atoms.size())
+    ExchangeSelfTest(LAMMPS *lmp, ExchangeSchedule &exchange)
+        : lmp(lmp), exchange(exchange), width(exchange.widest_row() / 8), n_local(lmp->atom->nlocal),
+          n_total(exchange.ghosts.atoms.size())
     {
     }
 
@@ -53,8 +53,9 @@ namespace {
       try {
         rows.resize(n_total * width);
       } catch (const std::exception &) {
-        lmp->error->one(FLERR, "no memory for the start check: " + std::to_string(n_total) + " rows of " +
-                                   std::to_string(8 * width) + " bytes: use more ranks");
+        lmp->error->one(FLERR,
+                        "no memory for the start check: " + std::to_string(n_total) + " rows of " +
+                            std::to_string(8 * width) + " bytes: use more ranks");
       }
       check_forward();
       check_reverse();
@@ -169,8 +170,8 @@ namespace {
       for (int64_t i = 0; i < n_local; i++)
         if (tag(i) == wanted) mine += int64_t(row(i)[0]);
       MPI_Allreduce(&mine, &arrived, 1, MPI_INT64_T, MPI_SUM, lmp->world);
-      fail("reverse: atom ID " + std::to_string(wanted) + " received the rows of " + std::to_string(arrived) +
-           " ghosts; " + copies_of(wanted) + "; its owner is " + owner_of(wanted));
+      fail("reverse: atom ID " + std::to_string(wanted) + " received the rows of " + std::to_string(arrived) + " ghosts; " +
+           copies_of(wanted) + "; its owner is " + owner_of(wanted));
     }
 
     // -1 where no rank says yes.
@@ -199,13 +200,10 @@ namespace {
       return "it has " + std::to_string(all) + " ghosts" + (first < 0 ? "" : ", the first on rank " + std::to_string(first));
     }
 
-    [[noreturn]] void fail(const std::string &what)
-    {
-      lmp->error->all(FLERR, moved_wrongly("the start check", what));
-    }
+    [[noreturn]] void fail(const std::string &what) { lmp->error->all(FLERR, moved_wrongly("the start check", what)); }
 
     LAMMPS *lmp;
-    GhostExchange &exchange;
+    ExchangeSchedule &exchange;
     const int64_t width, n_local, n_total;
     std::vector<double> rows;    // [n_total][width]
   };
@@ -218,9 +216,9 @@ std::string moved_wrongly(const std::string &finder, const std::string &what)
       ": use the mpirun and MPI library that LAMMPS was built for";
 }
 
-void check_exchange(LAMMPS *lmp, GhostExchange &exchange)
+void check_exchange(LAMMPS *lmp, ExchangeSchedule &exchange)
 {
-  StartCheck(lmp, exchange).run();
+  ExchangeSelfTest(lmp, exchange).run();
 }
 
 }    // namespace lammps_mace

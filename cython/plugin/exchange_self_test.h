@@ -10,12 +10,12 @@ class LAMMPS;
 
 namespace lammps_mace {
 
-class GhostExchange;
+class ExchangeSchedule;
 
 // Collective on LAMMPS's world. Sends rows whose values follow from the atom IDs through both directions of the exchange.
 // The truth is independent of it: the IDs that ghosts got from LAMMPS's own border communication, and a count of the copies
 // by MPI_Allreduce. Returns when all is right, else every rank leaves through error->all, which names ranks and IDs.
-void check_exchange(LAMMPS_NS::LAMMPS *lmp, GhostExchange &exchange);
+void check_exchange(LAMMPS_NS::LAMMPS *lmp, ExchangeSchedule &exchange);
 
 // The error for data that arrived wrongly, and who found it.
 std::string moved_wrongly(const std::string &finder, const std::string &what);

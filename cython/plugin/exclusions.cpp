@@ -22,7 +22,8 @@ namespace {
   constexpr int64_t nothing = std::numeric_limits<int64_t>::min() / 2;
 
   const std::string remedy_of_exclude =
-      "remove it with `neigh_modify exclude none`. Atoms that shall not move need no exclusion: do not integrate them, or write "
+      "remove it with `neigh_modify exclude none`. Atoms that shall not move need no exclusion: do not integrate them, or "
+      "write "
       "`fix ID group setforce 0.0 0.0 0.0`. To hide atoms from the model wholly write `neigh_modify exclude group ID all`.";
 
   // Comm tells only its heirs which group `comm_modify group` named; 0 is all atoms.
@@ -89,11 +90,14 @@ void Exclusions::read_types(LAMMPS *lmp, const NeighList &list, const std::vecto
   const Neighbor &neighbor = *lmp->neighbor;
   for (int m = 0; m < neighbor.nex_type; m++) {
     const int i = neighbor.ex1_type[m], j = neighbor.ex2_type[m];
-    found.push_back({Kind::types, i, j, command("type " + std::to_string(i) + " " + std::to_string(j)) +
-                                            " takes pairs of the model's atoms away", remedy_of_exclude});
+    found.push_back(
+        {Kind::types, i, j,
+         command("type " + std::to_string(i) + " " + std::to_string(j)) + " takes pairs of the model's atoms away",
+         remedy_of_exclude});
   }
   std::vector<int> left_out((n + 1) * (n + 1), 0);
-  for (const Rule &rule : found) left_out[rule.first * (n + 1) + rule.second] = left_out[rule.second * (n + 1) + rule.first] = 1;
+  for (const Rule &rule : found)
+    left_out[rule.first * (n + 1) + rule.second] = left_out[rule.second * (n + 1) + rule.first] = 1;
   hidden_type.assign(n + 1, 0);
   bool all_hidden = true;
   for (int i = 1; i <= n; i++) {
@@ -110,8 +114,11 @@ void Exclusions::read_types(LAMMPS *lmp, const NeighList &list, const std::vecto
     for (int j = i; j <= n; j++) {
       if (!skips->ijskip[i][j]) continue;
       const std::string types = std::to_string(i) + " " + std::to_string(j);
-      found.push_back({Kind::types, i, j, "`pair_coeff " + types + " ...` of pair_style hybrid gives pairs of the model's atoms to "
-                       "another style", "remove that line, write NULL for a type that the other style treats alone, or use pair_style "
+      found.push_back({Kind::types, i, j,
+                       "`pair_coeff " + types +
+                           " ...` of pair_style hybrid gives pairs of the model's atoms to "
+                           "another style",
+                       "remove that line, write NULL for a type that the other style treats alone, or use pair_style "
                        "hybrid/overlay."});
     }
   for (Rule &rule : found) {
@@ -138,8 +145,9 @@ void Exclusions::read_groups(LAMMPS *lmp)
   }
   included = neighbor.includegroup ? group.bitmask[neighbor.includegroup] : 0;
   if (const int border = CommSettings::group(*lmp->comm))
-    rules.push_back({Kind::ghosts, group.bitmask[border], 0, "`comm_modify group " + std::string(group.names[border]) +
-                     "` leaves out ghosts of the model's atoms", "write `comm_modify group all`"});
+    rules.push_back({Kind::ghosts, group.bitmask[border], 0,
+                     "`comm_modify group " + std::string(group.names[border]) + "` leaves out ghosts of the model's atoms",
+                     "write `comm_modify group all`"});
 }
 
 void Exclusions::read_molecules(LAMMPS *lmp)
@@ -148,9 +156,11 @@ void Exclusions::read_molecules(LAMMPS *lmp)
   const Group &group = *lmp->group;
   for (int m = 0; m < neighbor.nex_mol; m++) {
     const bool within = neighbor.ex_mol_intra[m];
-    rules.push_back({within ? Kind::within_molecules : Kind::between_molecules, group.bitmask[neighbor.ex_mol_group[m]], 0,
-                     command((within ? "molecule/intra " : "molecule/inter ") + std::string(group.names[neighbor.ex_mol_group[m]])) +
-                         " takes pairs of the model's atoms away", remedy_of_exclude});
+    rules.push_back(
+        {within ? Kind::within_molecules : Kind::between_molecules, group.bitmask[neighbor.ex_mol_group[m]], 0,
+         command((within ? "molecule/intra " : "molecule/inter ") + std::string(group.names[neighbor.ex_mol_group[m]])) +
+             " takes pairs of the model's atoms away",
+         remedy_of_exclude});
   }
 }
 

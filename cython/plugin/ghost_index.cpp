@@ -24,7 +24,7 @@ namespace {
 
 }    // namespace
 
-void GhostRows::assign(const std::vector<Owner> &owner_of, int me, const Atom &atom, const NeighList &list, double reach)
+void GhostIndex::assign(const std::vector<Owner> &owner_of, int me, const Atom &atom, const NeighList &list, double reach)
 {
   const int64_t n_local = atom.nlocal, n_total = owner_of.size();
   std::vector<char> is_needed(n_total, 0);
@@ -61,7 +61,7 @@ void GhostRows::assign(const std::vector<Owner> &owner_of, int me, const Atom &a
   }
 }
 
-double GhostRows::bytes() const
+double GhostIndex::bytes() const
 {
   return (row_of.capacity() + atoms.capacity()) * sizeof(int32_t) + owners.capacity() * sizeof(Owner);
 }

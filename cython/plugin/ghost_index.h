@@ -20,10 +20,10 @@ struct Owner {
 
 // Rows are those of own atoms, in their order, then those of other ranks' atoms that own atoms have as neighbours, sorted by
 // owner: what one rank sends stands together, in that rank's order.
-struct GhostRows {
-  std::vector<int32_t> row_of;     // [n_total], -1: a ghost that nobody needs
-  std::vector<int32_t> atoms;      // [n_rows], an atom with this row
-  std::vector<Owner> owners;       // [n_rows - n_local], of the rows of other ranks' atoms
+struct GhostIndex {
+  std::vector<int32_t> row_of;    // [n_total], -1: a ghost that nobody needs
+  std::vector<int32_t> atoms;     // [n_rows], an atom with this row
+  std::vector<Owner> owners;      // [n_rows - n_local], of the rows of other ranks' atoms
 
   // Neighbours up to `reach` have a row. owner_of: [n_total], of own atoms and ghosts.
   void assign(const std::vector<Owner> &owner_of, int me, const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list,

@@ -33,7 +33,7 @@ namespace {
 
 }    // namespace
 
-std::vector<RowMessages::Peer> RowMessages::peers(const std::vector<int> &counts)
+std::vector<HaloExchange::Peer> HaloExchange::peers(const std::vector<int> &counts)
 {
   std::vector<Peer> found;
   int64_t first = 0;
@@ -42,7 +42,7 @@ std::vector<RowMessages::Peer> RowMessages::peers(const std::vector<int> &counts
   return found;
 }
 
-bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own, int widest_row)
+bool HaloExchange::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own, int widest_row)
 {
   int ranks;
   MPI_Comm_size(world, &ranks);
@@ -58,9 +58,9 @@ bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own
   sent.resize(readers.empty() ? 0 : readers.back().first + readers.back().count);
   post(readers, sent.data(), owners, wanted.data(), sizeof(int32_t), Tag::asked_for);
   wait();
-  share_rooms(int64_t(std::max(sent.size(), wanted.size())) * widest_row);
+  share_windows(int64_t(std::max(sent.size(), wanted.size())) * widest_row);
   requests.reserve(owners.size() + readers.size() + 2 * sharers.size());    // in a step nothing may throw: C has called us
-  const auto shares = [](const Peer &peer) { return peer.room != nullptr; };
+  const auto shares = [](const Peer &peer) { return peer.window != nullptr; };
   packed.clear();
   packed.resize(std::all_of(readers.begin(), readers.end(), shares) ? 0 : sent.size() * size_t(widest_row));
   return std::all_of(sent.begin(), sent.end(), [&](int32_t row) { return 0 <= row && row < n_local; });
@@ -68,7 +68,7 @@ bool RowMessages::plan(const std::vector<Owner> &owners_of_copies, int64_t n_own
 
 // An item goes to each peer and one comes from it.
 template <typename T>
-std::vector<T> RowMessages::swapped(const std::vector<Peer> &with, const std::vector<T> &given, int tag)
+std::vector<T> HaloExchange::swapped(const std::vector<Peer> &with, const std::vector<T> &given, int tag)
 {
   std::vector<T> taken(given.size());
   post(with, taken.data(), with, given.data(), sizeof(T), tag);
@@ -76,8 +76,8 @@ std::vector<T> RowMessages::swapped(const std::vector<Peer> &with, const std::ve
   return taken;
 }
 
-// Two ranks share their rooms if each can read that of the other.
-void RowMessages::share_rooms(int64_t bytes)
+// Two ranks share their windows if each can read that of the other.
+void HaloExchange::share_windows(int64_t bytes)
 {
   if (machines.empty()) find_machines();
   std::map<int, Offer> offers;    // to ranks on this machine
@@ -86,22 +86,23 @@ void RowMessages::share_rooms(int64_t bytes)
   for (const Peer &reader : readers)
     if (is_near(reader.rank)) offers[reader.rank].first_sent = reader.first;
   constexpr int64_t line = 64;    // halves begin at a cache line
-  if (!offers.empty() && room.address().bytes < 2 * bytes) room = SharedMemory::made(2 * line * (bytes * 9 / 8 / line + 1));
+  if (!offers.empty() && window.address().bytes < 2 * bytes)
+    window = SharedMemory::made(2 * line * (bytes * 9 / 8 / line + 1));
 
   std::vector<Peer> near;
   std::vector<Offer> given;
   for (auto &[rank, offer] : offers) {
     near.push_back({rank, 1, int64_t(near.size())});
-    offer.room = room.address();
+    offer.window = window.address();
     given.push_back(offer);
   }
   const std::vector<Offer> taken = swapped(near, given, Tag::offer);
   std::vector<int> seen;
   for (const Peer &peer : near) {
-    SharedMemory &theirs = rooms[peer.rank];
-    const SharedMemory::Address &address = taken[peer.first].room;
+    SharedMemory &theirs = windows[peer.rank];
+    const SharedMemory::Address &address = taken[peer.first].window;
     if (!(theirs.address() == address)) theirs = SharedMemory::found(address);
-    seen.push_back(room.data() && theirs.data());
+    seen.push_back(window.data() && theirs.data());
   }
   const std::vector<int> seen_there = swapped(near, seen, Tag::answer);
 
@@ -111,16 +112,16 @@ void RowMessages::share_rooms(int64_t bytes)
   for (const Peer &peer : near) {
     if (!seen[peer.first] || !seen_there[peer.first]) continue;
     sharers.push_back({peer.rank, 0, 0});
-    const SharedMemory &theirs = kept[peer.rank] = std::move(rooms[peer.rank]);
+    const SharedMemory &theirs = kept[peer.rank] = std::move(windows[peer.rank]);
     for (Peer &owner : owners)
-      if (owner.rank == peer.rank) owner.room = &theirs, owner.first_there = taken[peer.first].first_sent;
+      if (owner.rank == peer.rank) owner.window = &theirs, owner.first_there = taken[peer.first].first_sent;
     for (Peer &reader : readers)
-      if (reader.rank == peer.rank) reader.room = &theirs, reader.first_there = taken[peer.first].first_copy;
+      if (reader.rank == peer.rank) reader.window = &theirs, reader.first_there = taken[peer.first].first_copy;
   }
-  rooms.swap(kept);
+  windows.swap(kept);
 }
 
-void RowMessages::find_machines()
+void HaloExchange::find_machines()
 {
   int ranks;
   MPI_Comm_size(world, &ranks);
@@ -130,29 +131,32 @@ void RowMessages::find_machines()
   MPI_Allgather(&machine, 1, MPI_UINT64_T, machines.data(), 1, MPI_UINT64_T, world);
 }
 
-// Messages to and from peers that share no room. A row is one item, so that counts fit MPI's int.
-void RowMessages::post(const std::vector<Peer> &from, void *in, const std::vector<Peer> &to, const void *out, int bytes, int tag)
+// Messages to and from peers that share no window. A row is one item, so that counts fit MPI's int.
+void HaloExchange::post(const std::vector<Peer> &from, void *in, const std::vector<Peer> &to, const void *out, int bytes,
+                        int tag)
 {
   MPI_Datatype row;
   MPI_Type_contiguous(bytes, MPI_BYTE, &row);
   MPI_Type_commit(&row);
   for (const Peer &peer : from)
-    if (!peer.room)
-      MPI_Irecv(static_cast<char *>(in) + peer.first * bytes, peer.count, row, peer.rank, tag, world, &requests.emplace_back());
+    if (!peer.window)
+      MPI_Irecv(static_cast<char *>(in) + peer.first * bytes, peer.count, row, peer.rank, tag, world,
+                &requests.emplace_back());
   for (const Peer &peer : to)
-    if (!peer.room)
-      MPI_Isend(static_cast<const char *>(out) + peer.first * bytes, peer.count, row, peer.rank, tag, world, &requests.emplace_back());
+    if (!peer.window)
+      MPI_Isend(static_cast<const char *>(out) + peer.first * bytes, peer.count, row, peer.rank, tag, world,
+                &requests.emplace_back());
   MPI_Type_free(&row);
 }
 
-void RowMessages::wait()
+void HaloExchange::wait()
 {
   MPI_Waitall(int(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
   requests.clear();
 }
 
-// Until all that share rooms with this rank have written theirs.
-void RowMessages::wait_for_rooms()
+// Until all that share windows with this rank have written theirs.
+void HaloExchange::wait_for_windows()
 {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   post(sharers, nullptr, sharers, nullptr, 1, Tag::written);
@@ -160,39 +164,39 @@ void RowMessages::wait_for_rooms()
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-char *RowMessages::copies(const Rows &rows) const
+char *HaloExchange::copies(const Rows &rows) const
 {
   return owners.empty() ? nullptr : rows.of(n_local);
 }
 
-void RowMessages::to_copies(const Rows &rows)
+void HaloExchange::to_copies(const Rows &rows)
 {
   for (const Peer &reader : readers) {
-    char *next = (reader.room ? half_of(room) : packed.data()) + reader.first * rows.bytes;
+    char *next = (reader.window ? half_of(window) : packed.data()) + reader.first * rows.bytes;
     for (int k = 0; k < reader.count; k++, next += rows.bytes)
       std::memcpy(next, rows.of(sent[reader.first + k]), size_t(rows.bytes));
   }
   post(owners, copies(rows), readers, packed.data(), rows.bytes, Tag::forward);
-  wait_for_rooms();
+  wait_for_windows();
   for (const Peer &owner : owners) {
-    if (!owner.room) continue;
+    if (!owner.window) continue;
     std::memcpy(copies(rows) + owner.first * rows.bytes, rows_there(owner, rows.bytes), size_t(owner.count) * rows.bytes);
   }
   half = 1 - half;
 }
 
-void RowMessages::to_owners(const Rows &rows)
+void HaloExchange::to_owners(const Rows &rows)
 {
   for (const Peer &owner : owners) {
-    if (!owner.room) continue;
+    if (!owner.window) continue;
     const int64_t first = owner.first * rows.bytes;
-    std::memcpy(half_of(room) + first, copies(rows) + first, size_t(owner.count) * rows.bytes);
+    std::memcpy(half_of(window) + first, copies(rows) + first, size_t(owner.count) * rows.bytes);
   }
   post(readers, packed.data(), owners, copies(rows), rows.bytes, Tag::reverse);
-  wait_for_rooms();
+  wait_for_windows();
   const auto add_row = rows.item_bytes == 4 ? add<float> : add<double>;
   for (const Peer &reader : readers) {
-    const char *terms = reader.room ? rows_there(reader, rows.bytes) : packed.data() + reader.first * rows.bytes;
+    const char *terms = reader.window ? rows_there(reader, rows.bytes) : packed.data() + reader.first * rows.bytes;
     for (int k = 0; k < reader.count; k++, terms += rows.bytes) add_row(rows.of(sent[reader.first + k]), terms, rows.bytes);
   }
   half = 1 - half;

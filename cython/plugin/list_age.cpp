@@ -62,8 +62,8 @@ double ListAge::farthest(const Atom &atom, const Neighbor &neighbor, const Model
   return first;
 }
 
-std::string ListAge::too_old(double farthest_of_all, const Domain &domain, const Neighbor &neighbor, const ModelSpecies &species,
-                             double cutoff, MPI_Comm world) const
+std::string ListAge::too_old(double farthest_of_all, const Domain &domain, const Neighbor &neighbor,
+                             const ModelSpecies &species, double cutoff, MPI_Comm world) const
 {
   const double change = box_change(domain), margin = reach(neighbor, species) - cutoff;
   if (2.0 * farthest_of_all + change <= margin) return "";
@@ -79,10 +79,12 @@ std::string ListAge::too_old(double farthest_of_all, const Domain &domain, const
   int64_t id = tag;
   MPI_Bcast(&id, 1, MPI_INT64_T, most.rank, world);
   char text[512];
-  std::snprintf(text, sizeof text, "pair_style mliap unified: since neighbour lists were made, atom ID %lld has moved %.3g, another %.3g "
-                "and the box %.3g Angstrom, together more than the %.3g that lists reach beyond the model: pairs may be missing: write "
-                "`neigh_modify every 1 delay 0 check %s once no`", (long long) id, most.distance, other, change, margin,
-                looks_itself(neighbor) ? "no" : "yes");
+  std::snprintf(text, sizeof text,
+                "pair_style mliap unified: since neighbour lists were made, atom ID %lld has moved %.3g, another %.3g "
+                "and the box %.3g Angstrom, together more than the %.3g that lists reach beyond the model: pairs may be "
+                "missing: write "
+                "`neigh_modify every 1 delay 0 check %s once no`",
+                (long long)id, most.distance, other, change, margin, looks_itself(neighbor) ? "no" : "yes");
   return text;
 }
 

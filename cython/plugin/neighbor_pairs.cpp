@@ -11,8 +11,8 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-void PairRows::fill(const Atom &atom, const NeighList &list, const GhostRows &ghosts, const ModelSpecies &species_of,
-                    double cutoff)
+void NeighborPairs::fill(const Atom &atom, const NeighList &list, const GhostIndex &ghosts, const ModelSpecies &species_of,
+                         double cutoff)
 {
   fill_atoms(atom, list, ghosts.atoms, species_of);
   size_t listed = 1;    // every neighbour is written, and the next over it if it was none
@@ -23,8 +23,8 @@ void PairRows::fill(const Atom &atom, const NeighList &list, const GhostRows &gh
 }
 
 // A local atom that is not in the list (hybrid) is no centre of this model, whatever its type.
-void PairRows::fill_atoms(const Atom &atom, const NeighList &list, const std::vector<int32_t> &atoms,
-                          const ModelSpecies &species_of)
+void NeighborPairs::fill_atoms(const Atom &atom, const NeighList &list, const std::vector<int32_t> &atoms,
+                               const ModelSpecies &species_of)
 {
   species.assign(atoms.size(), -1);
   tags.resize(atoms.size());
@@ -34,7 +34,7 @@ void PairRows::fill_atoms(const Atom &atom, const NeighList &list, const std::ve
 }
 
 // Which neighbours in the list's skin are inside the cutoff cannot be foreseen: no branch asks.
-void PairRows::fill_pairs(const Atom &atom, const NeighList &list, const std::vector<int32_t> &row_of, double cutoff)
+void NeighborPairs::fill_pairs(const Atom &atom, const NeighList &list, const std::vector<int32_t> &row_of, double cutoff)
 {
   const double *const x = atom.nlocal ? atom.x[0] : nullptr;
   const double square = cutoff * cutoff;
@@ -67,7 +67,7 @@ void PairRows::fill_pairs(const Atom &atom, const NeighList &list, const std::ve
   offsets[atom.nlocal] = at;
 }
 
-double PairRows::bytes() const
+double NeighborPairs::bytes() const
 {
   return double(species.capacity()) * sizeof(int32_t) + double(tags.capacity() + offsets.capacity()) * sizeof(int64_t) +
       senders.bytes() + vectors.bytes();

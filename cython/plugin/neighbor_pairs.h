@@ -14,11 +14,11 @@ class NeighList;
 
 namespace lammps_mace {
 
-struct GhostRows;
+struct GhostIndex;
 struct ModelSpecies;
 
 // Memory that nobody writes before it is used: what is never used takes no pages. Growing, it forgets what it held.
-template <typename T> class Room {
+template <typename T> class ScratchArray {
  public:
   T *data() const { return memory.get(); }
   T &operator[](int64_t i) const { return memory[i]; }
@@ -33,18 +33,18 @@ template <typename T> class Room {
   size_t size = 0;
 };
 
-// Rows are those of GhostRows.
-struct PairRows {
-  std::vector<int32_t> species;    // [n_rows]
-  std::vector<int64_t> tags;       // [n_rows]
-  std::vector<int64_t> offsets;    // [n_local + 1]
-  Room<int32_t> senders;           // [n_pairs], row of j
-  Room<double> vectors;            // [n_pairs][3], x_j - x_i
-  int64_t coincident = -1;         // a centre with a neighbour in the same place, or -1
-  int64_t rowless = -1;            // an atom that has come into the cutoff but has no row, or -1
+// Rows are those of GhostIndex.
+struct NeighborPairs {
+  std::vector<int32_t> species;     // [n_rows]
+  std::vector<int64_t> tags;        // [n_rows]
+  std::vector<int64_t> offsets;     // [n_local + 1]
+  ScratchArray<int32_t> senders;    // [n_pairs], row of j
+  ScratchArray<double> vectors;     // [n_pairs][3], x_j - x_i
+  int64_t coincident = -1;          // a centre with a neighbour in the same place, or -1
+  int64_t rowless = -1;             // an atom that has come into the cutoff but has no row, or -1
 
   int64_t n_pairs() const { return offsets.back(); }
-  void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostRows &ghosts,
+  void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostIndex &ghosts,
             const ModelSpecies &species_of, double cutoff);
   double bytes() const;
 

@@ -31,7 +31,7 @@ PairMLIAPUnified::PairMLIAPUnified(LAMMPS *lmp) : Pair(lmp), exchange(comm, this
   one_coeff = manybody_flag = 1;
   single_enable = 0;
   no_virial_fdotr_compute = restartinfo = 1;
-  comm_forward = GhostExchange::widest_in_comm;    // pair hybrid reads this early, Comm at the next run
+  comm_forward = ExchangeSchedule::widest_in_comm;    // pair hybrid reads this early, Comm at the next run
 }
 
 PairMLIAPUnified::~PairMLIAPUnified()
@@ -53,7 +53,7 @@ void PairMLIAPUnified::compute(int eflag, int vflag)
   const int stage = exchange.stage();
   if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
   join_rest();
-  agree(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
+  raise_on_all(lmp, !good, stage, failure, "step " + std::to_string(update->ntimestep));
   add_results();
 }
 
@@ -92,15 +92,19 @@ void PairMLIAPUnified::assign_rows()
     const std::vector<Owner> owner_of = exchange.find_owners(*atom);
     const int64_t wrong = exchange.wrong_ghost(owner_of, *atom);
     if (wrong >= 0)
-      set_reason(failure, moved_wrongly(finder, "forward: the ghost of atom ID " + std::to_string(atom->tag[wrong]) +
-                                                    " got the row of " + std::to_string(owner_of[wrong].tag)));
-    agree(lmp, wrong >= 0, 0, failure, "rows of ghosts");
+      set_reason(failure,
+                 moved_wrongly(finder,
+                               "forward: the ghost of atom ID " + std::to_string(atom->tag[wrong]) + " got the row of " +
+                                   std::to_string(owner_of[wrong].tag)));
+    raise_on_all(lmp, wrong >= 0, 0, failure, "rows of ghosts");
     const bool good = exchange.assign_rows(owner_of, *atom, *list, potential->cutoff_angstrom + neighbor->skin);
     if (!good) set_reason(failure, moved_wrongly(finder, "a rank was asked for atoms that it does not have"));
-    agree(lmp, !good, 0, failure, "rows of ghosts");
+    raise_on_all(lmp, !good, 0, failure, "rows of ghosts");
   } catch (const std::bad_alloc &) {    // the others wait in an exchange
-    error->one(FLERR, "pair_style mliap unified: no memory for the rows of " + std::to_string(atom->nlocal + atom->nghost) + " atoms and ghosts: "
-                      "use more ranks");
+    error->one(FLERR,
+               "pair_style mliap unified: no memory for the rows of " + std::to_string(atom->nlocal + atom->nghost) +
+                   " atoms and ghosts: "
+                   "use more ranks");
   }
 }
 
@@ -127,14 +131,18 @@ bool PairMLIAPUnified::run_step()
 bool PairMLIAPUnified::pairs_are_good()
 {
   if (rows.rowless >= 0) {
-    set_reason(failure, "atom ID " + std::to_string(atom->tag[rows.rowless]) + " has come into the cutoff from beyond the skin: "
-                            "neighbour lists are made too rarely: write `neigh_modify every 1 delay 0 check yes`");
+    set_reason(failure,
+               "atom ID " + std::to_string(atom->tag[rows.rowless]) +
+                   " has come into the cutoff from beyond the skin: "
+                   "neighbour lists are made too rarely: write `neigh_modify every 1 delay 0 check yes`");
     return false;
   }
   // Such a pair has no direction: networks take it for one that is not there, and their energy jumps.
   if (rows.coincident < 0) return true;
-  set_reason(failure, "atom ID " + std::to_string(rows.tags[rows.coincident]) + " and another atom are in the same place: "
-                          "remove one, for example with `delete_atoms overlap 0.1 all all`");
+  set_reason(failure,
+             "atom ID " + std::to_string(rows.tags[rows.coincident]) +
+                 " and another atom are in the same place: "
+                 "remove one, for example with `delete_atoms overlap 0.1 all all`");
   return false;
 }
 
@@ -143,10 +151,23 @@ bool PairMLIAPUnified::evaluate()
 {
   node_energies.assign(atom->nlocal, std::numeric_limits<double>::quiet_NaN());
   pair_gradient.assign(3 * rows.n_pairs(), std::numeric_limits<double>::quiet_NaN());
-  step = {atom->nlocal, int64_t(rows.species.size()), rows.n_pairs(), comm->nprocs == 1,
-          rows.species.data(), rows.tags.data(), rows.offsets.data(), rows.senders.data(), rows.vectors.data(),
-          node_energies.data(), pair_gradient.data(), 0.0,
-          this, &exchange_rows, &sum_over_ranks, &take_charges, &log_line};
+  step = {atom->nlocal,
+          int64_t(rows.species.size()),
+          rows.n_pairs(),
+          comm->nprocs == 1,
+          rows.species.data(),
+          rows.tags.data(),
+          rows.offsets.data(),
+          rows.senders.data(),
+          rows.vectors.data(),
+          node_energies.data(),
+          pair_gradient.data(),
+          0.0,
+          this,
+          &exchange_rows,
+          &sum_over_ranks,
+          &take_charges,
+          &log_line};
   if (!potential->compute(step, failure)) return false;
   if (exchange.complete()) return true;
   set_reason(failure, "the potential returned before it had done every exchange of the step");
@@ -178,8 +199,9 @@ bool PairMLIAPUnified::results_are_finite()
       const double *g = &pair_gradient[3 * p];
       if (std::isfinite(g[0] + g[1] + g[2])) continue;
       const double *r = &rows.vectors[3 * p];
-      set_reason(failure, "non-finite force between atom IDs " + id() + " and " + std::to_string(rows.tags[rows.senders[p]]) +
-                              ", " + std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
+      set_reason(failure,
+                 "non-finite force between atom IDs " + id() + " and " + std::to_string(rows.tags[rows.senders[p]]) + ", " +
+                     std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
       return false;
     }
   }
@@ -217,8 +239,8 @@ void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
     f[j][c] -= g[c];
   }
   if (!vflag_either) return;
-  const double v[9] = {-r[0] * g[0], -r[1] * g[1], -r[2] * g[2], -r[0] * g[1], -r[0] * g[2], -r[1] * g[2],
-                       -r[1] * g[0], -r[2] * g[0], -r[2] * g[1]};
+  const double v[9] = {-r[0] * g[0], -r[1] * g[1], -r[2] * g[2], -r[0] * g[1], -r[0] * g[2],
+                       -r[1] * g[2], -r[1] * g[0], -r[2] * g[0], -r[2] * g[1]};
   for (int c = 0; c < 6; c++) {
     if (vflag_global) virial[c] += v[c];
     if (!vflag_atom) continue;
@@ -233,7 +255,7 @@ void PairMLIAPUnified::finish()
   if (!potential) return;
   std::string text;
   const bool good = potential->report(minimizer_is_stuck(*update), text, failure);
-  agree(lmp, !good, 0, failure, "report at the end of the run");
+  raise_on_all(lmp, !good, 0, failure, "report at the end of the run");
   if (comm->me == 0 && !text.empty()) utils::logmesg(lmp, text.back() == '\n' ? text : text + "\n");
 }
 

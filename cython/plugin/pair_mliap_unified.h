@@ -72,15 +72,15 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   Exclusions exclusions;
   ListAge list_age;
   LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
-  RestartRecord record;    // of the commands that gave all this; without a potential: of a restart file
+  RestartRecord record;                   // of the commands that gave all this; without a potential: of a restart file
   bool start_check = true;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
-  PairRows rows;
+  NeighborPairs rows;
   std::vector<double> node_energies, pair_gradient;
   lammps_mace_step step = {};
-  GhostExchange exchange;
+  ExchangeSchedule exchange;
   Coulomb coulomb;
-  double known_atoms = -1.0;    // in the whole system, at the last step
+  double known_atoms = -1.0;        // in the whole system, at the last step
   bool warned_of_charge = false;    // in this run
   Failure failure = {};
 };

@@ -18,16 +18,19 @@ void PairMLIAPUnified::check_charges() const
 {
   const bool write = coulomb.settings.write;
   if (write && !atom->q_flag)
-    error->all(FLERR, "pair_style mliap unified: the model was converted with --write-charges, but the atoms have no charges "
-                      "in this atom style: write `atom_style charge`, or convert the model without --write-charges");
+    error->all(FLERR,
+               "pair_style mliap unified: the model was converted with --write-charges, but the atoms have no charges "
+               "in this atom style: write `atom_style charge`, or convert the model without --write-charges");
   if (!force->kspace) return;
   if (write)
-    error->all(FLERR, "pair_style mliap unified: the model writes its charges into the atoms (--write-charges), and kspace_style "
-                      "would count their Coulomb energy a second time: remove kspace_style, or convert the model without "
-                      "--write-charges");
+    error->all(FLERR,
+               "pair_style mliap unified: the model writes its charges into the atoms (--write-charges), and kspace_style "
+               "would count their Coulomb energy a second time: remove kspace_style, or convert the model without "
+               "--write-charges");
   if (coulomb.active() && comm->me == 0)
-    error->warning(FLERR, "pair_style mliap unified: the model's energy holds the Coulomb energy of its atoms: kspace_style must "
-                          "find no charges on them, or it is counted twice");
+    error->warning(FLERR,
+                   "pair_style mliap unified: the model's energy holds the Coulomb energy of its atoms: kspace_style must "
+                   "find no charges on them, or it is counted twice");
 }
 
 // The model was told one total charge for the whole system; only for 0 is it plain what more or fewer atoms mean.
@@ -35,12 +38,15 @@ void PairMLIAPUnified::warn_of_net_charge()
 {
   const double now = double(atom->natoms), before = known_atoms;
   known_atoms = now;
-  if (!coulomb.settings.predicted || coulomb.settings.total == 0 || before < 0.0 || now == before || warned_of_charge) return;
+  if (!coulomb.settings.predicted || coulomb.settings.total == 0 || before < 0.0 || now == before || warned_of_charge)
+    return;
   warned_of_charge = true;
   if (comm->me == 0)
-    error->warning(FLERR, "pair_style mliap unified: the number of atoms changed, the total charge of the model's atoms remains " +
-                              std::to_string(coulomb.settings.total) + " e: convert the model with another --total-charge "
-                              "if that is not meant");
+    error->warning(FLERR,
+                   "pair_style mliap unified: the number of atoms changed, the total charge of the model's atoms remains " +
+                       std::to_string(coulomb.settings.total) +
+                       " e: convert the model with another --total-charge "
+                       "if that is not meant");
 }
 
 const char *PairMLIAPUnified::exchange_rows(void *self, int reverse, const lammps_mace_rows *rows) noexcept

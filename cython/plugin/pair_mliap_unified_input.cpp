@@ -41,10 +41,10 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   species = {};
   record = {};
   potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
-  agree(lmp, !potential, 0, failure, "");
+  raise_on_all(lmp, !potential, 0, failure, "");
   std::string devices;
   const bool placed = potential->device_map(devices, failure);
-  agree(lmp, !placed, 0, failure, "");
+  raise_on_all(lmp, !placed, 0, failure, "");
   if (comm->me == 0 && !devices.empty()) utils::logmesg(lmp, devices + "\n");
   coulomb = {};
   coulomb.settings = potential->charges;
@@ -61,7 +61,8 @@ std::string PairMLIAPUnified::check_settings(int narg, char **arg) const
 {
   const std::string form = "write `pair_style mliap unified FILE.model`";
   if (narg < 1 || std::strcmp(arg[0], "unified") != 0)
-    return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") + "' belongs to LAMMPS's own mliap, which "
+    return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") +
+        "' belongs to LAMMPS's own mliap, which "
         "cannot take the place of `mliap unified` or share a hybrid line with it: write `pair_style none` before it";
   if (narg < 2) return "pair_style mliap unified: no model file given: " + form;
   if (narg > 2 && std::strcmp(arg[2], "0") != 0 && !is_option(arg[2]))
@@ -75,11 +76,11 @@ std::string PairMLIAPUnified::check_options(int narg, char **arg)
 {
   start_check = true;
   exclusions = {};
-  const std::string form = "write `pair_style mliap unified FILE.model 0 start_check no`, `... 0 exclusions allow`, or nothing "
-                           "after the 0";
+  const std::string form =
+      "write `pair_style mliap unified FILE.model 0 start_check no`, `... 0 exclusions allow`, or nothing "
+      "after the 0";
   for (int at = narg > 2 && std::strcmp(arg[2], "0") == 0 ? 3 : 2; at < narg; at += 2) {
-    if (!is_option(arg[at]))
-      return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
+    if (!is_option(arg[at])) return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
     const std::string wrong = check_option(arg[at], at + 1 < narg ? arg[at + 1] : "");
     if (!wrong.empty()) return "pair_style mliap unified: " + wrong + ": " + form;
   }
@@ -105,7 +106,7 @@ void PairMLIAPUnified::coeff(int narg, char **arg)
   for (auto &element : elements)
     if (std::strcmp(element, "NULL") == 0) element = nullptr;
   const bool good = potential->set_elements(elements, species.of_type, failure);
-  agree(lmp, !good, 0, failure, "");
+  raise_on_all(lmp, !good, 0, failure, "");
   record.coeff.assign(arg, arg + narg);
   set_flags();
 }
@@ -113,14 +114,16 @@ void PairMLIAPUnified::coeff(int narg, char **arg)
 std::string PairMLIAPUnified::check_coeff(int narg, char **arg) const
 {
   const std::string types = std::to_string(atom->ntypes);
-  const std::string form = "write `pair_coeff * * El1 El2 ...` with one element, or NULL, for each of the " + types + " atom types";
+  const std::string form =
+      "write `pair_coeff * * El1 El2 ...` with one element, or NULL, for each of the " + types + " atom types";
   if (!potential) return "pair_coeff: pair_style mliap unified has not read a model yet";
   if (narg != 2 + atom->ntypes)
     return "pair_coeff: " + std::to_string(narg - 2) + " elements for " + types + " atom types: " + form;
   const auto nulls = std::count_if(arg + 2, arg + narg, [](const char *a) { return std::strcmp(a, "NULL") == 0; });
   if (nulls == atom->ntypes) return "pair_coeff: every atom type is NULL, the model would compute nothing: " + form;
   if (nulls && !utils::strmatch(force->pair_style, "^hybrid"))
-    return "pair_coeff: NULL leaves an atom type to another pair style: write `pair_style hybrid mliap unified FILE.model ...` "
+    return "pair_coeff: NULL leaves an atom type to another pair style: write `pair_style hybrid mliap unified FILE.model "
+           "...` "
            "with a style for that type";
   return "";
 }
@@ -144,14 +147,15 @@ void PairMLIAPUnified::init_style()
 {
   restore();
   if (!force->newton_pair)
-    error->all(FLERR, "pair_style mliap unified: needs `newton on`, got `newton off`: add `newton on` before the box is created");
-  if (!atom->tag_enable)
-    error->all(FLERR, "pair_style mliap unified: needs atom IDs: remove `atom_modify id no`");
+    error->all(FLERR,
+               "pair_style mliap unified: needs `newton on`, got `newton off`: add `newton on` before the box is created");
+  if (!atom->tag_enable) error->all(FLERR, "pair_style mliap unified: needs atom IDs: remove `atom_modify id no`");
   if (atom->molecular != Atom::ATOMIC)
     for (int k = 1; k <= 3; k++)
       if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0)
-        error->all(FLERR, "pair_style mliap unified: special_bonds drops pairs of bonded atoms, which the model needs: "
-                          "add `special_bonds lj/coul 1.0 1.0 1.0`");
+        error->all(FLERR,
+                   "pair_style mliap unified: special_bonds drops pairs of bonded atoms, which the model needs: "
+                   "add `special_bonds lj/coul 1.0 1.0 1.0`");
   refuse_heat_flux();
   check_charges();
   exchange.ghosts.clear();
@@ -171,11 +175,13 @@ void PairMLIAPUnified::refuse_heat_flux()
 {
   if (modify->get_compute_by_style("^heat/flux$").empty()) return;
   if (beyond_neighbours())
-    error->all(FLERR, "compute heat/flux: in a model with several layers (or charges) the energy of an atom depends on atoms "
-                      "beyond its neighbours, and its heat current is not available: use a model with one layer");
+    error->all(FLERR,
+               "compute heat/flux: in a model with several layers (or charges) the energy of an atom depends on atoms "
+               "beyond its neighbours, and its heat current is not available: use a model with one layer");
   if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
-    error->all(FLERR, "compute heat/flux: compute stress/atom is not the stress of a many-body heat current: give it a "
-                      "`compute ID group centroid/stress/atom NULL virial`");
+    error->all(FLERR,
+               "compute heat/flux: compute stress/atom is not the stress of a many-body heat current: give it a "
+               "`compute ID group centroid/stress/atom NULL virial`");
 }
 
 double PairMLIAPUnified::init_one(int, int)

@@ -74,8 +74,9 @@ void PairMLIAPUnified::read_restart_settings(FILE *file)
   if (known && comm->me == 0) utils::sfread(FLERR, bytes.data(), 1, bytes.size(), file, nullptr, error);
   MPI_Bcast(bytes.data(), int(bytes.size()), MPI_CHAR, 0, world);
   if (!record.parse(bytes))
-    error->all(FLERR, "read_restart: what the restart file holds of pair_style mliap unified is damaged, or of another version of "
-                      "lammps-mace: use the version that wrote it");
+    error->all(FLERR,
+               "read_restart: what the restart file holds of pair_style mliap unified is damaged, or of another version of "
+               "lammps-mace: use the version that wrote it");
   centroidstressflag = CENTROID_NOTAVAIL;    // until restore
 }
 
@@ -86,10 +87,11 @@ void PairMLIAPUnified::restore()
   RestartRecord saved = record;
   std::string path;
   const bool found = PythonPotential::find(saved.style[1], saved.path, saved.sha256, path, failure);
-  agree(lmp, !found, 0, failure, "");
+  raise_on_all(lmp, !found, 0, failure, "");
   if (comm->me == 0)
-    utils::logmesg(lmp, "As in the restart file: pair_style mliap" + joined(saved.style) +
-                            (saved.coeff.empty() ? "" : ", pair_coeff" + joined(saved.coeff)) + "\n");
+    utils::logmesg(lmp,
+                   "As in the restart file: pair_style mliap" + joined(saved.style) +
+                       (saved.coeff.empty() ? "" : ", pair_coeff" + joined(saved.coeff)) + "\n");
   saved.style[1] = path;
   settings(int(saved.style.size()), pointers(saved.style).data());
   if (!saved.coeff.empty()) coeff(int(saved.coeff.size()), pointers(saved.coeff).data());

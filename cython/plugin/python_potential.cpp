@@ -33,7 +33,7 @@ namespace {
   // Of the Python in this process, such as "3.11.7".
   std::string python_version()
   {
-    const auto version = reinterpret_cast<const char *(*) ()>(dlsym(RTLD_DEFAULT, "Py_GetVersion"));
+    const auto version = reinterpret_cast<const char *(*)()>(dlsym(RTLD_DEFAULT, "Py_GetVersion"));
     const std::string text = version ? version() : "of unknown version";
     return version ? text.substr(0, text.find(' ')) : text;
   }
@@ -43,17 +43,20 @@ namespace {
   {
     const std::string path = environment("LAMMPS_MACE_LIBPYTHON");
     if (environment("LAMMPS_MACE_PYTHON").empty())
-      return set_reason(failure, std::string("the plugin of lammps-mace was not told which Python is its own: ") + start_hint +
-                                     ", or first write `eval \"$(lammps-mace env)\"` in the shell"),
+      return set_reason(failure,
+                        std::string("the plugin of lammps-mace was not told which Python is its own: ") + start_hint +
+                            ", or first write `eval \"$(lammps-mace env)\"` in the shell"),
              false;
     if (path.empty())
-      return set_reason(failure, "Python " + environment("LAMMPS_MACE_PYTHON") +
-                                     " has no shared libpython, so it cannot be started inside LAMMPS: run the input with "
-                                     "`lammps-mace run -n RANKS FILE`, which starts LAMMPS inside Python"),
+      return set_reason(failure,
+                        "Python " + environment("LAMMPS_MACE_PYTHON") +
+                            " has no shared libpython, so it cannot be started inside LAMMPS: run the input with "
+                            "`lammps-mace run -n RANKS FILE`, which starts LAMMPS inside Python"),
              false;
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL)) return true;
-    return set_reason(failure, "cannot load the Python library " + path + ": " + link_error() +
-                                   "; run the input with `lammps-mace run -n RANKS FILE`"),
+    return set_reason(failure,
+                      "cannot load the Python library " + path + ": " + link_error() +
+                          "; run the input with `lammps-mace run -n RANKS FILE`"),
            false;
   }
 
@@ -67,8 +70,9 @@ namespace {
     void *module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     void *symbol = module ? dlsym(module, LAMMPS_MACE_BRIDGE_SYMBOL) : nullptr;
     if (!symbol)
-      set_reason(failure, "this process runs Python " + python_version() + ", and lammps-mace, which belongs to " +
-                              environment("LAMMPS_MACE_PYTHON") + ", cannot be loaded into it (" + link_error() + "): " + start_hint);
+      set_reason(failure,
+                 "this process runs Python " + python_version() + ", and lammps-mace, which belongs to " +
+                     environment("LAMMPS_MACE_PYTHON") + ", cannot be loaded into it (" + link_error() + "): " + start_hint);
     return reinterpret_cast<lammps_mace_bridge_opener>(symbol);
   }
 

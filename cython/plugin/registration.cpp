@@ -80,7 +80,8 @@ namespace {
   std::string unfit(const std::string &why)
   {
     return "was built for LAMMPS " + as_date(built_version()) + ", " + why +
-        ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it for this LAMMPS and "
+        ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it for this LAMMPS "
+        "and "
         "its MPI (pip install lammps-mace -C cmake.define.LAMMPS_MACE_LAMMPS=DIR -C cmake.define.LAMMPS_MACE_MPI=mpicxx)";
   }
 

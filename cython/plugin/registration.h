@@ -4,7 +4,7 @@
 
 namespace lammps_mace {
 
-using Creator = void *(*) (void *lmp);
+using Creator = void *(*)(void *lmp);
 
 // Arguments as LAMMPS passes them to lammpsplugin_init.
 void register_styles(void *lmp, void *handle, void *regfunc);
