@@ -33,6 +33,9 @@ class Recorder:
         self.call = args, kwargs
         return self.function(*args, **kwargs)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
+
     def counts(self) -> tuple[float, float]:
         """Return operations and bytes of the last call's program."""
         args, kwargs = self.call
