@@ -60,10 +60,7 @@ def convert(
     Raises:
         ConvertError: the checkpoint cannot be converted; no file was written.
     """
-    if Path(output).suffix != ".model":
-        raise ConvertError(f"-o {str(output)!r} must end in '.model'")
-    if not (folder := Path(output).parent).is_dir():
-        raise ConvertError(f"-o {str(output)!r}: there is no folder {str(folder)!r}; make it first")
+    _check_output(Path(output))
     checkpoint = read_checkpoint(path)
     _check_coulomb(checkpoint)
     config, info = checkpoint.config, checkpoint.dataset_info
@@ -81,6 +78,15 @@ def convert(
     )  # fmt: skip
     notes = [*checkpoint.notes, *filter(None, (head_note, charge_note))]
     return [*_summary(checkpoint, path), *(f"note: {note}" for note in notes), *_use(output, info)]
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix != ".model":
+        raise ConvertError(f"-o {str(path)!r} must end in '.model'")
+    if not path.parent.is_dir():
+        raise ConvertError(
+            f"-o {str(path)!r}: there is no folder {str(path.parent)!r}; make it first"
+        )
 
 
 def _checked_weights(

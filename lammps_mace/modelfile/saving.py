@@ -45,8 +45,7 @@ def save_model(
         params: parameters of :class:`lammps_mace.Mace`, with or without the outer "params".
         total_charge: needed for models with charges.
         write_charges: let LAMMPS's atoms have the predicted charges; their style must have them.
-        record_folder: let X.model remember this folder, where a LAMMPS that does not know the
-            path of the model looks last.
+        record_folder: let X.model remember this folder, the last place to look for its sidecars.
 
     Returns:
         The path of X.model.
@@ -62,22 +61,17 @@ def save_model(
         config, dataset_info, head=head, total_charge=total_charge, write_charges=write_charges
     )
     weights = _encoded(config, dataset_info, params, dtype)
-    text = dump_sidecar(
-        Sidecar(
-            format_version=FORMAT_VERSION,
-            package_version=__version__,
-            config=config,
-            dataset_info=dataset_info,
-            elements=dataset_info.elements,
-            dtype=dtype,
-            head=head,
-            total_charge=total_charge,
-            write_charges=write_charges,
-            exact_radial=exact_radial,
-            weights_sha256=hashlib.sha256(weights).hexdigest(),
-            origin=origin,
-        )
-    )
+    sidecar = Sidecar(
+        format_version=FORMAT_VERSION, package_version=__version__, config=config,
+        dataset_info=dataset_info, elements=dataset_info.elements, dtype=dtype, head=head,
+        total_charge=total_charge, write_charges=write_charges, exact_radial=exact_radial,
+        weights_sha256=hashlib.sha256(weights).hexdigest(), origin=origin,
+    )  # fmt: skip
+    _write_parts(path, weights, dump_sidecar(sidecar), record_folder)
+    return path
+
+
+def _write_parts(path: Path, weights: bytes, text: bytes, record_folder: bool) -> None:
     folder = str(path.parent.resolve()) if record_folder else ""
     stub = UnifiedModel(path.stem, hashlib.sha256(text).hexdigest(), folder)
     _write_all(
@@ -87,7 +81,6 @@ def save_model(
             path: pickle.dumps(stub, protocol=4),
         }
     )
-    return path
 
 
 def _encoded(config: MaceConfig, info: DatasetInfo, params: Parameters, dtype: Dtype) -> bytes:

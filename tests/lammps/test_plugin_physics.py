@@ -70,7 +70,7 @@ def test_the_comparison_notices_another_cutoff(run_lammps, classical, argon):
 def test_dynamics_equal_lj_cut(run_lammps, prepare, classical, argon, ranks):
     """Atoms migrate between ranks and lists are rebuilt."""
     start = prepare(argon)
-    run = OUTPUT + "velocity all create 600 7\nfix 1 all nve\nneigh_modify every 5\nrun 40\n"
+    run = OUTPUT + "velocity all create 600 7\nfix 1 all nve\nneigh_modify every 1\nrun 40\n"
     env = classical(cutoff=CUTOFF)
     truth = results(run_lammps(start + LJ + run))
     ours = run_lammps(start + MLIAP + run, ranks, env)

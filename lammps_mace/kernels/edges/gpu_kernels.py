@@ -112,8 +112,7 @@ class EdgeKernels:
         """
         starts, ends, senders, matrices, place, pieces, radial, sent, *rest = refs
         n_targets = len(self.program.target_degrees)
-        adjoints, updated = rest[:n_targets], rest[-2 - to_senders :]
-        dmatrices, dradial = updated[:2]
+        adjoints, (dmatrices, dradial, *dsent) = rest[:n_targets], rest[-2 - to_senders :]
         lane, there = self.lanes.here()
         atom, block, first = gpu.program_id(0), gpu.program_id(1), gpu.load(starts, None, 0)
 
@@ -123,9 +122,8 @@ class EdgeKernels:
             dh: list[Any] = [jnp.zeros_like(x) for x in h]
             along = jnp.zeros_like(h[0])
             weigh = self._weigh(spline, radial, place, row, lane, there)
-            taps = [
-                [gpu.load(pieces, None, row, j) for j in range(i, i + 4)] for i in (0, 4) if spline
-            ]
+            starts_of = (0, 4) if spline else ()
+            taps = [[gpu.load(pieces, None, row, i + j) for j in range(4)] for i in starts_of]
 
             def share(e: _Entry, value: jax.Array) -> None:
                 gpu.store(dmatrices, None, value, block, row, e.column)
@@ -145,7 +143,7 @@ class EdgeKernels:
             if spline:
                 gpu.store(dradial, None, jnp.sum(along), block, row)
             for k in range(self.n_source if to_senders else 0):
-                gpu.add(updated[2], there, interpret, dh[k], sender, k, lane)
+                gpu.add(dsent[0], there, interpret, dh[k], sender, k, lane)
             return nothing
 
         jax.lax.fori_loop(gpu.load(starts, None, atom), gpu.load(ends, None, atom), one, 0)
