@@ -62,6 +62,7 @@ class RadialWeights:
         identity: tells ``functions`` from all others with equal parameters.
         factor: [n_species, n_species, n_weights]; None: 1.
         dependence: which species ``functions`` reads.
+        symmetric: the functions of two species are the same whichever of them sends.
         zero_at_cutoff: whether they go smoothly to zero there, so that splines can stand for them.
     """
 
@@ -71,6 +72,7 @@ class RadialWeights:
     identity: str
     factor: np.ndarray | None = None
     dependence: SpeciesDependence = SpeciesDependence.SHARED
+    symmetric: bool = False
     zero_at_cutoff: bool = True
 
 
