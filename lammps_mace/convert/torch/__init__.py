@@ -1,0 +1,1 @@
+"""Checkpoints of the mace-torch library, read without torch; nothing of a file is executed."""
