@@ -1,6 +1,7 @@
 """The description between families of models and lowering: who may know what, and refusals."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from small import (
 import lammps_mace
 from lammps_mace import DatasetInfo, MaceConfig
 from lammps_mace.engine.interface import NoExchange
+from lammps_mace.lowering import lower as lowering
+from lammps_mace.lowering import tabulated_functions
 from lammps_mace.lowering.build import build_engine
 from lammps_mace.lowering.lower import lower
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
@@ -96,26 +99,19 @@ def changed(description, **fields):
 
 def test_what_lowering_does_not_know_is_named(described):
     assert obstacle(described) is None
-    last = described.layers[-1]
     gate = MessageGate(None, 4, jnp.tanh, jnp.tanh, {})
-    wide = {irrep: np.concatenate([matrix] * 2, axis=2) for irrep, matrix in last.send.items()}
-    channels = "maps between different numbers of channels of layer 2"
     for other, name in (
-        (changed(described, send=wide), channels),
-        (changed(described, skip=None), "the missing skip of layer 2"),
         (changed(described, product={}), "an irrep without a map of layer 2"),
-        (changed(described, normalization=Density(RADIAL, 1.0, 1.0)), "the density of layer 2"),
-        (changed(described, message_gate=gate), "the gate of the messages of layer 2"),
-        (replace(described, pair_energy=PairEnergy(functions, (), True)), "an energy of pairs"),
+        (changed(described, message_gate=gate), "an irrep without a map of layer 2"),
         (replace(described, undescribed="some option"), "some option"),
     ):
         assert obstacle(other) == name
 
 
 def test_what_is_not_known_runs_as_the_network_defines_it(described, monkeypatch):
-    other = changed(described, normalization=Density(RADIAL, 1.0, 1.0))
+    other = replace(described, undescribed="some option")
     monkeypatch.setattr(families, "describe", lambda model: other)
-    assert lower(make_model("float32")).description == "plain network (the density of layer 2)"
+    assert lower(make_model("float32")).description == "plain network (some option)"
 
 
 def test_where_splines_will_not_do(described):
@@ -124,9 +120,10 @@ def test_where_splines_will_not_do(described):
     for fields in (
         {"zero_at_cutoff": False},
         {"factor": np.ones((2, 2, radial.matrix.shape[1]))},
-        *({"dependence": one} for one in SpeciesDependence if one != SpeciesDependence.SHARED),
     ):
-        assert needs_exact_radial(changed(described, radial=replace(radial, **fields)))
+        other = replace(radial, **fields)
+        assert needs_exact_radial(changed(described, radial=other))
+        assert needs_exact_radial(changed(described, normalization=Density(other, 1.0, 1.0)))
     assert needs_exact_radial(replace(described, exact_radial=True))
     assert needs_exact_radial(replace(described, dtype="float64"))
 
@@ -152,49 +149,152 @@ def test_the_equations_of_a_description_are_those_of_the_network(name):
 def by_pairs(parameters, distances, senders, receivers):
     """Radial functions that depend on the ordered pair of species."""
     rate = parameters[senders, receivers][:, None]
-    powers = jnp.arange(1, 4)
-    return jnp.exp(-rate * distances[:, None] / 2.0) * (1.0 - distances[:, None] / 4.0) ** powers
+    powers = jnp.arange(2, 5)
+    return jnp.exp(-rate * distances[:, None] / 2.0) * (1.0 - distances[:, None] / CUTOFF) ** powers
 
 
-def without_species(described):
-    """Return the description with maps and weights that are the same for all species."""
-    layers = []
-    for layer in described.layers:
-        contraction = {key: weight[:1] for key, weight in layer.contraction.weights.items()}
-        skip = layer.skip and {irrep: matrix[:1] for irrep, matrix in layer.skip.items()}
-        layers.append(
-            replace(layer, skip=skip, contraction=replace(layer.contraction, weights=contraction))
-        )
-    return replace(described, layers=tuple(layers))
+def pair_radial(rng, n_weights, rates=None):
+    """Return random weights that depend on ordered pairs of two species."""
+    rates = rng.uniform(0.5, 2.0, (2, 2)) if rates is None else rates
+    matrix = rng.normal(size=(3, n_weights))
+    return RadialWeights(by_pairs, rates, matrix, "pairs", dependence=SpeciesDependence.PAIR)
 
 
-def in_pairs(described):
-    """Return the description with other radial functions in all layers."""
-    rng = np.random.default_rng(0)
-    layers = []
-    for layer in described.layers:
-        matrix = rng.normal(size=(3, layer.radial.matrix.shape[1]))
-        radial = RadialWeights(
-            by_pairs, rng.uniform(0.5, 2.0, (2, 2)), matrix, "pairs",
-            dependence=SpeciesDependence.PAIR,
-        )  # fmt: skip
-        layers.append(replace(layer, radial=radial))
-    return replace(described, layers=tuple(layers))
+def without_species(layer, rng):
+    """Return the layer with maps and weights that are the same for all species."""
+    contraction = {key: weight[:1] for key, weight in layer.contraction.weights.items()}
+    skip = layer.skip and {irrep: matrix[:1] for irrep, matrix in layer.skip.items()}
+    return replace(layer, skip=skip, contraction=replace(layer.contraction, weights=contraction))
 
 
-@pytest.mark.parametrize("change", [without_species, in_pairs])
-def test_descriptions_of_no_family_are_lowered(change, monkeypatch):
+def in_pairs(layer, rng):
+    return replace(layer, radial=pair_radial(rng, layer.radial.matrix.shape[1]))
+
+
+def symmetric(layer, rng):
+    rates = np.array([[0.5, 1.0], [1.0, 2.0]])
+    radial = pair_radial(rng, layer.radial.matrix.shape[1], rates)
+    return replace(layer, radial=replace(radial, symmetric=True))
+
+
+def dense(layer, rng):
+    """Return the layer with a density that depends on the pair of species."""
+    return replace(layer, normalization=Density(pair_radial(rng, 1), 5.0, 0.7))
+
+
+def without_skip(layer, rng):
+    return replace(layer, skip=None)
+
+
+def widened(linear, rng, n_in=None, n_out=None):
+    """Return a random map between other numbers of channels."""
+    return {
+        irrep: rng.normal(size=(len(old), n_in or old.shape[1], n_out or old.shape[2])) / 3.0
+        for irrep, old in linear.items()
+    }
+
+
+def narrow(layer, rng):
+    """Return the layer with fewer channels at the edges, some irreps of which are not sent."""
+    few, channels = 3, layer.radial.matrix.shape[1] // len(layer.paths)
+    if layer.send is None:
+        return layer
+    sent = {irrep: m for irrep, m in widened(layer.send, rng, n_out=few).items() if irrep != "1o"}
+    paths = tuple(path for path in layer.paths if str(path.source) != "1o")
+    count = Counter(str(path.target) for path in paths)
+    mix = {
+        irrep: 30.0 * rng.normal(size=(1, count[irrep] * few, channels))
+        for irrep in layer.mix[0]
+        if count[irrep]
+    }
+    radial = pair_radial(rng, len(paths) * few)
+    return replace(layer, send=sent, paths=paths, mix=(mix,), radial=radial)
+
+
+def gated(layer, rng):
+    """Return the layer with a gate, to which what an atom itself sends is added."""
+    *before, mix = layer.mix
+    n = next(iter(mix.values())).shape[2]
+    n_gates = (n + 2) * (len(mix) - 1)
+    widths = {irrep: n + 3 + n_gates if irrep == "0e" else n + 2 for irrep in mix}
+    wide = {irrep: rng.normal(size=(1, m.shape[1], widths[irrep])) for irrep, m in mix.items()}
+    # Before the first layer there are scalars only.
+    sent = ["0e"] if layer.send is None else [irrep for irrep in layer.send if irrep in mix]
+    own = {irrep: rng.normal(size=(1, n, widths[irrep])) for irrep in sent}
+    after = {irrep: rng.normal(size=(1, n + 2 + (irrep == "0e"), n)) / 3.0 for irrep in mix}
+    gate = MessageGate(own, n + 3, jax.nn.silu, jax.nn.sigmoid, after)
+    return replace(layer, mix=(*before, wide), message_gate=gate, normalization=20.0)
+
+
+def gated_and_dense(layer, rng):
+    return dense(gated(layer, rng), rng)
+
+
+CHANGES = (
+    without_species, in_pairs, symmetric, dense, without_skip, narrow, gated, gated_and_dense,
+)  # fmt: skip
+
+
+def repelled(description):
+    """Return the description with an energy of pairs, not multiplied by the scale."""
+
+    def energy(parameters, distances, senders, receivers):
+        return parameters[senders, receivers] * (1.0 - distances / CUTOFF) ** 3 / distances
+
+    strengths = np.array([[0.3, 1.0], [1.0, 2.0]])
+    return replace(description, pair_energy=PairEnergy(energy, strengths, scaled=False))
+
+
+@pytest.fixture
+def exact_or_splines(monkeypatch):
+    """Return a function that lowers the description of no family, in float64."""
+
+    def lowered(model, description, splines):
+        monkeypatch.setattr(families, "describe", lambda model: description)
+        if splines:
+            monkeypatch.setattr(lowering, "needs_exact_radial", lambda description: False)
+        return build_engine(model)
+
+    return lowered
+
+
+@pytest.mark.parametrize("splines", [False, True], ids=["exact", "splines"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_descriptions_of_no_family_are_lowered(change, splines, exact_or_splines):
     model, structure = make_model(), make_structure()
-    described = families.describe(model)
-    other = change(described)
-    monkeypatch.setattr(families, "describe", lambda model: other)
+    described, rng = families.describe(model), np.random.default_rng(0)
+    layers = tuple(change(layer, rng) for layer in described.layers)
+    other = repelled(replace(described, layers=layers))
+    engine = exact_or_splines(model, other, splines)
     with jax.enable_x64(True):
-        prediction = build_engine(model).evaluate(domain_graph(structure), NoExchange())
+        prediction = engine.evaluate(domain_graph(structure), NoExchange())
         expected, gradient = jax.value_and_grad(
             lambda vectors: described_energy(other, structure, vectors)
         )(jnp.asarray(structure.vectors))
-        before = described_energy(described, structure, structure.vectors)
-    assert prediction.energy == pytest.approx(float(expected), rel=1e-12)
+        before = described_energy(
+            replace(other, layers=described.layers), structure, structure.vectors
+        )
+    assert ("splines" in engine.model.description) == splines
+    tolerance = 1e-5 if splines else 1e-12
+    assert prediction.energy == pytest.approx(float(expected), rel=tolerance)
     largest = np.abs(gradient).max()
-    np.testing.assert_allclose(prediction.pair_gradient, gradient, rtol=0, atol=1e-12 * largest)
-    assert abs(float(expected) - float(before)) > 1e-3  # the change matters
+    np.testing.assert_allclose(prediction.pair_gradient, gradient, rtol=0, atol=tolerance * largest)
+    assert abs(float(expected) - float(before)) > 1e-4  # the change matters
+
+
+def test_functions_of_very_many_pairs_are_splines(exact_or_splines, monkeypatch):
+    """The same numbers, whether all weights are splines or only what they are made of."""
+    model, structure = make_model(), make_structure()
+    described, rng = families.describe(model), np.random.default_rng(0)
+    layers = tuple(dense(in_pairs(layer, rng), rng) for layer in described.layers)
+    other = replace(described, layers=layers)
+    found = []
+    for most in (tabulated_functions.MOST_BYTES, 0):
+        monkeypatch.setattr(tabulated_functions, "MOST_BYTES", most)
+        engine = exact_or_splines(model, other, splines=True)
+        assert "radial splines of" in engine.model.description
+        assert ("spline" in engine.model.layers[1].weights) == (most > 0)
+        found.append(engine.evaluate(domain_graph(structure), NoExchange()).pair_gradient)
+    largest = np.abs(found[0]).max()
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5 * largest)
+    assert np.abs(found[0] - found[1]).max() > 0.0

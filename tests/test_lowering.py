@@ -15,6 +15,7 @@ from lammps_mace.lowering import lower as lowering
 from lammps_mace.lowering import radial_splines as radial
 from lammps_mace.lowering.build import build_engine
 from lammps_mace.lowering.low_rank_basis import low_rank_basis
+from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models import families
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
@@ -107,7 +108,7 @@ def test_first_layer_in_a_low_rank_basis(monkeypatch, splined, name):
 
 
 def test_a_low_rank_basis_makes_all_functions():
-    coefficients = splines_of(make_model("float32", **WIDE)).coefficients
+    [coefficients] = splines_of(make_model("float32", **WIDE)).coefficients
     functions, parts = low_rank_basis(coefficients)
     assert functions.shape[1] % BLOCK == 0
     assert functions.shape[1] == 2 * BLOCK
@@ -165,9 +166,11 @@ def test_knots_are_where_they_are_needed(monkeypatch):
     found = splines_of(steep)
     assert found.grid.scale < cutoff
     r = np.random.default_rng(0).uniform(0.0, cutoff, 500)
+    exact = families.describe(steep).layers[0].radial
+    sample = radial._sampler(exact, SpeciesPairs.of(exact, 2))
     for exact, fitted, limit in zip(
-        radial._sampler(families.describe(steep).layers[0].radial)(r),
-        evaluate_spline(found.coefficients, found.grid, r),
+        sample(r, 0),
+        evaluate_spline(found.coefficients[0], found.grid, r),
         (1e-6, 1e-5),
         strict=True,
     ):

@@ -88,7 +88,7 @@ struct Batch {
     more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.channels;
     knot_stride = path_stride * task.n_paths;
-    slab = knot_stride * (task.knots + 3);
+    slab = knot_stride * task.table_rows;
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
 
@@ -152,8 +152,10 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
   Vector<T> k;
   for (int i = 0; i < W; i++) {
     const auto knot = std::min(static_cast<std::int64_t>(s[i]), task.knots - 1);
-    if (begin + i < batch.size) batch.locate(task, begin + i, task.table + knot * batch.knot_stride);
     k[i] = static_cast<T>(knot);
+    if (begin + i >= batch.size) continue;
+    const std::int64_t first = task.first_rows ? task.first_rows[batch.rows[begin + i] - task.first_row] : 0;
+    batch.locate(task, begin + i, task.table + (first + knot) * batch.knot_stride);
   }
   // Not s - k: that would lose digits where knots are far apart.
   const Vector<T> rest = limit - k, t = rest * (r - scale * k / rest) * inverse, q = 1 - t;

@@ -81,12 +81,15 @@ std::vector<double> harmonic_norms(int degree) {
 
 // What the edge operations have in common: operands and attributes of the program.
 struct EdgeCall {
-  ffi::AnyBuffer radial, vectors;
+  ffi::AnyBuffer radial;
+  IntBuffer first_rows;
+  ffi::AnyBuffer vectors;
   IntBuffer starts, ends, senders;
   ffi::AnyBuffer sent;
   Integers paths, result_paths, coupling_first, coupling_harmonics;
   Reals coupling_values;
   double cutoff, knot_scale;
+  std::int32_t n_splines;
 };
 
 // The task with all that does not depend on the direction. norms lives as long as the call.
@@ -107,7 +110,9 @@ EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
   const auto shape = call.radial.dimensions();
   task.table = shape.size() == 4 ? call.radial.typed_data<T>() : nullptr;
   task.rows = shape.size() == 4 ? nullptr : call.radial.typed_data<T>();
-  task.knots = shape.size() == 4 ? shape[1] - 3 : 0;
+  task.table_rows = shape.size() == 4 ? shape[1] : 0;
+  task.knots = shape.size() == 4 ? shape[1] / call.n_splines - 3 : 0;
+  task.first_rows = call.first_rows.element_count() ? call.first_rows.typed_data() : nullptr;
   task.vectors = call.vectors.typed_data<T>();
   task.starts = call.starts.typed_data(), task.ends = call.ends.typed_data(), task.senders = call.senders.typed_data();
   task.atoms = call.starts.element_count();
@@ -128,7 +133,8 @@ ffi::Error check(const EdgeCall &call) {
   const std::int64_t n_paths = call.paths.size() * sizeof(std::int32_t) / sizeof(Path);
   const std::int64_t channels = call.sent.dimensions()[2];
   const bool table = shape.size() == 4 && shape[2] == n_paths && shape[3] == lammps_mace::kTableBlock &&
-                     shape[0] * shape[3] >= channels && shape[1] > 3;
+                     shape[0] * shape[3] >= channels && call.n_splines > 0 && shape[1] % call.n_splines == 0 &&
+                     shape[1] / call.n_splines > 3;
   const bool rows = shape.size() == 3 && shape[1] == n_paths && shape[2] == channels;
   if (!table && !rows) return invalid("the radial weights do not fit the paths and channels");
   return ffi::Error::Success();
@@ -147,12 +153,12 @@ void forward(const EdgeCall &call, ffi::RemainingRets &results) {
     lammps_mace::kernels().edges_forward_f64(task);
 }
 
-ffi::Error edges_forward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
-                         IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
-                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff,
-                         double knot_scale) {
-  const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale};
+ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
+                         IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results,
+                         Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
+                         double cutoff, double knot_scale, std::int32_t n_splines) {
+  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,
+                      paths,        result_paths, first, harmonics, values, cutoff, knot_scale, n_splines};
   if (auto error = check(call); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -186,12 +192,13 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
     lammps_mace::kernels().edges_backward_f64(task);
 }
 
-ffi::Error edges_backward(ffi::AnyBuffer radial, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
-                          IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
-                          Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
-                          double cutoff, double knot_scale, bool to_senders) {
-  const EdgeCall call{radial, vectors,      starts, ends,      senders, sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale};
+ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
+                          IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more,
+                          ffi::RemainingRets results, Integers paths, Integers result_paths, Integers first,
+                          Integers harmonics, Reals values, double cutoff, double knot_scale, std::int32_t n_splines,
+                          bool to_senders) {
+  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,
+                      paths,        result_paths, first, harmonics, values, cutoff, knot_scale, n_splines};
   if (auto error = check(call); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
@@ -349,6 +356,7 @@ ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
 #define LM_EDGE_OPERANDS        \
   ffi::Ffi::Bind()              \
       .Arg<ffi::AnyBuffer>()    \
+      .Arg<IntBuffer>()         \
       .Arg<ffi::AnyBuffer>()    \
       .Arg<IntBuffer>()         \
       .Arg<IntBuffer>()         \
@@ -361,7 +369,8 @@ ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
       .Attr<Integers>("coupling_harmonics") \
       .Attr<Reals>("coupling_values")       \
       .Attr<double>("cutoff")               \
-      .Attr<double>("knot_scale")
+      .Attr<double>("knot_scale")           \
+      .Attr<std::int32_t>("n_splines")
 
 #pragma GCC visibility push(default)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, Guarded<edges_forward>::run,

@@ -33,10 +33,11 @@ struct EdgeTask {
   int n_paths, channels, degree;
   double cutoff, knot_scale;       // of the spline: see lammps_mace/kernels/spline.py
   const double *norms;             // [degree + 1][degree + 1], see harmonics.h
-  const T *table;                  // [blocks][knots + 3][n_paths][kTableBlock], or null
-  std::int64_t knots;
+  const T *table;                  // [blocks][table_rows][n_paths][kTableBlock], or null
+  std::int64_t knots, table_rows;  // knots + 3 rows for each spline
+  const std::int32_t *first_rows;  // [chunk_edges], of the spline of each edge; null: there is one
   const T *rows;                   // [chunk_edges][n_paths][channels] where there is no table
-  std::int64_t first_row;          // edge of rows[0]
+  std::int64_t first_row;          // edge of rows[0] and first_rows[0]
   const T *vectors;                // [n_edges][3]
   const std::int32_t *starts, *ends, *senders;
   std::int64_t atoms;

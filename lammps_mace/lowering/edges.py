@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 
+import e3nn_jax as e3nn
 import numpy as np
 
 from lammps_mace.kernels import EdgePath, EdgeProgram
@@ -13,7 +14,7 @@ from lammps_mace.models.description import LayerDescription
 
 def edge_program(layer: LayerDescription, cutoff: float) -> EdgeProgram:
     """Return the edge operation of a layer."""
-    sources, targets = [ir for _, ir in layer.source], reached_irreps(layer)
+    sources, targets = [ir for _, ir in sent_irreps(layer)], reached_irreps(layer)
     n_weights = layer.radial.matrix.shape[1]
     return EdgeProgram(
         source_degrees=tuple(ir.l for ir in sources),
@@ -25,6 +26,14 @@ def edge_program(layer: LayerDescription, cutoff: float) -> EdgeProgram:
         channels=n_weights // len(layer.paths),
         cutoff=cutoff,
     )
+
+
+def sent_irreps(layer: LayerDescription) -> e3nn.Irreps:
+    """Return the irreps of what atoms send in a layer, in their order."""
+    send = layer.send
+    return e3nn.Irreps(
+        [(1, ir) for _, ir in layer.source if send is None or str(ir) in send]
+    )  # fmt: skip
 
 
 def mix_tables(layer: LayerDescription) -> list[np.ndarray]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import EdgeProgram, Matrices, pack_matrices, pack_spline
-from lammps_mace.lowering.contraction import contraction
-from lammps_mace.lowering.edges import edge_program, mix_tables
+from lammps_mace.lowering.contraction import contraction, reached_irreps
+from lammps_mace.lowering.density import DensityProgram, density_weights
+from lammps_mace.lowering.edges import edge_program, mix_tables, sent_irreps
+from lammps_mace.lowering.layer_program import Channels, LayerProgram
 from lammps_mace.lowering.low_rank_basis import in_low_rank_basis
-from lammps_mace.lowering.optimized_layer import LayerProgram, OptimizedLayer
+from lammps_mace.lowering.messages import MessageProgram
+from lammps_mace.lowering.optimized_layer import OptimizedLayer
+from lammps_mace.lowering.radial_splines import Splines
+from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.lowering.spline_cache import splines
+from lammps_mace.lowering.tabulated_functions import bare_functions, tabulated, too_many_pairs
 from lammps_mace.models.description import (
+    Density,
     LayerDescription,
     LinearMap,
     ModelDescription,
@@ -38,6 +45,10 @@ class LayerLowering:
     backend: str
     exact_radial: bool
 
+    @property
+    def _n_species(self) -> int:
+        return len(self.first_features[0])
+
     @cached_property
     def first_features(self) -> tuple[np.ndarray, np.ndarray]:
         """What atoms know, and send, before the first layer, float64 [n_species, 1, channels]."""
@@ -51,15 +62,21 @@ class LayerLowering:
     def _layer(self, index: int) -> OptimizedLayer:
         layer, *rest = self.description.layers[index:]
         after = rest[0] if rest else None
-        contraction_program, terms = contraction(layer, len(self.first_features[0]))
-        edges, edge_weights = self._edges(layer, is_first=not index)
+        contraction_program, terms = contraction(layer, self._n_species)
+        radial, found = self._radial(layer)
+        edges, edge_weights = self._edges(layer, radial, found, is_first=not index)
+        messages, message_weights = self._messages(layer, is_first=not index)
         gate = layer.scalar_gate
         program = LayerProgram(
             edges=edges,
-            radial=layer.radial,
+            radial=radial,
+            knots=None if found is None else found.grid.knots,
+            messages=messages,
             contraction=contraction_program,
             target=layer.target,
             next_target=None if after is None else after.target,
+            next_sent=None if after is None else sent_irreps(after),
+            channels=_channels(layer, after),
             readout=layer.readout.function,
             bound=layer.bound,
             merged=_is_merged(layer),
@@ -71,32 +88,82 @@ class LayerLowering:
             "gates": None if gate is None else (gate.weight, gate.bias),
             "readout": layer.readout.parameters,
             **edge_weights,
+            **message_weights,
             **self._next(layer, after),
         }
         dtype = self.description.dtype
-        return OptimizedLayer(program, jax.tree.map(lambda x: jax.numpy.asarray(x, dtype), weights))
+        return OptimizedLayer(program, jax.tree.map(partial(_array, dtype), weights))
 
     def _packed(self, linear: LinearMap) -> dict[str, Matrices]:
         """Return irrep -> matrices as kernels want them."""
         return {irrep: pack_matrices(matrix, self.backend) for irrep, matrix in linear.items()}
 
-    def _edges(self, layer: LayerDescription, is_first: bool) -> tuple[EdgeProgram, dict[str, Any]]:
+    def _radial(self, layer: LayerDescription) -> tuple[RadialWeights, Splines | None]:
+        """Return the radial weights and the splines of them or, of very many, their functions."""
+        radial = _normalized(layer)
+        if not self._of_functions:
+            return radial, self._splines(radial)
+        found = self._splines(bare_functions(radial))
+        if found is None:
+            return radial, None
+        return tabulated(radial, SpeciesPairs.of(radial, self._n_species), found), found
+
+    def _edges(
+        self, layer: LayerDescription, radial: RadialWeights, found: Splines | None, is_first: bool
+    ) -> tuple[EdgeProgram, dict[str, Any]]:
         """Return the edge operation, what it reads, and the map of its sums."""
         program, mix = edge_program(layer, self.description.cutoff), mix_tables(layer)
         weights = self._first(layer) if is_first else {}
-        radial = _normalized(layer)
-        found = None if self.exact_radial else splines(radial, self.description.cutoff)
-        if found is None:
+        if found is None or self._of_functions:
             weights["radial"] = radial.parameters, radial.matrix, radial.factor
         else:
-            program = replace(program, knot_scale=found.grid.scale)
-            coefficients = found.coefficients.reshape(found.grid.knots + 3, len(program.paths), -1)
-            if is_first:
+            pairs = SpeciesPairs.of(radial, self._n_species)
+            program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
+            rows = found.grid.knots + 3
+            coefficients = found.coefficients.reshape(len(pairs) * rows, len(program.paths), -1)
+            if is_first and len(pairs) == 1:
                 program, coefficients, weights["first"], mix = in_low_rank_basis(
                     program, coefficients, weights["first"], mix
                 )
             weights["spline"] = pack_spline(coefficients)
+            weights["first_rows"] = None if len(pairs) == 1 else pairs.index * np.int32(rows)
         return program, {**weights, "mix": [pack_matrices(table, self.backend) for table in mix]}
+
+    @cached_property
+    def _of_functions(self) -> bool:
+        return not self.exact_radial and too_many_pairs(self.description, self._n_species)
+
+    def _splines(self, radial: RadialWeights) -> Splines | None:
+        if self.exact_radial:
+            return None
+        pairs = SpeciesPairs.of(radial, self._n_species)
+        return splines(radial, self.description.cutoff, pairs)
+
+    def _messages(
+        self, layer: LayerDescription, is_first: bool
+    ) -> tuple[MessageProgram, dict[str, Any]]:
+        """Return what comes between the map of the sums and the contraction."""
+        density, gate = None, layer.message_gate
+        weights: dict[str, Any] = {}
+        if isinstance(layer.normalization, Density):
+            radial = layer.normalization.radial
+            found = self._splines(radial)
+            grid = None if found is None else found.grid
+            density = DensityProgram(layer.normalization, self.description.cutoff, grid)
+            pairs = SpeciesPairs.of(radial, self._n_species)
+            weights["density"] = density_weights(layer.normalization, pairs, found)
+        if gate is not None:
+            weights["after"] = self._packed(gate.after)
+            if gate.own is not None:
+                weights["own"] = self._first_own(gate.own) if is_first else self._packed(gate.own)
+        irreps = tuple(reached_irreps(layer))
+        return MessageProgram(irreps, sent_irreps(layer), density, gate, self.backend), weights
+
+    def _first_own(self, own: LinearMap) -> dict[str, np.ndarray]:
+        """Return what the gate adds to an atom's sums in the first layer, per species."""
+        _, sent = self.first_features
+        matrix = np.broadcast_to(own["0e"], (len(sent), *own["0e"].shape[1:]))
+        return {"0e": np.einsum("smb,sba->sma", sent, matrix)}
 
     def _first(self, layer: LayerDescription) -> dict[str, Any]:
         """Return what the first layer starts from, per species."""
@@ -117,13 +184,34 @@ class LayerLowering:
         send = dict(after.send)
         if _is_merged(layer):
             send = {irrep: layer.product[irrep] @ matrix for irrep, matrix in send.items()}
-        skip = None if after.skip is None else self._packed(_filled(after.skip, after))
-        return {"skip": skip, "send": self._packed(send)}
+        skip = _filled(after, channels=_width(layer.product))
+        return {"skip": self._packed(skip), "send": self._packed(send)}
 
 
 def _normalized(layer: LayerDescription) -> RadialWeights:
-    """Return the radial weights divided by the constant of the layer's sums."""
+    """Return the radial weights divided by the constant of the layer's sums, if it is one."""
+    if isinstance(layer.normalization, Density):
+        return layer.radial
     return replace(layer.radial, matrix=layer.radial.matrix / layer.normalization)
+
+
+def _width(linear: LinearMap) -> int:
+    """Return the channels that a map makes of every irrep."""
+    [width] = {matrix.shape[2] for matrix in linear.values()}
+    return width
+
+
+def _channels(layer: LayerDescription, after: LayerDescription | None) -> Channels:
+    mixed = tuple(table.shape[2] for table in mix_tables(layer))
+    if after is None:
+        return Channels(mixed)
+    assert after.send is not None
+    return Channels(mixed, skip=_width(after.product), sent=_width(after.send))
+
+
+def _array(dtype: str, x: Any) -> jax.Array:
+    """Return an array of the model's precision, of integers if it has them."""
+    return jnp.asarray(x, np.int32 if np.asarray(x).dtype.kind == "i" else dtype)
 
 
 def _is_merged(layer: LayerDescription) -> bool:
@@ -139,7 +227,9 @@ def _used_product(layer: LayerDescription, after: LayerDescription | None) -> Li
     return {irrep: matrix for irrep, matrix in layer.product.items() if irrep in used}
 
 
-def _filled(linear: Mapping[str, np.ndarray], layer: LayerDescription) -> dict[str, np.ndarray]:
-    """Return the map with zeros to those irreps of the layer's results that it lacks."""
-    [shape] = {matrix.shape for matrix in linear.values()}
+def _filled(layer: LayerDescription, channels: int) -> dict[str, np.ndarray]:
+    """Return the skip of h with zeros to those irreps of the layer's results that it lacks."""
+    linear = layer.skip or {}
+    shapes = {matrix.shape for matrix in linear.values()} or {(1, channels, _width(layer.product))}
+    [shape] = shapes
     return {str(ir): linear.get(str(ir), np.zeros(shape)) for _, ir in layer.target}

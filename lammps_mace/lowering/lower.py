@@ -11,6 +11,7 @@ from lammps_mace.engine.layer import Layer
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.lowering.charge_settings import settings_of
 from lammps_mace.lowering.layer import LayerLowering
+from lammps_mace.lowering.pair_energy import PairEnergyLayer
 from lammps_mace.lowering.reference_layer import reference_layers
 from lammps_mace.lowering.supported import needs_exact_radial, obstacle
 from lammps_mace.models import families
@@ -52,14 +53,23 @@ def _layers(
     """Return the layers, how they are computed, and whether XLA's CPU runtime uses one thread."""
     reason = "asked for" if plain else obstacle(network)
     if reason:
-        return reference_layers(network), f"plain network ({reason})", False
+        plain_layers = _with_pair_energy(network, reference_layers(network))
+        return plain_layers, f"plain network ({reason})", False
     backend = backend or {"cpu": "cpu", "gpu": "gpu"}.get(jax.default_backend(), "xla")
     layers = LayerLowering(network, backend, needs_exact_radial(network)).layers()
     knots = [layer.knots or 0 for layer in layers]
     radial = f"radial splines of {max(knots)} knots" if all(knots) else "exact radial network"
-    few = len(layers) <= _SINGLE_THREADED_LAYERS
+    few = len(layers) <= _SINGLE_THREADED_LAYERS and network.pair_energy is None
     single_threaded = few and all(layer.single_threaded for layer in layers)
-    return layers, f"{backend} kernels, {radial}", single_threaded
+    how = f"{backend} kernels, {radial}"
+    return _with_pair_energy(network, layers), how, single_threaded
+
+
+def _with_pair_energy(network: ModelDescription, layers: Sequence[Layer]) -> Sequence[Layer]:
+    if network.pair_energy is None:
+        return layers
+    *others, last = layers  # whose passes are one: no features of it have to be kept
+    return [*others, PairEnergyLayer(last, network)]
 
 
 def describe(model: Model) -> str:

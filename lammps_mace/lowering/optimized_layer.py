@@ -15,7 +15,7 @@ first layer may have channels of its own up to mix, see lowering.low_rank_basis.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import e3nn_jax as e3nn
@@ -28,9 +28,7 @@ from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vj
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import (
     ContractionOperands,
-    ContractionProgram,
     EdgeOperands,
-    EdgeProgram,
     EdgeWeights,
     Matrices,
     Spline,
@@ -41,37 +39,11 @@ from lammps_mace.kernels import (
     linear,
 )
 from lammps_mace.kernels.edges import cpu as edges_cpu
+from lammps_mace.lowering.layer_program import LayerProgram
+from lammps_mace.lowering.messages import Rows
 from lammps_mace.lowering.radial_splines import radial_values
 from lammps_mace.models.blocks.linear import Blocks, join, split
 from lammps_mace.models.blocks.norms import bounded, safe_norm
-from lammps_mace.models.description import RadialWeights
-
-
-@dataclass(frozen=True, eq=False)
-class LayerProgram:
-    """What an optimized layer computes; the numbers are in its weights.
-
-    Attributes:
-        edges: the edge operation.
-        radial: its weights, where they are not splines.
-        contraction: of the mixed sums.
-        target: irreps that leave the layer, multiplicity 1 each.
-        next_target: irreps that leave the next layer; None after the last.
-        readout: function of its parameters and the new features, by irrep.
-        bound: soft bound of the features, or None.
-        merged: the weights ``send`` include ``product``.
-        backend: of the kernels, "cpu", "gpu" or "xla".
-    """
-
-    edges: EdgeProgram
-    radial: RadialWeights
-    contraction: ContractionProgram
-    target: e3nn.Irreps
-    next_target: e3nn.Irreps | None
-    readout: Callable[[Any, Blocks], jax.Array]
-    bound: float | None
-    merged: bool
-    backend: str
 
 
 class OptimizedLayer:
@@ -79,9 +51,12 @@ class OptimizedLayer:
 
     The weights, arrays of the model's precision:
         spline: packed table, or radial: parameters, matrix and factor of the radial weights.
+        first_rows: int32 [n_species, n_species], of receivers and senders, the first row of the
+            spline of these; None: there is one for all.
         first: in the first layer, [n_species, 1, sum_channels], what atoms send before it.
         first_skip: likewise [n_species, dim, channels], or None where it has no skip.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
+        density, own, after: see :class:`lammps_mace.lowering.messages.MessageProgram`.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: matrices per target irrep.
@@ -93,12 +68,13 @@ class OptimizedLayer:
     def __init__(self, program: LayerProgram, weights: dict[str, Any]) -> None:
         self._program = program
         self.weights = weights
-        channels = weights["terms"].shape[2]
-        after = program.next_target
-        self.skip_shape = None if after is None else (after.dim, channels)
-        self.sent_shape = None if after is None else (program.target.dim, channels)
+        channels = program.channels
+        self.skip_shape = self.sent_shape = None
+        if program.next_target is not None and program.next_sent is not None:
+            self.skip_shape = program.next_target.dim, channels.skip
+            self.sent_shape = program.next_sent.dim, channels.sent
         sums = tuple(shape[1:] for shape in program.edges.result_shapes(0))
-        mixed = tuple((dim, channels) for dim in program.contraction.dims)
+        mixed = tuple(zip(program.contraction.dims, channels.mixed, strict=True))
         # What takes less memory: its traffic is what saving costs, mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
@@ -106,13 +82,13 @@ class OptimizedLayer:
     @property
     def knots(self) -> int | None:
         """Knots of the radial splines; None with the radial network itself."""
-        return self.weights["spline"].shape[1] - 3 if "spline" in self.weights else None
+        return self._program.knots
 
     @property
     def single_threaded(self) -> bool:
         """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
         on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges)
-        return on_cpu and self.knots is not None
+        return on_cpu and "spline" in self.weights and self._program.messages.is_identity
 
     @property
     def sum_channels(self) -> int:
@@ -130,7 +106,8 @@ class OptimizedLayer:
         """See the protocol; the sums or the mixed sums are saved."""
         sums = self._sums(weights, arrays, chunk, features)
         mixed = self._linear(sums, weights["mix"], chunk)
-        new = self._contracted(weights, chunk, mixed)
+        messages, _ = self._messages(weights, arrays, chunk, features, mixed)
+        new = self._contracted(weights, chunk, messages)
         results = self._results(weights, chunk, new, self._skip(weights, chunk, features))
         if saved is not None:
             saved = tuple(map(chunk.put_atoms, saved, sums if self._saves_sums else mixed))
@@ -156,16 +133,18 @@ class OptimizedLayer:
         def update(new: jax.Array, skip: jax.Array | None) -> Results:
             return self._results(weights, chunk, new, skip)
 
-        new = self._contracted(weights, chunk, mixed)
+        messages, pull_messages = self._messages(weights, arrays, chunk, features, mixed)
+        new = self._contracted(weights, chunk, messages)
         skip = self._skip(weights, chunk.later(), features)
         results, pull_update = jax.vjp(update, new, skip)
 
         def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
             new_adjoint, skip_adjoint = pull_update(adjoint)
-            messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
-            mixed_adjoint = contract_backward(
-                self._program.contraction, messages, new_adjoint, backend=self._program.backend
+            operands = ContractionOperands(messages, weights["terms"], chunk.species, chunk.n_atoms)
+            messages_adjoint = contract_backward(
+                self._program.contraction, operands, new_adjoint, backend=self._program.backend
             )
+            mixed_adjoint, gradients = pull_messages(messages_adjoint, gradients)
             gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
             if gradients.features is None or skip_adjoint is None:
                 return gradients
@@ -181,9 +160,34 @@ class OptimizedLayer:
         edges = _edge_operands(radial, weights, arrays, chunk, features)
         return edges_forward(self._program.edges, edges, backend=self._program.backend)
 
-    def _contracted(self, weights: Any, chunk: Chunk, mixed: tuple[jax.Array, ...]) -> jax.Array:
-        messages = ContractionOperands(mixed, weights["terms"], chunk.species, chunk.n_atoms)
-        return contract(self._program.contraction, messages, backend=self._program.backend)
+    def _messages(
+        self, weights: Any, arrays: StepArrays, chunk: Chunk,
+        features: NodeFeatures | None, mixed: Rows,
+    ) -> tuple[Rows, Callable[[Rows, Gradients], tuple[Rows, Gradients]]]:  # fmt: skip
+        """Return the messages, and what gives the adjoint of ``mixed`` and adds the others."""
+        program = self._program.messages
+        if program.is_identity:
+            return mixed, lambda adjoints, gradients: (adjoints, gradients)
+        own = None if features is None else chunk.atoms(features.sent)
+        messages, pull = jax.vjp(
+            partial(program.messages, weights, arrays, chunk),
+            mixed, chunk.pairs(arrays.vectors), own,
+        )  # fmt: skip
+
+        def pull_back(adjoints: Rows, gradients: Gradients) -> tuple[Rows, Gradients]:
+            mixed_adjoint, vectors, own_adjoint = pull(adjoints)
+            gradients = gradients._replace(vectors=chunk.add_pairs(gradients.vectors, vectors))
+            if gradients.features is not None and own_adjoint is not None:
+                sent = gradients.features.sent
+                sent = chunk.put_atoms(sent, chunk.atoms(sent) + own_adjoint)
+                gradients = gradients._replace(features=gradients.features._replace(sent=sent))
+            return mixed_adjoint, gradients
+
+        return messages, pull_back
+
+    def _contracted(self, weights: Any, chunk: Chunk, messages: Rows) -> jax.Array:
+        operands = ContractionOperands(messages, weights["terms"], chunk.species, chunk.n_atoms)
+        return contract(self._program.contraction, operands, backend=self._program.backend)
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk
@@ -230,7 +234,7 @@ class OptimizedLayer:
         self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
     ) -> Spline | EdgeWeights:
         if "spline" in weights:
-            return Spline(weights["spline"])
+            return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
         distances = safe_norm(vectors)
         senders = chunk.pairs(arrays.sender_species)
         receivers = jnp.broadcast_to(chunk.species, senders.shape)
@@ -255,11 +259,16 @@ class OptimizedLayer:
         if skip is not None:
             blocks = {ir: blocks[ir] + x for ir, x in split(skip, program.target).items()}
         outputs = program.readout(weights["readout"], blocks)
-        if program.next_target is None:
+        if program.next_target is None or program.next_sent is None:
             return Results(None, None, outputs)
         next_skip = self._mapped(blocks, weights["skip"], chunk)
         sent = self._mapped(contracted if program.merged else blocks, weights["send"], chunk)
-        return Results(join(next_skip, program.next_target), join(sent, program.target), outputs)
+        return Results(join(next_skip, program.next_target), join(sent, program.next_sent), outputs)
+
+
+def _first_rows(table: jax.Array | None, arrays: StepArrays, chunk: Chunk) -> jax.Array | None:
+    """Return where the spline of each pair of a chunk begins."""
+    return None if table is None else table[chunk.species][chunk.pairs(arrays.sender_species)]
 
 
 def _edge_operands(

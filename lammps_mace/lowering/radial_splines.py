@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
+from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import RadialWeights
 from lammps_mace.runtime.precision import full_precision
 
@@ -27,6 +29,7 @@ SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
 _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
 ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
 _PROBES = 2053  # prime: never in step with the knots
+_PROBE_STEP = 5  # for most of very many pairs of species one batch of them must do
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
 
 
@@ -45,32 +48,84 @@ def radial_values(
     return values if factor is None else values * factor[senders, receivers]
 
 
-# Distances [n], Å -> values and slopes [n, paths * channels], float64.
-_Sampler = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# Distances [n], Å, and a pair of species -> values and slopes [n, paths * channels], float64.
+_Sampler = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Splines(NamedTuple):
     """Radial weights of a layer as splines.
 
     Attributes:
-        grid: of the knots.
-        coefficients: float64 [knots + 3, paths * channels].
+        grid: of the knots, the same for all pairs of species.
+        coefficients: float64 [n_pairs, knots + 3, paths * channels].
     """
 
     grid: Grid
     coefficients: np.ndarray
 
 
-def fit(radial: RadialWeights, cutoff: float) -> Splines | None:
-    """Return the splines with the fewest knots at the distances of neighbours."""
-    sample = _sampler(radial)
+def fit(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
+    """Return the splines with the fewest knots at the distances of neighbours.
+
+    Args:
+        pairs: of species that have functions of their own.
+    """
+    sample = _sampler(radial, pairs)
+    # Knots that are close enough for some pairs mostly are for all: the others are only checked.
+    searched = {0, len(pairs) // 2, len(pairs) - 1}
     probes = probe_distances(cutoff)
-    exact = sample(probes)
-    best: Splines | None = None
+    while True:
+        grid = _fewest_knots([_Exact.of(sample, probes, pair) for pair in searched], cutoff)
+        if grid is None:
+            return None
+        splines = [fit_spline(sample(grid.points(), pair)[0]) for pair in range(len(pairs))]
+        others = set(range(len(pairs))) - searched
+        few = probes[::_PROBE_STEP]
+        missed = (p for p in others if not _Exact.of(sample, few, p).agrees(splines[p], grid))
+        if (worse := next(missed, None)) is None:
+            return Splines(grid, np.stack(splines))
+        searched.add(worse)
+
+
+@dataclass(frozen=True, eq=False)
+class _Exact:
+    """The functions of a pair of species, and what a spline is compared with.
+
+    Attributes:
+        sample: gives values and slopes at distances.
+        probes: distances, Å.
+        values: values and slopes there.
+    """
+
+    sample: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    probes: np.ndarray
+    values: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, sample: _Sampler, probes: np.ndarray, pair: int) -> _Exact:
+        """Return the functions of a pair."""
+        return cls(lambda r: sample(r, pair), probes, sample(probes, pair))
+
+    def agrees(self, coefficients: np.ndarray, grid: Grid) -> bool:
+        """Return whether a spline is exact enough."""
+        found = evaluate_spline(coefficients, grid, self.probes)
+        value_errors, slope_errors = map(relative_errors, found, self.values)
+        limits = zip(ERRORS, value_errors, slope_errors, strict=True)
+        return all(value < a and slope < b for (_, a, b), value, slope in limits)
+
+    def is_fine(self, grid: Grid) -> bool:
+        """Return whether a spline with these knots is exact enough."""
+        return self.agrees(fit_spline(self.sample(grid.points())[0]), grid)
+
+
+def _fewest_knots(functions: Sequence[_Exact], cutoff: float) -> Grid | None:
+    """Return the coarsest grid that is fine enough for all of these functions."""
+    best: Grid | None = None
     for scale in SCALES:
         grids = [Grid(cutoff, knots, scale * cutoff) for knots in KNOTS]
-        better = [grid for grid in grids if best is None or _used(grid) < _used(best.grid)]
-        best = _coarsest(better, sample, probes, exact) or best
+        better = [grid for grid in grids if best is None or _used(grid) < _used(best)]
+        fine = bisect_left(better, True, key=lambda grid: all(f.is_fine(grid) for f in functions))
+        best = better[fine] if fine < len(better) else best
     return best
 
 
@@ -83,23 +138,6 @@ def _used(grid: Grid) -> float:
     return grid.knots - grid.position(_NEIGHBOURS * grid.cutoff)
 
 
-def _coarsest(
-    grids: Sequence[Grid], sample: _Sampler, probes: np.ndarray, exact: tuple[np.ndarray, ...]
-) -> Splines | None:
-    """Return splines on the first grid that is fine enough."""
-    fitted: dict[Grid, Splines] = {}
-
-    def is_fine(grid: Grid) -> bool:
-        fitted[grid] = Splines(grid, fit_spline(sample(grid.points())[0]))
-        found = evaluate_spline(fitted[grid].coefficients, grid, probes)
-        value_errors, slope_errors = map(relative_errors, found, exact)
-        limits = zip(ERRORS, value_errors, slope_errors, strict=True)
-        return all(value < a and slope < b for (_, a, b), value, slope in limits)
-
-    first = bisect_left(grids, True, key=is_fine)
-    return fitted[grids[first]] if first < len(grids) else None
-
-
 def relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
     """Return the largest error from each of the distances on, over the largest exact number."""
     errors, sizes = np.abs(found - exact).max(axis=1), np.abs(exact).max(axis=1)
@@ -107,20 +145,22 @@ def relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
     return [float(errors[i:].max() / max(sizes[i:].max(), 1e-300)) for i in firsts]
 
 
-def _sampler(radial: RadialWeights) -> _Sampler:
-    def at(r: jax.Array) -> jax.Array:
+def _sampler(radial: RadialWeights, pairs: SpeciesPairs) -> _Sampler:
+    def at(r: jax.Array, sender: jax.Array, receiver: jax.Array) -> jax.Array:
         parameters, matrix = jax.tree.map(jnp.asarray, (radial.parameters, radial.matrix))
-        species = jnp.zeros(r.shape, jnp.int32)
-        return radial_values(radial, (parameters, matrix, None), r, species, species)
+        species = (jnp.broadcast_to(x, r.shape) for x in (sender, receiver))
+        return radial_values(radial, (parameters, matrix, None), r, *species)
 
     @jax.jit
-    def batch(r: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jax.jvp(at, (r,), (jnp.ones_like(r),))
+    def batch(r: jax.Array, sender: jax.Array, receiver: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.jvp(lambda r: at(r, sender, receiver), (r,), (jnp.ones_like(r),))
 
-    def sample(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sample(distances: np.ndarray, pair: int) -> tuple[np.ndarray, np.ndarray]:
+        species = pairs.senders[pair], pairs.receivers[pair]
         padded = np.resize(distances, -(-len(distances) // _BATCH) * _BATCH)
         with full_precision():
-            found = [batch(jnp.asarray(r, jnp.float64)) for r in padded.reshape(-1, _BATCH)]
+            batches = padded.reshape(-1, _BATCH)
+            found = [batch(jnp.asarray(r, jnp.float64), *species) for r in batches]
         values, slopes = (np.concatenate(x)[: len(distances)] for x in zip(*found, strict=True))
         return values, slopes
 

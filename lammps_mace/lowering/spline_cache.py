@@ -14,6 +14,7 @@ from lammps_mace import __version__
 from lammps_mace.kernels import Grid, evaluate_spline
 from lammps_mace.lowering import radial_splines
 from lammps_mace.lowering.radial_splines import Splines
+from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.lowering.spline_table import SpoiledTableError, read_table, write_table
 from lammps_mace.models.description import RadialWeights
 from lammps_mace.runtime.cache import CacheWarning, private_folder
@@ -23,39 +24,41 @@ _PROBE_STEP = 137  # a table is compared with the network at every so many of a 
 _DOUBT = 1e-5  # of the largest: more than any fit leaves
 
 
-def splines(radial: RadialWeights, cutoff: float) -> Splines | None:
-    """Return radial weights of the distance alone as splines.
+def splines(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
+    """Return radial weights as splines of the distance, for each of these pairs of species.
 
     None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
     What is kept there is used if it is whole and agrees with the network, else fitted again with a
     CacheWarning.
     """
     folder = private_folder("splines")
-    path = None if folder is None else folder / f"{_fingerprint(radial, cutoff)}.table"
-    if path is not None and (kept := _kept(path, radial, cutoff)) is not None:
+    path = None if folder is None else folder / f"{_fingerprint(radial, cutoff, pairs)}.table"
+    if path is not None and (kept := _kept(path, radial, cutoff, pairs)) is not None:
         return kept
-    found = radial_splines.fit(radial, cutoff)
+    found = radial_splines.fit(radial, cutoff, pairs)
     if found is not None and path is not None:
         write_table(path, found.grid.scale, found.coefficients)
     return found
 
 
-def _fingerprint(radial: RadialWeights, cutoff: float) -> str:
+def _fingerprint(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> str:
     """Name everything that splines are made from."""
     rules = radial_splines.KNOTS, radial_splines.SCALES, radial_splines.ERRORS
     digest = hashlib.sha256(repr((__version__, rules, cutoff, radial.identity)).encode())
-    for array in jax.tree.leaves((radial.parameters, radial.matrix)):
-        digest.update(repr(array.shape).encode() + array.tobytes())
+    for array in jax.tree.leaves(
+        (radial.parameters, radial.matrix, (pairs.senders, pairs.receivers))
+    ):
+        digest.update(repr(np.shape(array)).encode() + np.asarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _kept(path: Path, radial: RadialWeights, cutoff: float) -> Splines | None:
+def _kept(path: Path, radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
     """Return the splines in a file; None if there is none, or with a CacheWarning a spoiled one."""
     try:
         scale, coefficients = read_table(
-            path, (max(radial_splines.KNOTS) + 3) * radial.matrix.shape[1]
+            path, len(pairs) * (max(radial_splines.KNOTS) + 3) * radial.matrix.shape[1]
         )
-        return _checked(scale, coefficients, radial, cutoff)
+        return _checked(scale, coefficients, radial, cutoff, pairs)
     except FileNotFoundError:
         return None
     except SpoiledTableError as error:
@@ -68,38 +71,42 @@ def _kept(path: Path, radial: RadialWeights, cutoff: float) -> Splines | None:
 
 
 def _checked(
-    scale: float, coefficients: np.ndarray, radial: RadialWeights, cutoff: float
-) -> Splines:
+    scale: float, coefficients: np.ndarray, radial: RadialWeights, cutoff: float,
+    pairs: SpeciesPairs,
+) -> Splines:  # fmt: skip
     """Return the splines of a table.
 
     Raises:
         SpoiledTableError: they are not those of these radial weights.
     """
     n_weights = radial.matrix.shape[1]
-    shapes = [(knots + 3, n_weights) for knots in radial_splines.KNOTS]
+    shapes = [(len(pairs), knots + 3, n_weights) for knots in radial_splines.KNOTS]
     if coefficients.shape not in shapes or coefficients.dtype != np.float64:
         raise SpoiledTableError(
             f"its coefficients are {coefficients.dtype} {list(coefficients.shape)}, not float64 "
-            f"[knots + 3, {n_weights}]"
+            f"[{len(pairs)}, knots + 3, {n_weights}]"
         )
     if scale not in [part * cutoff for part in radial_splines.SCALES]:
         raise SpoiledTableError(f"its scale of the knots is {scale}")
     if not np.isfinite(coefficients).all():
         raise SpoiledTableError("it has coefficients that are not finite")
-    found = Splines(Grid(cutoff, len(coefficients) - 3, scale), coefficients)
+    found = Splines(Grid(cutoff, coefficients.shape[1] - 3, scale), coefficients)
     probes = radial_splines.probe_distances(cutoff)[::_PROBE_STEP]
-    values = evaluate_spline(coefficients, found.grid, probes)[0]
-    error = max(radial_splines.relative_errors(values, _network(radial, probes)))
-    if error > _DOUBT:
-        raise SpoiledTableError(f"it differs by {error:.1g} from the radial network")
+    exact = _network(radial, probes, pairs)
+    for spline, values in zip(coefficients, exact, strict=True):
+        kept = evaluate_spline(spline, found.grid, probes)[0]
+        error = max(radial_splines.relative_errors(kept, values))
+        if error > _DOUBT:
+            raise SpoiledTableError(f"it differs by {error:.1g} from the radial network")
     return found
 
 
-def _network(radial: RadialWeights, distances: np.ndarray) -> np.ndarray:
-    """Return the radial weights [n, n_weights] at distances [n], Å."""
-    species = np.zeros(len(distances), np.int32)
+def _network(radial: RadialWeights, distances: np.ndarray, pairs: SpeciesPairs) -> np.ndarray:
+    """Return the radial weights [n_pairs, n, n_weights] at distances [n], Å."""
+    species = (np.repeat(x, len(distances)) for x in (pairs.senders, pairs.receivers))
     with full_precision():
         parameters = jax.tree.map(jnp.asarray, radial.parameters)
-        inner = jax.jit(radial.functions)(parameters, distances, species, species)
+        inner = jax.jit(radial.functions)(parameters, np.tile(distances, len(pairs)), *species)
     # In NumPy: the rest is the same program for all layers of a model.
-    return np.asarray(inner) @ radial.matrix
+    values = np.asarray(inner) @ radial.matrix
+    return values.reshape(len(pairs), len(distances), -1)

@@ -22,6 +22,7 @@ CASES = {
     "many neighbours": (1, 1, 16, (300,)),
     "no neighbours": (1, 1, 16, (0, 0)),
     "scalars": (0, 0, 5, RAGGED),
+    "three splines": (1, 2, 20, RAGGED, 3),
 }
 
 
@@ -64,8 +65,12 @@ def table_weights(case, chosen, vectors):
     flat = np.asarray(case.radial.table, np.float64).transpose(1, 2, 0, 3)
     flat = flat.reshape(rows, paths, blocks * width)[:, :, : case.program.channels]
     r0 = np.linalg.norm(np.asarray(case.vectors, np.float64)[chosen], axis=1)
-    grid = Grid(CUTOFF, rows - 3, case.program.knot_scale)
-    value, slope = evaluate_spline(flat.reshape(rows, -1), grid, np.minimum(r0, CUTOFF))
+    splines = flat.reshape(case.program.n_splines, -1, paths * case.program.channels)
+    grid = Grid(CUTOFF, splines.shape[1] - 3, case.program.knot_scale)
+    found = [evaluate_spline(spline, grid, np.minimum(r0, CUTOFF)) for spline in splines]
+    first = case.radial.first_rows
+    which = np.zeros(len(r0), int) if first is None else np.asarray(first) // splines.shape[1]
+    value, slope = np.stack(found, axis=1)[:, which, np.arange(len(r0))]
     squared = jnp.sum(vectors**2, axis=1)
     r = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
     linear = value + slope * (r - r0)[:, None]
@@ -74,7 +79,8 @@ def table_weights(case, chosen, vectors):
 
 @cache
 def case_and_expected(name, rows, dtype):
-    case = edge_case(*CASES[name], dtype=dtype, rows=rows)
+    *shape, counts, splines = CASES[name] if len(CASES[name]) == 5 else (*CASES[name], 1)
+    case = edge_case(*shape, counts, dtype=dtype, rows=rows, splines=splines)
     return case, expected(case)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from lammps_mace.models.blocks.linear import join, split
 from lammps_mace.models.blocks.norms import bounded
+from lammps_mace.models.description import Density
 
 
 def described_energy(description, structure, vectors):
@@ -16,11 +17,22 @@ def described_energy(description, structure, vectors):
     outputs = 0.0
     for layer in description.layers:
         if layer.send is not None:
-            u = mapped(layer.send, split(h, layer.source), species, layer.source)
+            u = mapped(layer.send, split(h, layer.source), species, sent_by(layer))
         h, out = layer_results(layer, h, u, structure, vectors)
         outputs += out[:, 0].sum()
+    outputs += pair_energies(description, structure, vectors)
     shifts = description.shift + description.atomic_energies[species]
     return description.scale * outputs + shifts.sum()
+
+
+def pair_energies(description, structure, vectors):
+    energy = description.pair_energy
+    if energy is None:
+        return 0.0
+    species = structure.species[structure.neighbours], structure.species[structure.centres]
+    r = jnp.linalg.norm(vectors, axis=1)
+    total = energy.function(energy.parameters, r, *species).sum()
+    return total if energy.scaled else total / description.scale
 
 
 def layer_results(layer, h, u, structure, vectors):
@@ -28,6 +40,11 @@ def layer_results(layer, h, u, structure, vectors):
     blocks = summed(layer, u, structure, vectors)
     for linear in layer.mix:
         blocks = dict(zip(blocks, per_irrep(linear, blocks, species), strict=True))
+    if isinstance(layer.normalization, Density):
+        divisors = densities(layer.normalization, structure, vectors)
+        blocks = {irrep: block / divisors[:, None, None] for irrep, block in blocks.items()}
+    if layer.message_gate is not None:
+        blocks = gated(layer, blocks, u, species)
     n, channels = len(species), next(iter(blocks.values())).shape[2]
     empty = {ir: jnp.zeros((n, ir.dim, channels)) for _, ir in layer.messages}
     contraction = layer.contraction
@@ -51,6 +68,38 @@ def layer_results(layer, h, u, structure, vectors):
     return new, layer.readout.function(layer.readout.parameters, split(new, layer.target))
 
 
+def sent_by(layer):
+    """Return the irreps of what atoms send."""
+    known = [ir for _, ir in layer.source if layer.send is None or str(ir) in layer.send]
+    return e3nn.Irreps([(1, ir) for ir in known])
+
+
+def densities(density, structure, vectors):
+    senders, receivers = structure.neighbours, structure.centres
+    r, radial = jnp.linalg.norm(vectors, axis=1), density.radial
+    species = structure.species[senders], structure.species[receivers]
+    weights = radial.functions(radial.parameters, r, *species) @ radial.matrix
+    sums = jax.ops.segment_sum(weights[:, 0], receivers, len(structure.species))
+    return density.constant + density.factor * sums
+
+
+def gated(layer, blocks, u, species):
+    """Return the messages past the gate, channel by channel."""
+    gate = layer.message_gate
+    sent = split(u, sent_by(layer))
+    own = dict(zip(sent, per_irrep(gate.own, sent, species), strict=True)) if gate.own else {}
+    blocks = {irrep: block + own.get(irrep, 0.0) for irrep, block in blocks.items()}
+    scalars = next(block for irrep, block in blocks.items() if irrep == "0e")
+    n, passed = gate.n_scalars, {}
+    for irrep, block in blocks.items():
+        if irrep == "0e":
+            passed[irrep] = gate.scalars(block[:, :, : gate.n_scalars])
+            continue
+        columns = [block[:, :, c] * gate.gates(scalars[:, :, n + c]) for c in range(block.shape[2])]
+        passed[irrep], n = jnp.stack(columns, axis=2), n + block.shape[2]
+    return dict(zip(passed, per_irrep(gate.after, passed, species), strict=True))
+
+
 def summed(layer, u, structure, vectors):
     """Return irrep -> the sums over neighbours [n, 2l+1, paths * channels], channels fastest."""
     d = -vectors  # from the neighbour, that sends, to the centre
@@ -62,13 +111,14 @@ def summed(layer, u, structure, vectors):
     if radial.factor is not None:
         weights *= radial.factor[of_senders, of_receivers]
     weights = weights.reshape(len(r), len(layer.paths), -1)
-    sent = split(u[senders], layer.source)
+    sent = split(u[senders], sent_by(layer))
+    constant = 1.0 if isinstance(layer.normalization, Density) else layer.normalization
     sums = {}
     for index, path in enumerate(layer.paths):
         irrep = e3nn.Irreps([(1, (path.degree, (-1) ** path.degree))])
         harmonics = e3nn.spherical_harmonics(irrep, d, True, normalization="component").array
         product = jnp.einsum("eac,eb,abo->eoc", sent[path.source], harmonics, path.coefficients)
-        message = product * weights[:, index, None] / layer.normalization
+        message = product * weights[:, index, None] / constant
         total = jax.ops.segment_sum(message, receivers, len(u))
         sums.setdefault(path.target, []).append(total)
     return {irrep: jnp.concatenate(parts, axis=2) for irrep, parts in sums.items()}

@@ -1,7 +1,7 @@
 """Random neighbourhoods and programs for the tests of the kernels."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import e3nn_jax as e3nn
 import jax
@@ -98,15 +98,16 @@ class EdgeCase:
 
 
 def edge_case(
-    l_source, l_max, channels, counts, dtype=np.float64, rows=False, knots=64, before=7, after=5
-):
+    l_source, l_max, channels, counts, dtype=np.float64, rows=False, knots=64, before=7, after=5,
+    splines=1,
+):  # fmt: skip
     """Make a chunk with ``counts`` neighbours per atom, -1 for a padding atom.
 
     Some edges have length zero or lie beyond the cutoff; rows before and after belong to others.
     """
     rng = np.random.default_rng(len(counts) + 10 * l_max + channels)
     source, target = natural(l_source), natural(l_max)
-    program = edge_program(source, l_max, target, channels)
+    program = replace(edge_program(source, l_max, target, channels), n_splines=splines)
     edges = sum(max(count, 0) for count in counts)
     total, chunk = before + edges + after, edges + 3
     starts, ends = _ranges(counts, before)
@@ -118,7 +119,12 @@ def edge_case(
     radial = (
         EdgeWeights(cast(rng.normal(size=(chunk, paths, channels))))
         if rows
-        else Spline(cast(pack_spline(rng.normal(size=(knots + 3, paths, channels)))))
+        else Spline(
+            cast(pack_spline(rng.normal(size=(splines * (knots + 3), paths, channels)))),
+            None
+            if splines == 1
+            else jnp.asarray(rng.integers(0, splines, chunk) * (knots + 3), jnp.int32),
+        )
     )
     return EdgeCase(
         program, source, l_max, target, radial, cast(vectors),

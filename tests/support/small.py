@@ -13,6 +13,7 @@ from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, Model, save_model
 from lammps_mace.engine.interface import DomainGraph
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 from lammps_mace.lowering.radial_splines import Splines
+from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.lowering.spline_cache import splines
 from lammps_mace.models import families
 
@@ -146,5 +147,6 @@ def energy_and_gradient(model: Model, structure: Structure):
 
 def splines_of(model: Model) -> Splines | None:
     """Return the splines of the first layer, without its normalization."""
-    description = families.describe(model)
-    return splines(description.layers[0].radial, description.cutoff)
+    description, n_species = families.describe(model), len(ELEMENTS)
+    radial = description.layers[0].radial
+    return splines(radial, description.cutoff, SpeciesPairs.of(radial, n_species))

@@ -19,6 +19,7 @@ from flax import struct
 
 from lammps_mace.kernels.backends import implementation
 from lammps_mace.kernels.packing import in_blocks
+from lammps_mace.kernels.spline import Grid
 
 BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
 
@@ -51,6 +52,7 @@ class EdgeProgram:
         channels: of each block.
         cutoff: Å.
         knot_scale: Å, of :class:`lammps_mace.kernels.spline.Grid`; only for splines.
+        n_splines: tables of splines that follow each other, one for each pair of species.
     """
 
     source_degrees: tuple[int, ...]
@@ -59,6 +61,7 @@ class EdgeProgram:
     channels: int
     cutoff: float
     knot_scale: float = 0.0
+    n_splines: int = 1
 
     @cached_property
     def source_rows(self) -> tuple[int, ...]:
@@ -74,6 +77,10 @@ class EdgeProgram:
             for target in range(len(self.target_degrees))
         )
 
+    def grid(self, radial: Spline) -> Grid:
+        """Return the knots of the splines."""
+        return Grid(self.cutoff, radial.table.shape[1] // self.n_splines - 3, self.knot_scale)
+
     def result_shapes(self, atoms: int) -> tuple[tuple[int, int, int], ...]:
         """Return the shape of each result, [atoms, 2l+1, paths to it * channels]."""
         return tuple(
@@ -87,9 +94,12 @@ class Spline(NamedTuple):
 
     Attributes:
         table: packed coefficients, see :func:`pack_spline`.
+        first_rows: int32 [chunk_edges], the first row of the spline of each edge; None: there is
+            one for all.
     """
 
     table: jax.Array
+    first_rows: jax.Array | None = None
 
 
 class EdgeWeights(NamedTuple):
@@ -130,11 +140,11 @@ class EdgeOperands:
 
 
 def pack_spline(coefficients: np.ndarray) -> np.ndarray:
-    """Arrange coefficients [knots + 3, n_paths, channels] as kernels want them.
+    """Arrange coefficients [n_splines * (knots + 3), n_paths, channels] as kernels want them.
 
     Returns:
-        [blocks, knots + 3, n_paths, BLOCK], channels filled up with zeros: the four rows that an
-        edge needs lie together.
+        [blocks, n_splines * (knots + 3), n_paths, BLOCK], channels filled up with zeros: the four
+        rows that an edge needs lie together.
     """
     return np.ascontiguousarray(in_blocks(coefficients, BLOCK).transpose(2, 0, 1, 3))
 

@@ -6,10 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import native
-from lammps_mace.kernels.edges import EdgeOperands, EdgePath, EdgeProgram, EdgeWeights
+from lammps_mace.kernels.edges import (
+    EdgeOperands,
+    EdgePath,
+    EdgeProgram,
+    EdgeWeights,
+    Spline,
+)
 from lammps_mace.kernels.edges import xla as edges_xla
 
 _MAX_DEGREE, _MAX_SOURCE = 4, 3  # as in cython/kernels/tasks.h
@@ -66,8 +73,12 @@ def backward(
 
 def _arrays(edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """Return the operands in the order of the kernels."""
+    first_rows = edges.radial.first_rows if isinstance(edges.radial, Spline) else None
+    if first_rows is None:
+        first_rows = jnp.zeros(0, jnp.int32)
     return (
-        edges.radial[0], edges.vectors, edges.starts, edges.ends, edges.senders, edges.sent,
+        edges.radial[0], first_rows, edges.vectors, edges.starts, edges.ends, edges.senders,
+        edges.sent,
     )  # fmt: skip
 
 
@@ -91,6 +102,7 @@ def _attributes(program: EdgeProgram) -> dict[str, Any]:
         "coupling_values": np.concatenate(values),
         "cutoff": np.float64(program.cutoff),
         "knot_scale": np.float64(program.knot_scale),
+        "n_splines": np.int32(program.n_splines),
     }
 
 

@@ -18,7 +18,7 @@ from lammps_mace.kernels import pallas_gpu as gpu
 from lammps_mace.kernels.edges import EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
 from lammps_mace.kernels.edges import xla as edges_xla
 from lammps_mace.kernels.edges.gpu_kernels import EdgeKernels
-from lammps_mace.kernels.spline import Grid
+from lammps_mace.kernels.spline_place import spline_place_and_slopes
 
 
 class _Geometry(NamedTuple):
@@ -26,7 +26,7 @@ class _Geometry(NamedTuple):
 
     Attributes:
         matrices: [chunk_edges, columns], elements of the matrices of all paths.
-        place: int32 [chunk_edges], knots before the distances.
+        place: int32 [chunk_edges], rows of the splines of the knots before the distances.
         pieces: [chunk_edges, 8], the pieces of the splines there and their slopes, 1/Å; zero for
             edges that do not count.
         inside: bool [chunk_edges], the others do not count.
@@ -108,11 +108,11 @@ def _geometry(kernels: EdgeKernels, radial: Radial, vectors: jax.Array) -> _Geom
     matrices = _directions(kernels, safe)
     if isinstance(radial, EdgeWeights):
         return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 8)), inside)
-    grid = Grid(kernels.program.cutoff, radial.table.shape[1] - 3, kernels.program.knot_scale)
     distances = jnp.sqrt(jnp.sum(safe**2, axis=1))
-    place, pieces, slopes = edges_xla.spline_place(grid, distances)
-    pieces = jnp.where(inside[:, None], jnp.concatenate([pieces, slopes], axis=1), 0.0)
-    return _Geometry(matrices, place, pieces, inside)
+    place, slopes = spline_place_and_slopes(kernels.program.grid(radial), distances)
+    rows = place.knots if radial.first_rows is None else place.knots + radial.first_rows
+    pieces = jnp.where(inside[:, None], jnp.concatenate([place.pieces, slopes], axis=1), 0.0)
+    return _Geometry(matrices, rows, pieces, inside)
 
 
 def _values(radial: Radial, geometry: _Geometry) -> jax.Array:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.kernels.edges import EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
-from lammps_mace.kernels.spline import Grid
+from lammps_mace.kernels.spline_place import spline_place
 
 
 class _Rows(NamedTuple):
@@ -141,41 +141,10 @@ def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.
     # [chunk_edges, n_paths, channels]
     if isinstance(radial, EdgeWeights):
         return radial.values
-    blocks, rows, paths, width = radial.table.shape
-    k, t = _place(Grid(program.cutoff, rows - 3, program.knot_scale), distances)
-    pieces = _pieces(t)
-    near = radial.table[:, k[:, None] + jnp.arange(4)]  # [blocks, edges, 4, paths, width]
+    blocks, _, paths, width = radial.table.shape
+    place = spline_place(program.grid(radial), distances)
+    first = place.knots if radial.first_rows is None else place.knots + radial.first_rows
+    near = radial.table[:, first[:, None] + jnp.arange(4)]  # [blocks, edges, 4, paths, width]
+    pieces = place.pieces
     values = jnp.sum(pieces[None, :, :, None, None] * near, axis=2)
     return values.transpose(1, 2, 0, 3).reshape(-1, paths, blocks * width)[:, :, : program.channels]
-
-
-def _place(grid: Grid, r: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the knot before each distance, int32 [n], and how far it is to the next, [n]."""
-    s = jax.lax.stop_gradient(grid.position(r))
-    k = jnp.clip(jnp.floor(s), 0, grid.knots - 1)
-    # Not s - k: that would lose digits where knots are far apart.
-    rest = grid.limit - k
-    t = rest * (r - grid.scale * k / rest) / (r + grid.scale)
-    return k.astype(jnp.int32), t
-
-
-def _pieces(t: jax.Array) -> jax.Array:
-    # The four cubic pieces at t in [0, 1), [n, 4]; see kernels/spline.py.
-    q = 1.0 - t
-    return jnp.stack(
-        [
-            q**3 / 6.0,
-            (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
-            (3.0 * q**3 - 6.0 * q**2 + 4.0) / 6.0,
-            t**3 / 6.0,
-        ],
-        axis=1,
-    )
-
-
-def spline_place(grid: Grid, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the knots before the distances [n], the pieces there [n, 4], and their slopes, 1/Å."""
-    k, t = _place(grid, r)
-    density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
-    pieces, slopes = jax.jvp(_pieces, (t,), (density,))
-    return k, pieces, slopes
