@@ -11,9 +11,9 @@ from lammps_mace import __version__
 from lammps_mace.errors import UnusableFileError
 from lammps_mace.modelfile.validation import parse_json, shortened, validate
 from lammps_mace.models.mlip.config import MaceConfig
-from lammps_mace.models.mlip.dataset import DatasetInfo, TotalCharge, printable
+from lammps_mace.models.mlip.dataset import DatasetInfo
 from lammps_mace.models.model import Dtype
-from lammps_mace.models.options import Flag, StrictModel, Whole
+from lammps_mace.models.options import Flag, StrictModel, TotalCharge, Whole, printable
 
 FORMAT_VERSION = 1
 

@@ -157,6 +157,7 @@ class LayerDescription:
 
     Attributes:
         source, messages, target: irreps of h, of the sums, and of the new h; each once.
+        sent: irreps of u; None: those of h.
         send: None in the first layer: :class:`FirstFeatures` have it.
         paths: in the order of the radial weights.
         radial: R, a weight for each path and channel of u.
@@ -184,6 +185,7 @@ class LayerDescription:
     product: LinearMap
     skip: LinearMap | None
     readout: Readout
+    sent: e3nn.Irreps | None = None
     message_gate: MessageGate | None = None
     scalar_gate: ScalarGate | None = None
     bound: float | None = None

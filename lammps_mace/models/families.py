@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.partial_charges import PartialCharges
+from lammps_mace.models.torch.config import TorchMaceConfig
 
 if TYPE_CHECKING:
     from lammps_mace.models.description import ModelDescription
     from lammps_mace.models.model import Model
 
-_FOLDERS: dict[type, str] = {MaceConfig: "lammps_mace.models.mlip"}
+_FOLDERS: dict[type, str] = {
+    MaceConfig: "lammps_mace.models.mlip",
+    TorchMaceConfig: "lammps_mace.models.torch",
+}
 
 
 def describe(model: Model) -> ModelDescription:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from lammps_mace.models.mlip.config import MaceConfig
-    from lammps_mace.models.mlip.dataset import DatasetInfo
 
 DELIMITER = "#"  # joins the levels of a parameter's name, as in mlip's checkpoints
 Parameters = Mapping[str, Any]  # nested: module -> ... -> array
 Dtype = Literal["float32", "float64"]
+Config = TypeVar("Config")
+Info = TypeVar("Info")
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Generic[Config, Info]):
     """A network with its weights, ready to be evaluated.
 
     Attributes:
-        config, dataset_info: the network.
-        params: nested parameters, module -> ... -> numpy array, named as in mlip.
+        config: the network; its class tells the family, see :mod:`lammps_mace.models.families`.
+        dataset_info: what the network knows of its data; None in families without.
+        params: nested parameters, module -> ... -> numpy array, named as the family does.
         dtype: precision of the evaluation, "float32" or "float64".
-        head: readout head and its set of E0, 0 <= head < :func:`lammps_mace.modelfile.head_count`.
+        head: readout head and its set of E0, an index of ``heads`` of the model's facts.
         total_charge: total charge of the simulated system, e; None without charges.
+        total_spin: total spin of the simulated system as the model counts it; None without.
         write_charges: let LAMMPS's atoms have the predicted charges.
         exact_radial: evaluate the radial network itself, never splines fitted to it.
         origin: what the weights came from.
@@ -34,8 +34,8 @@ class Model:
         weights_sha256: of X.safetensors.
     """
 
-    config: MaceConfig
-    dataset_info: DatasetInfo
+    config: Config
+    dataset_info: Info
     params: Parameters
     dtype: Dtype = "float32"
     head: int = 0
@@ -45,6 +45,7 @@ class Model:
     origin: str = ""
     sha256: str = ""
     weights_sha256: str = ""
+    total_spin: int | None = None
 
     @property
     def n_parameters(self) -> int:

@@ -6,13 +6,24 @@ import difflib
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
 # Neither true nor 2.0 is a whole number, and no text is a number.
 Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 PositiveFloat = Annotated[float, Strict(), Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+TotalCharge = Annotated[Whole, Field(ge=-(10**6), le=10**6)]  # e
 _LONGEST_KEY = 60  # shown in a message
+
+
+def printable(value: Any) -> Any:
+    """Return ``value``; ValueError for text that would change a terminal."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"{value[:60]!r} has characters that cannot be printed")
+    return value
+
+
+Name = Annotated[str, Field(max_length=200), BeforeValidator(printable)]
 
 
 class Activation(StrEnum):

@@ -36,6 +36,25 @@ def parse_irreps(text: str) -> dict[Irrep, int]:
     return sorted_irreps(found)
 
 
+def parse_irrep_list(text: str) -> tuple[Irrep, ...]:
+    """Return the irreps that ``text`` names in its order, such as '0e+1o', each once.
+
+    Raises:
+        ValueError: it is no such text, has multiplicities, an irrep twice or a degree above 8.
+    """
+    parse_irreps(text)
+    found = [_TERM.fullmatch(term) for term in text.split("+")]
+    irreps = tuple((int(m[2]), 1 if m[3] == "e" else -1) for m in found if m)
+    if len(set(irreps)) != len(irreps) or text != irrep_list(irreps):
+        raise ValueError(f"{text!r} is not a list of different irreps such as '0e+1o'")
+    return irreps
+
+
+def irrep_list(irreps: Iterable[Irrep]) -> str:
+    """Return the text that :func:`parse_irrep_list` reads."""
+    return "+".join(map(name, irreps))
+
+
 def harmonics(l_max: int) -> dict[Irrep, int]:
     """Return the irreps of the spherical harmonics, once each."""
     return {(degree, (-1) ** degree): 1 for degree in range(l_max + 1)}

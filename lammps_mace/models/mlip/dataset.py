@@ -7,7 +7,14 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, Strict, field_validator, model_validator
 
 from lammps_mace.models.elements import SYMBOLS
-from lammps_mace.models.options import Flag, PositiveFloat, StrictModel, Whole
+from lammps_mace.models.options import (
+    Flag,
+    Name,
+    PositiveFloat,
+    StrictModel,
+    TotalCharge,
+    Whole,
+)
 
 _MOST_MAPS = 256  # data sets
 _NEAREST = 0.9  # of the cutoff
@@ -19,21 +26,12 @@ def _whole_number(value: Any) -> Any:
     return int(value) if is_text and len(value) <= 3 and str(int(value)) == value else value
 
 
-def printable(value: Any) -> Any:
-    """Return ``value``; ValueError for text that would change a terminal."""
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError(f"{value[:60]!r} has characters that cannot be printed")
-    return value
-
-
 Number = Annotated[Whole, BeforeValidator(_whole_number)]
 Energy = Annotated[float, Strict(), Field(ge=-1e12, le=1e12, allow_inf_nan=False)]  # eV
 EnergyMap = Annotated[dict[Number, Energy], Field(max_length=len(SYMBOLS))]
 EnergyMaps = Annotated[tuple[EnergyMap, ...], Field(max_length=_MOST_MAPS)]
 Cutoff = Annotated[float, Strict(), Field(ge=0.01, le=1000.0)]  # Å
-Name = Annotated[str, Field(max_length=200), BeforeValidator(printable)]
 Names = Annotated[tuple[Name, ...], Field(max_length=_MOST_MAPS)]
-TotalCharge = Annotated[Whole, Field(ge=-(10**6), le=10**6)]  # e
 
 
 class DatasetInfo(StrictModel):

@@ -22,14 +22,14 @@ from lammps_mace.models.mlip.contraction_e3j import contraction_fits, e3j_basis
 from lammps_mace.models.mlip.interaction import message_paths
 from lammps_mace.models.mlip.layer import MaceLayer, readout
 from lammps_mace.models.mlip.mace import atomic_energy_table
+from lammps_mace.models.mlip.model import MlipModel
 from lammps_mace.models.mlip.network import first_features, network_layers, readout_head
 from lammps_mace.models.mlip.partial_charges import partial_charges
 from lammps_mace.models.mlip.radial import radial_weights
 from lammps_mace.models.mlip.weights import between, contraction_weights, mixing
-from lammps_mace.models.model import Model
 
 
-def describe(model: Model) -> ModelDescription:
+def describe(model: MlipModel) -> ModelDescription:
     """Return the description of a model with the head that it selects.
 
     Raises:
@@ -74,7 +74,7 @@ def _fits(layer: MaceLayer) -> bool:
     return contraction_fits(e3j_basis(*irreps, layer.config.correlation))
 
 
-def _layer(model: Model, layer: MaceLayer) -> LayerDescription:
+def _layer(model: MlipModel, layer: MaceLayer) -> LayerDescription:
     config, info = model.config, model.dataset_info
     channels, params = config.num_channels, model.params[f"layers_{layer.index}"]
     interaction, product = params["interaction_block"], params["expansion_block"]
@@ -109,7 +109,7 @@ def _scalar_gate(params: Mapping[str, Any]) -> ScalarGate:
     return ScalarGate(*(np.asarray(params[name], np.float64) for name in names))
 
 
-def _readout(model: Model, layer: MaceLayer, params: Mapping[str, Any]) -> Readout:
+def _readout(model: MlipModel, layer: MaceLayer, params: Mapping[str, Any]) -> Readout:
     module, head = readout(model.config, layer.target_irreps, layer.last), readout_head(model)
 
     def function(parameters: Any, blocks: Blocks) -> jax.Array:

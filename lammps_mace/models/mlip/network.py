@@ -11,22 +11,22 @@ from lammps_mace.graph import Edges, Globals, Graph, Nodes
 from lammps_mace.models.mlip.embedding import MaceEmbeddingBlock, charge_index
 from lammps_mace.models.mlip.interaction import EdgeInputs
 from lammps_mace.models.mlip.layer import MaceLayer
+from lammps_mace.models.mlip.model import MlipModel
 from lammps_mace.models.mlip.shapes import num_species
-from lammps_mace.models.model import Model
 from lammps_mace.models.network import NetworkEdges, NetworkLayer, NetworkResults
 
 
-def network_layers(model: Model) -> list[NetworkLayer]:
+def network_layers(model: MlipModel) -> list[NetworkLayer]:
     """Return the layers of a model."""
     return [_network_layer(model, i) for i in range(model.config.num_layers)]
 
 
-def readout_head(model: Model) -> int:
+def readout_head(model: MlipModel) -> int:
     """Return which readout the head of a model uses: several sets of E0 may share one."""
     return model.head if model.config.num_readout_heads > 1 else 0
 
 
-def _network_layer(model: Model, index: int) -> NetworkLayer:
+def _network_layer(model: MlipModel, index: int) -> NetworkLayer:
     config, info = model.config, model.dataset_info
     embedding, head = MaceEmbeddingBlock(config, info), readout_head(model)
     layer = MaceLayer(config, info, index)
@@ -53,7 +53,7 @@ def _network_layer(model: Model, index: int) -> NetworkLayer:
     return NetworkLayer(params, shape, shape, function)
 
 
-def first_features(model: Model) -> tuple[jax.Array, jax.Array]:
+def first_features(model: MlipModel) -> tuple[jax.Array, jax.Array]:
     """Return what an atom of each species knows, and sends, before the first layer.
 
     Returns:
@@ -74,7 +74,7 @@ def first_features(model: Model) -> tuple[jax.Array, jax.Array]:
     return jax.jit(embed)()
 
 
-def _charge_rows(model: Model, rows: jax.Array) -> jax.Array | None:
+def _charge_rows(model: MlipModel, rows: jax.Array) -> jax.Array | None:
     if not model.config.use_total_charge_embedding:
         return None
     graph = Graph(

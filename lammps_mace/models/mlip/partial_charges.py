@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
-from lammps_mace.models.model import Model
+from lammps_mace.models.mlip.model import MlipModel
 from lammps_mace.models.partial_charges import PartialCharges
 
 
-def partial_charges(model: Model) -> PartialCharges | None:
+def partial_charges(model: MlipModel) -> PartialCharges | None:
     """Return what a model's charges are for, None if it predicts none.
 
     Raises:

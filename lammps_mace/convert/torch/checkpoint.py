@@ -1,0 +1,198 @@
+"""Checkpoints of mace-torch, read as records: their configuration and arrays."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lammps_mace.convert.checkpoint import parse
+from lammps_mace.convert.torch.accounting import Module
+from lammps_mace.convert.torch.layers import KINDS, Arrays, Path, read_layer
+from lammps_mace.convert.torch.maps import dense, scalar_map
+from lammps_mace.convert.torch.radial import read_radial, read_repulsion
+from lammps_mace.convert.torch.readouts import read_readouts
+from lammps_mace.convert.torch.records import Record, irreps
+from lammps_mace.errors import ConvertError
+from lammps_mace.models.torch.config import TorchMaceConfig
+from lammps_mace.models.torch.shapes import layer_paths, parameter_shapes
+
+_CLASSES = "MACE", "ScaleShiftMACE"
+_QUANTITIES = "total_charge", "total_spin"
+
+
+class TorchCheckpoint(NamedTuple):
+    """A model as it was trained.
+
+    Attributes:
+        config: the network.
+        params: name, levels joined by '#' -> float64 array, as
+            :func:`lammps_mace.models.torch.shapes.parameter_shapes` names them.
+        dtype: of the weights in the file.
+        notes: for the user.
+    """
+
+    config: TorchMaceConfig
+    params: Arrays
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+
+def read_torch_checkpoint(record: Record, name: str) -> TorchCheckpoint:
+    """Return the network that a file of mace-torch holds.
+
+    Args:
+        record: what :func:`lammps_mace.convert.torch.reader.read_records` found.
+        name: of the file, for messages.
+
+    Raises:
+        ConvertError: it is no MACE that lammps-mace knows, or it has a part that it does not.
+    """
+    try:
+        return _read(record)
+    except ConvertError as error:
+        raise ConvertError(f"{name!r}: {error}") from None
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        raise ConvertError(f"{name!r} is damaged, or no model of mace-torch: {error}") from None
+
+
+def _read(record: Record) -> TorchCheckpoint:
+    if record.kind not in _CLASSES:
+        raise ConvertError(
+            f"the model is a {record.class_name[:100]}; lammps-mace runs {' and '.join(_CLASSES)}"
+        )
+    model = Module(record)
+    _refuse_options(model)
+    settings, params = _model(model)
+    layers, paths = _layers(model, params)
+    readouts, found = read_readouts(model, len(layers), len(settings["heads"]))
+    params |= found
+    settings |= {"layers": layers, "readouts": readouts}
+    config = parse(TorchMaceConfig, settings, "model")
+    _check(config, params, paths)
+    model.check_all_taken()
+    weights = model.record.modules["node_embedding"].modules["linear"]
+    return TorchCheckpoint(config, params, _dtype(weights))
+
+
+def _dtype(record: Record) -> str:
+    base = record.modules.get("base", record)
+    return str(base.parameters["weight"].dtype)
+
+
+def _refuse_options(model: Module) -> None:
+    if model.attribute("use_so3", bool, default=False):
+        raise ConvertError("use_so3: lammps-mace does not know models without parity")
+    for path in ("interactions", "products"):
+        for key, part in model.record.modules[path].modules.items():
+            cueq = part.attributes.get("cueq_config")
+            if isinstance(cueq, Record) and cueq.get("enabled", True):
+                raise ConvertError(
+                    f"{path}.{key} is of cuEquivariance; convert the model with "
+                    "mace_cueq_to_e3nn first"
+                )
+
+
+def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
+    """Return the settings and arrays of a model without its layers and readouts."""
+    numbers = model.array("atomic_numbers", -1)
+    heads = model.record.attributes.get("heads") or ["Default"]
+    heads = [str(head) for head in heads]
+    species = len(numbers)
+    nodes = scalar_map(model.module("node_embedding", "LinearNodeEmbeddingBlock"), "linear")
+    harmonics = irreps(
+        model.module("spherical_harmonics", "SphericalHarmonics").attribute("irreps_out", object)
+    )
+    energies = np.atleast_2d(
+        model.module("atomic_energies_fn", "AtomicEnergiesBlock").array("atomic_energies")
+    )
+    params: Arrays = {
+        "node_embedding": nodes,
+        "atomic_energies": np.broadcast_to(energies, (len(heads), species)),
+    }
+    radial, found = read_radial(model, numbers.astype(int))
+    params |= found
+    settings: dict[str, Any] = {
+        "atomic_numbers": [int(number) for number in numbers],
+        "cutoff_angstrom": float(model.scalar("r_max")),
+        "channels": nodes.shape[1],
+        "max_degree": len(harmonics) - 1,
+        "radial": radial,
+        "heads": heads,
+        "scale_shift": model.kind == "ScaleShiftMACE",
+        "pair_repulsion": "pair_repulsion_fn" in model,
+    }
+    if [(1, l, (-1) ** l) for l in range(len(harmonics))] != list(harmonics):  # noqa: E741
+        raise ConvertError("spherical_harmonics are not those of each degree once")
+    if settings["pair_repulsion"]:
+        params |= read_repulsion(model, numbers.astype(int))
+    if settings["scale_shift"]:
+        block = model.module("scale_shift", "ScaleShiftBlock")
+        for key in ("scale", "shift"):
+            params[key] = np.broadcast_to(np.atleast_1d(block.array(key)), (len(heads),))
+    _embeddings(model, settings, params)
+    return settings, params
+
+
+def _embeddings(model: Module, settings: dict[str, Any], params: Arrays) -> None:
+    """Add the embeddings of total charge and spin."""
+    if "joint_embedding" not in model:
+        return
+    joint = model.module("joint_embedding", "GenericJointEmbedding")
+    embedders = joint.module("embedders", "ModuleDict")
+    found = []
+    for quantity, spec in joint.attribute("specs", dict).items():
+        kind, scope = spec.get("type"), spec.get("per")
+        if quantity not in _QUANTITIES or kind != "categorical" or scope != "graph":
+            raise ConvertError(
+                f"the model embeds {quantity!r} ({kind}, per {scope}); lammps-mace knows "
+                f"{' and '.join(_QUANTITIES)} of the system, as categories"
+            )
+        table = embedders.module(quantity, "Embedding").array("weight", -1, -1)
+        params[f"joint_embedding#{quantity}"] = table
+        classes, width = table.shape
+        found.append(
+            {"quantity": quantity, "classes": classes, "width": width,
+             "offset": int(spec.get("offset", 0))}
+        )  # fmt: skip
+    project = joint.module("project", "Sequential")
+    weight, bias = dense(project, "0")
+    project.module("1", "SiLU")
+    if bias is not None:
+        raise ConvertError("joint_embedding.project has biases, which no MACE has there")
+    params["joint_embedding#project"] = weight.T
+    settings["embeddings"] = found
+    settings["embedding_readout"] = "embedding_readout" in model
+    if settings["embedding_readout"]:
+        readout = model.module("embedding_readout", "LinearReadoutBlock")
+        params["embedding_readout"] = scalar_map(readout, "linear")
+
+
+def _layers(model: Module, params: Arrays) -> tuple[list[dict[str, Any]], list[list[Path]]]:
+    interactions = model.modules("interactions", *KINDS)
+    products = model.modules("products", "EquivariantProductBasisBlock")
+    if len(interactions) != len(products) or int(model.scalar("num_interactions")) != len(products):
+        raise ConvertError("the model has not as many products as interactions")
+    layers, paths = [], []
+    for index, (interaction, product) in enumerate(zip(interactions, products, strict=True)):
+        settings, arrays, found = read_layer(interaction, product)
+        params.update((f"layers_{index}#{key}", array) for key, array in arrays.items())
+        layers.append(settings)
+        paths.append(found)
+    return layers, paths
+
+
+def _check(config: TorchMaceConfig, params: Arrays, paths: list[list[Path]]) -> None:
+    """Check that the file's products and shapes are those of its configuration."""
+    for index, (layer, found) in enumerate(zip(config.layers, paths, strict=True)):
+        if layer_paths(config, layer) != found:
+            raise ConvertError(f"interactions.{index}.conv_tp has other products than a MACE")
+    shapes = parameter_shapes(config)
+    for name in shapes.keys() ^ params.keys():
+        what = "lacks" if name in shapes else "has, unlike a MACE,"
+        raise ConvertError(f"the model {what} {name.replace('#', '.')!r}")
+    for name, shape in shapes.items():
+        if params[name].shape != shape:
+            raise ConvertError(
+                f"{name.replace('#', '.')} has shape {params[name].shape}; {shape} fits the others"
+            )

@@ -1,0 +1,1 @@
+"""The MACE of mace-torch; importing the package imports no JAX."""
