@@ -344,12 +344,12 @@ def test_parameter_that_is_there_twice(checkpoint, refused):
 
 
 def test_directory_beyond_all_checkpoints(checkpoint, refused, monkeypatch):
-    monkeypatch.setattr("lammps_mace.convert.archive._Source.most", 100)
+    monkeypatch.setattr("lammps_mace.convert.zip_members._Source.most", 100)
     assert "a directory of 118 bytes; at most 100 are read" in refused(checkpoint)
 
 
 def test_file_beyond_all_checkpoints(checkpoint, refused, monkeypatch):
-    monkeypatch.setattr("lammps_mace.convert.archive._MOST_DIRECTORY_BYTES", -(2**31) - 2**22)
+    monkeypatch.setattr("lammps_mace.convert.kinds.MOST_BYTES", -(2**22))
     assert "bytes; at most 0 are read" in refused(checkpoint)
 
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from lammps_mace.convert.archive import Archive, read_archive
 from lammps_mace.convert.checkpoint import Checkpoint, refuse_other_architectures
+from lammps_mace.convert.kinds import kind_of
 from lammps_mace.convert.mlip_0_1 import is_v1, read_v1
 from lammps_mace.convert.mlip_0_2 import read_v2
 from lammps_mace.convert.selection import choose_charge, choose_head
+from lammps_mace.convert.torch.reader import read_records
 from lammps_mace.errors import ConvertError, UnusableFileError
 from lammps_mace.modelfile import Dtype, save_model, unflatten
 from lammps_mace.modelfile.settings import check_settings
@@ -61,6 +63,11 @@ def convert(
         ConvertError: the checkpoint cannot be converted; no file was written.
     """
     _check_output(Path(output))
+    if kind_of(path) == "torch":
+        model = read_records(path)
+        raise ConvertError(
+            f"{str(path)!r} holds a {model.kind} of mace-torch, which is not converted yet"
+        )
     checkpoint = read_checkpoint(path)
     _check_coulomb(checkpoint)
     config, info = checkpoint.config, checkpoint.dataset_info

@@ -8,47 +8,60 @@ from typing import Any
 import numpy as np
 
 from lammps_mace.convert.torch.records import Record, Reference
+from lammps_mace.convert.torch.tensors import STORAGES
 from lammps_mace.errors import ConvertError
+from lammps_mace.modelfile.validation import shortened
 
-# Objects of these become records. Nothing of these packages is imported.
-_PACKAGES = ("mace", "e3nn", "torch", "numpy", "opt_einsum_fx")
+# Objects of classes in these become records. Nothing of them is imported.
+_PACKAGES = ("mace.", "e3nn.", "torch.nn.", "torch.fx.", "torch.utils.")
 _SINGLE = {
     "collections.OrderedDict", "_codecs.encode", "builtins.set", "builtins.slice",
-    "builtins.getattr", "copyreg._reconstructor", "builtins.object",
+    "builtins.getattr", "torch.Size", "torch.device", "torch._C._VariableFunctionsClass",
+    "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state", "torch.tanh", "torch.abs", "torch.sigmoid",
+    "torch.float16", "torch.bfloat16", "torch.float32", "torch.float64", "torch.int32",
+    "torch.int64", "torch.bool", "numpy.dtype", "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}"
+      for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
 }  # fmt: skip
-_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # names of Python 2
+_OLD_MODULES = {"__builtin__.": "builtins.", "copy_reg.": "copyreg."}
 # numpy's scalars and arrays: avg_num_neighbors and E0 of some files.
 _NUMPY_KINDS = "fiub"
 
 
-def reference(module: str, name: str) -> Reference:
+def reference(module: Any, name: Any) -> Reference:
     """Return a name that the file asks for.
 
     Raises:
         ConvertError: no MACE needs it.
     """
-    module = _OLD_MODULES.get(module, module)
-    full = f"{module}.{name}"
-    if full not in _SINGLE and module.split(".")[0] not in _PACKAGES:
-        shown = full if len(full) <= 100 else full[:100] + "..."
-        raise ConvertError(
-            f"the pickle asks for {shown!r}, which no MACE model needs; nothing was executed"
-        )
+    full = full_name(f"{module}.{name}")
+    if not is_known(full):
+        raise ConvertError(refusal(full))
     return Reference(full)
 
 
-def call(function: Any, args: Any, view: Callable[..., np.ndarray]) -> Any:
-    """Return what calling a name of the file gives: a container, an array or a record.
+def full_name(name: str) -> str:
+    """Return the name of today: torch writes those of Python 2."""
+    for old, new in _OLD_MODULES.items():
+        name = name.replace(old, new, 1) if name.startswith(old) else name
+    return name
 
-    Args:
-        view: makes a tensor of a storage.
-    """
-    if not isinstance(function, Reference) or not isinstance(args, tuple):
-        raise ConvertError("the file is damaged: its pickle calls what is no class")
-    special = _SPECIAL.get(function.class_name)
-    if function.class_name == "torch._utils._rebuild_tensor_v2":
-        return view(*args[:4])
-    return special(*args) if special else Record(function.class_name, args)
+
+def is_known(name: str) -> bool:
+    """Return whether a file of a MACE may ask for a name."""
+    return name in _SINGLE or name in STORAGES or name.startswith(_PACKAGES)
+
+
+def refusal(name: str) -> str:
+    """Return why a file that asks for a name is refused."""
+    return f"asks for {shortened(name)!r}, which no MACE model needs; nothing was executed"
+
+
+def call(name: str, args: tuple[Any, ...]) -> Any:
+    """Return what calling a name of the file gives: a container, an array or a record."""
+    special = _SPECIAL.get(name)
+    return special(*args) if special else Record(name, args)
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -56,14 +69,24 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _ordered(items: Any = ()) -> dict[Any, Any]:
-    pairs = [(key, value) for key, value in items]
+    pairs = [(key, value) for key, value in _sequence(items)]
     check_keys(key for key, _ in pairs)
     return dict(pairs)
 
 
 def _set(items: Any = ()) -> frozenset[Any]:
-    check_keys(items)
+    check_keys(_sequence(items))
     return frozenset(items)
+
+
+def _size(items: Any = ()) -> tuple[Any, ...]:
+    return tuple(_sequence(items))
+
+
+def _sequence(items: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(items, list | tuple):
+        raise ConvertError("is damaged: it makes a container of what is none")
+    return items
 
 
 def check_keys(keys: Iterable[Any]) -> None:
@@ -74,18 +97,18 @@ def check_keys(keys: Iterable[Any]) -> None:
     for key in keys:
         parts = key if isinstance(key, tuple) else (key,)
         if not all(isinstance(part, str | int) for part in parts):
-            raise ConvertError("the file is damaged: a dictionary has keys that are no text")
+            raise ConvertError("is damaged: a dictionary has keys that are no text")
 
 
 def _bytes(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ConvertError("the file is damaged: its bytes are not written as torch does")
+        raise ConvertError("is damaged: its bytes are not written as torch does")
     return text.encode("latin1")
 
 
 def _attribute(owner: Any, name: Any) -> Reference:
     if not isinstance(owner, Reference) or not isinstance(name, str):
-        raise ConvertError("the file is damaged: it asks for an attribute of what is no class")
+        raise ConvertError("is damaged: it asks for an attribute of what is no class")
     return Reference(f"{owner.class_name}.{name}")
 
 
@@ -99,13 +122,13 @@ def _graph_module(state: Any, *_: Any) -> Record:
 
 def _dtype(code: Any, *_: Any) -> np.dtype:
     if not isinstance(code, str) or code[:1] not in _NUMPY_KINDS or not code[1:].isdecimal():
-        raise ConvertError(f"the file is damaged: it holds numbers of the type {code!r:.50}")
+        raise ConvertError(f"is damaged: it holds numbers of the type {code!r:.50}")
     return np.dtype(code)
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
-        raise ConvertError("the file is damaged: a number of numpy is none")
+        raise ConvertError("is damaged: a number of numpy is none")
     return np.frombuffer(data, dtype, count=1)[0].item()
 
 
@@ -117,7 +140,7 @@ def restore_array(state: Any) -> np.ndarray:
     """Return the array of numpy that a pickle's state describes."""
     _, shape, dtype, fortran, data = state
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
-        raise ConvertError("the file is damaged: an array of numpy does not hold numbers")
+        raise ConvertError("is damaged: an array of numpy does not hold numbers")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 
@@ -125,7 +148,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.fx.graph_module.reduce_graph_module": _graph_module,
-    "torch.Size": lambda items=(): tuple(items),
+    "torch.Size": _size,
     "collections.OrderedDict": _ordered,
     "builtins.set": _set,
     "builtins.getattr": _attribute,

@@ -4,26 +4,79 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+from lammps_mace.convert.torch.budget import Budget, check_tree
 from lammps_mace.convert.torch.records import Record
+from lammps_mace.convert.torch.refusals import check_names, model_of
 from lammps_mace.convert.torch.tensors import Storages
-from lammps_mace.convert.torch.unpickler import unpickle
+from lammps_mace.convert.torch.unpickler import names_in, unpickle
+from lammps_mace.convert.zip_members import check_members, opened, read_file
 from lammps_mace.errors import ConvertError
+
+PICKLE = "data.pkl"
+_MOST_BYTES, _MOST_PICKLE_BYTES = 2**32, 2**26
 
 
 def read_records(path: str | os.PathLike[str]) -> Record:
-    """Return the model that a file of torch holds.
+    """Return the model that a file of torch holds; nothing of it is executed.
 
     Raises:
-        ConvertError: it is damaged, or holds anything but a model.
+        ConvertError: it is damaged, or holds anything but a model of mace-torch that has energies
+            and needs no other package.
     """
-    with zipfile.ZipFile(Path(path)) as archive:
-        names = archive.namelist()
-        [pickle] = [name for name in names if name.endswith("/data.pkl")]
-        root = pickle.removesuffix("data.pkl")
-        storages = Storages(lambda key: archive.read(f"{root}data/{key}"))
-        found = unpickle(archive.read(pickle), storages)
-    if not isinstance(found, Record):
-        raise ConvertError(f"{str(path)!r} holds a {type(found).__name__}, not a model")
-    return found
+    data, name = read_file(Path(path), _MOST_BYTES), repr(str(path))
+    with opened(data, name) as archive:
+        root = _root(archive, name)
+        check_members(
+            archive.infolist(), name, len(data),
+            lambda member: _MOST_PICKLE_BYTES if member == root + PICKLE else len(data), len(data),
+        )  # fmt: skip
+        try:
+            return _read(_member_reader(archive, root), Budget(len(data)))
+        except ConvertError as error:
+            raise ConvertError(f"{name} {error}") from None
+
+
+def _root(archive: zipfile.ZipFile, name: str) -> str:
+    """Return the folder within the archive that holds everything."""
+    roots = [one.removesuffix(PICKLE) for one in archive.namelist() if one.endswith(f"/{PICKLE}")]
+    if len(roots) != 1:
+        raise ConvertError(
+            f"{name} holds {len(roots)} members '*/{PICKLE}', not one: no file of torch"
+        )
+    if f"{roots[0]}constants.pkl" in archive.namelist():
+        raise ConvertError(
+            f"{name} is compiled code (TorchScript), as in '*_compiled.model' and '*-lammps.pt': "
+            "convert the model that it was compiled from, '*.model' without '_compiled'"
+        )
+    return roots[0]
+
+
+def _member_reader(archive: zipfile.ZipFile, root: str) -> Callable[[str], bytes]:
+    """Return a function: name of a member below the root -> its bytes."""
+
+    def read(member: str) -> bytes:
+        info = archive.getinfo(root + member)
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ConvertError(
+                "is packed, which torch never does; unpack it and save the model again in torch"
+            )
+        return archive.read(info)
+
+    return read
+
+
+def _read(read: Callable[[str], bytes], budget: Budget) -> Record:
+    try:
+        order = read("byteorder")
+    except KeyError:  # of torch before 2.1
+        order = b"little"
+    if order != b"little":
+        raise ConvertError("was written on a machine of the other byte order; save it on this one")
+    pickle = read(PICKLE)
+    check_names(names_in(pickle))
+    found = unpickle(pickle, Storages(lambda key: read(f"data/{key}")), budget)
+    check_tree(found)
+    return model_of(found)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lammps_mace.errors import ConvertError
+from lammps_mace.modelfile.validation import shortened
 
 # Of torch.nn.Module itself: they say nothing about the network.
-_BOOKKEEPING = {"training", "call_super_init", "dump_patches", "_version", "__codegen__"}
-_BOOKKEEPING_ENDINGS = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called", "_buffers_set")
+_BOOKKEEPING = {"training", "call_super_init", "dump_patches", "_version", "__codegen__",
+                "_non_persistent_buffers_set"}  # fmt: skip
 _GROUPS = ("_parameters", "_buffers", "_modules")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
+def _nothing() -> Mapping[str, Any]:
+    return _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """A class or function that the file names without making an object of it."""
 
@@ -28,7 +35,7 @@ class Reference:
         return self.class_name.rpartition(".")[2]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Record:
     """An object of the file.
 
@@ -41,10 +48,10 @@ class Record:
 
     class_name: str
     args: tuple[Any, ...] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
-    buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
-    modules: Mapping[str, Record] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=_nothing)
+    parameters: Mapping[str, np.ndarray] = field(default_factory=_nothing)
+    buffers: Mapping[str, np.ndarray] = field(default_factory=_nothing)
+    modules: Mapping[str, Record] = field(default_factory=_nothing)
 
     @property
     def kind(self) -> str:
@@ -75,8 +82,8 @@ class Record:
             for key, value in groups[name].items():
                 if not isinstance(value, wanted):
                     raise ConvertError(
-                        f"{self.class_name}: {name}[{key[:100]!r}] is a {type(value).__name__}; "
-                        "the file is damaged or not a model"
+                        f"is damaged: {self.class_name} has a {type(value).__name__} "
+                        f"{shortened(key)!r} in {name}"
                     )
         self.parameters, self.buffers, self.modules = (groups[name] for name in _GROUPS)
         self.attributes = {
@@ -92,9 +99,7 @@ def _present(group: Any) -> dict[str, Any]:
 
 
 def _is_bookkeeping(name: str) -> bool:
-    return name in _BOOKKEEPING or name in _GROUPS or (
-        name.startswith("_") and (name.endswith(_BOOKKEEPING_ENDINGS) or "_hook" in name)
-    )  # fmt: skip
+    return name in _BOOKKEEPING or name in _GROUPS or (name[0] == "_" and "_hook" in name)
 
 
 def walk(record: Record, path: str = "") -> Iterator[tuple[str, Record]]:
@@ -125,7 +130,7 @@ def irreps(value: Any) -> tuple[tuple[int, int, int], ...]:
     try:
         return tuple(_mul_irrep(*_plain(part)) for part in _plain(value))
     except (TypeError, ValueError):
-        raise ConvertError("the file is damaged: its irreps hold no multiplicities") from None
+        raise ConvertError("is damaged: its irreps hold no multiplicities") from None
 
 
 def _plain(value: Any) -> tuple[Any, ...]:
@@ -146,7 +151,7 @@ def _mul_irrep(multiplicity: Any, irrep: Any) -> tuple[int, int, int]:
 def _parse_irrep(text: str) -> tuple[int, int, int]:
     count, _, irrep = text.strip().rpartition("x")
     if not irrep[:-1].isdecimal() or irrep[-1:] not in ("e", "o") or not (count or "1").isdecimal():
-        raise ConvertError(f"the file is damaged: {text[:100]!r} is no irrep")
+        raise ConvertError(f"is damaged: {shortened(text)!r} is no irrep")
     return int(count or 1), int(irrep[:-1]), 1 if irrep[-1] == "e" else -1
 
 

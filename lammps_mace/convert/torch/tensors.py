@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lammps_mace.errors import ConvertError
+from lammps_mace.modelfile.validation import shortened
 
 # bfloat16 is no type of numpy: the upper half of a float32.
 _BFLOAT16 = "BFloat16Storage"
@@ -32,7 +33,8 @@ class Storages:
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._read = read
         self._arrays: dict[str, np.ndarray] = {}
-        self._view_bytes = 0
+        self._types: dict[str, str] = {}
+        self._bytes = self._view_bytes = 0
 
     def load(self, type_name: str, key: str, size: int) -> np.ndarray:
         """Return a storage, flat.
@@ -40,16 +42,19 @@ class Storages:
         Raises:
             ConvertError: its size is not what the file says.
         """
-        dtype = np.dtype(_DTYPES[type_name])
         if key not in self._arrays:
-            data = self._read(key)
+            data, dtype = self._read(key), np.dtype(_DTYPES[type_name])
             if len(data) != size * dtype.itemsize:
                 raise ConvertError(
-                    f"the file is damaged: tensor data {key[:100]!r} has {len(data):,} bytes, not "
-                    f"{size:,} of type {type_name}"
+                    f"is damaged: tensor data {shortened(key)!r} has {len(data):,} bytes, not "
+                    f"{size:,} numbers of {type_name}"
                 )
             flat = np.frombuffer(data, dtype)
             self._arrays[key] = _widened(flat) if type_name == _BFLOAT16 else flat
+            self._types[key] = type_name
+            self._bytes += self._arrays[key].nbytes
+        if self._types[key] != type_name:
+            raise ConvertError(f"is damaged: tensor data {shortened(key)!r} has two types")
         return self._arrays[key]
 
     def view(self, storage: Any, offset: Any, shape: Any, strides: Any) -> np.ndarray:
@@ -65,16 +70,16 @@ class Storages:
             or len(shape) != len(strides)
             or len(shape) > _MOST_DIMENSIONS
         ):
-            raise ConvertError("the file is damaged: a tensor has no sensible shape")
+            raise ConvertError("is damaged: a tensor has no sensible shape")
         if 0 in shape:
             return np.zeros(shape, storage.dtype)
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if last >= storage.size:
-            raise ConvertError("the file is damaged: a tensor reaches beyond its data")
+            raise ConvertError("is damaged: a tensor reaches beyond its data")
         self._view_bytes += math.prod(shape) * storage.itemsize
-        if self._view_bytes > 2 * sum(a.nbytes for a in self._arrays.values()) + _SPARE_BYTES:
+        if self._view_bytes > _SPARE_BYTES + 2 * self._bytes:
             raise ConvertError(
-                "its tensors show the same numbers again and again: no model of mace-torch does"
+                "has tensors that show the same numbers again and again, as no model does"
             )
         steps = tuple(step * storage.itemsize for step in strides)
         return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
@@ -85,4 +90,6 @@ def _are_tuples(*values: Any) -> bool:
 
 
 def _widened(halves: np.ndarray) -> np.ndarray:
-    return (halves.astype("<u4") << 16).view("<f4")
+    wide = np.zeros(2 * halves.size, "<u2")
+    wide[1::2] = halves
+    return wide.view("<f4")

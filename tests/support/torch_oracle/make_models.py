@@ -9,6 +9,7 @@ where torch and mace-torch are, in one process: they take ten seconds to start.
 
 import copy
 import dataclasses
+import inspect
 import json
 import os
 import sys
@@ -32,10 +33,18 @@ _KEPT = ("atomic_numbers", "num_interactions", "r_max", "output_mask", "U_matrix
 
 
 def build(a: Architecture) -> torch.nn.Module:
-    """Return a model; none of its numbers has the value with which training starts."""
+    """Return a model; none of its numbers has the value with which training starts.
+
+    What an older mace-torch does not know is left out.
+    """
     torch.manual_seed(a.seed)
     torch.set_default_dtype(getattr(torch, a.dtype))
-    model = getattr(modules, a.model)(**_arguments(a))
+    known = inspect.signature(modules.MACE).parameters
+    arguments = {
+        name: value for name, value in _arguments(a).items()
+        if name in known or name.startswith("atomic_inter_")
+    }  # fmt: skip
+    model = getattr(modules, a.model)(**arguments)
     if a.lora_rank:
         from mace.modules.lora import inject_lora
 
@@ -61,7 +70,7 @@ def _arguments(a: Architecture) -> dict:
         "pair_repulsion": a.zbl,
         "edge_irreps": _irreps(a.edge_channels, a.edge_l) if a.edge_channels else None,
         "use_edge_irreps_first": a.edge_irreps_first,
-        "readout_cls": modules.readout_classes[f"{a.readout}ReadoutBlock"],
+        "readout_cls": getattr(modules, f"{a.readout}ReadoutBlock", None),
     }
     if a.embedding:
         many["embedding_specs"] = {
@@ -136,7 +145,7 @@ def evaluate(
 ) -> dict[str, np.ndarray]:
     """Return energy (eV), forces (eV/Å), energies of the atoms and stress (eV/Å^3), in float64."""
     numbers, positions, cell = atoms
-    edges, shifts, unit_shifts, _ = get_neighborhood(positions, a.r_max, (True,) * 3, cell.copy())
+    edges, shifts, unit_shifts = get_neighborhood(positions, a.r_max, (True,) * 3, cell.copy())[:3]
     where = np.searchsorted(a.elements, numbers)
     one_hot = np.eye(len(a.elements))[where]
     data = {
