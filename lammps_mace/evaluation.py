@@ -12,8 +12,8 @@ import numpy as np
 
 from lammps_mace.graph import Edges, Globals, Graph, LongRange, Nodes
 from lammps_mace.modelfile import Model, load_model
-from lammps_mace.models.mlip.mace import Mace, atomic_energy_table
-from lammps_mace.models.mlip.partial_charges import coulomb_cutoff
+from lammps_mace.models import families
+from lammps_mace.models.elements import SYMBOLS
 from lammps_mace.runtime.jax_setup import find_devices
 from lammps_mace.runtime.precision import full_precision
 
@@ -81,9 +81,8 @@ class Evaluator:
     def __init__(self, model: Model | str | os.PathLike[str]) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
         find_devices()  # before anything else: says why there is none
-        # E0 may be thousands of eV: added in float64 on the host, not in the network's precision.
-        config = self.model.config.model_copy(update={"add_atomic_energies": False})
-        self._network = Mace(config, self.model.dataset_info)
+        with full_precision():
+            self._network = families.network_energies(self.model)
         self._function = jax.jit(jax.value_and_grad(self._energy, argnums=(1, 2), has_aux=True))
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
@@ -92,18 +91,17 @@ class Evaluator:
         near, far = self._pairs(atoms)
         with full_precision():
             dtype = np.dtype(self.model.dtype)
-            params = jax.tree.map(lambda x: jnp.asarray(x, dtype), dict(self.model.params))
+            params = jax.tree.map(lambda x: jnp.asarray(x, dtype), self._network.parameters)
             graph = self._graph(species, near, far)
             vectors = near.vectors.astype(dtype), far.vectors.astype(dtype)
-            (_, features), gradients = self._function(params, *vectors, graph)
+            (_, (energies, charges)), gradients = self._function(params, *vectors, graph)
             gradients = [np.asarray(gradient, np.float64) for gradient in gradients]
         forces = np.sum(
             [_forces(g, p, len(species)) for g, p in zip(gradients, (near, far), strict=True)],
             axis=0,
         )
         virial = -sum(g.T @ pairs.vectors for g, pairs in zip(gradients, (near, far), strict=True))
-        energies = np.asarray(features["energy"], np.float64) + self._atomic_energies(species)
-        charges = features.get("partial_charges")
+        energies = np.asarray(energies, np.float64) + self._network.atomic_energies[species]
         return Evaluation(
             energy=float(energies.sum()),
             forces=forces,
@@ -116,24 +114,24 @@ class Evaluator:
     def _energy(self, params: Any, near: jax.Array, far: jax.Array, graph: Graph) -> Any:
         pairs = replace(graph.long_range_pairs(), edges=Edges(vectors=far))
         graph = replace(graph, edges=Edges(vectors=near), long_range=pairs)
-        features = self._network.apply({"params": params}, graph).nodes.features
-        kept = {k: features[k] for k in ("energy", "partial_charges") if k in features}
-        return jnp.sum(features["energy"]), kept
+        energies, charges = self._network.function(params, graph)
+        return jnp.sum(energies), (energies, charges)
 
     def _species(self, atoms: Atoms) -> np.ndarray:
-        info = self.model.dataset_info
-        known = sorted(info.atomic_energies(self.model.head))
+        facts = families.facts(self.model)
+        known = sorted(SYMBOLS.index(symbol) + 1 for symbol in facts.known_elements)
         numbers = np.asarray(atoms.numbers)
         if unknown := sorted(set(numbers.tolist()) - set(known)):
             raise ValueError(
                 f"atoms: the model does not know the atomic numbers {unknown}; it knows {known}"
             )
-        return np.searchsorted(info.atomic_numbers, numbers).astype(np.int32)
+        rows = {SYMBOLS.index(symbol) + 1: row for row, symbol in enumerate(facts.elements)}
+        return np.array([rows[number] for number in numbers.tolist()], np.int32)
 
     def _pairs(self, atoms: Atoms) -> tuple[Pairs, Pairs]:
-        info = self.model.dataset_info
-        near = find_pairs(atoms, info.graph_cutoff_angstrom)
-        cutoff = coulomb_cutoff(self.model.config, info)
+        near = find_pairs(atoms, families.facts(self.model).cutoff_angstrom)
+        charges = families.partial_charges(self.model)
+        cutoff = None if charges is None else charges.coulomb_cutoff
         if cutoff is None:
             empty = np.zeros(0, np.int32)
             return near, Pairs(empty, empty, np.zeros((0, 3)))
@@ -153,11 +151,6 @@ class Evaluator:
             ),
             long_range=LongRange(Edges(), jnp.asarray(far.senders), jnp.asarray(far.receivers)),
         )
-
-    def _atomic_energies(self, species: np.ndarray) -> np.ndarray | float:
-        if not self.model.config.add_atomic_energies:
-            return 0.0
-        return np.array(atomic_energy_table(self.model.dataset_info, self.model.head))[species]
 
 
 def _forces(gradient: np.ndarray, pairs: Pairs, n_atoms: int) -> np.ndarray:

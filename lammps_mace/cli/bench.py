@@ -18,6 +18,8 @@ from lammps_mace.cli.progress import progress
 from lammps_mace.cli.structure import read_structure
 from lammps_mace.coupling.log_report import read_compilations, read_peak_memory, read_stages
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models import families
+from lammps_mace.models.elements import SYMBOLS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -147,15 +149,14 @@ def make_structure(model: Model, n_atoms: int, rattle: float) -> Atoms:
     from ase import Atoms
     from ase.build import bulk
 
-    info = model.dataset_info
-    neighbors = model.config.avg_num_neighbors or info.avg_num_neighbors
-    density = neighbors / (4 / 3 * np.pi * info.graph_cutoff_angstrom**3)
+    facts = families.facts(model)
+    density = facts.avg_num_neighbors / (4 / 3 * np.pi * facts.cutoff_angstrom**3)
     cell = bulk("X", "fcc", a=(4 / density) ** (1 / 3), cubic=True)
     cell.positions += cell.cell.lengths() / 4
     edge = max(1, round((n_atoms / 4) ** (1 / 3)))
     layers = max(1, round(n_atoms / (4 * edge * edge)))
     crystal = cell.repeat((edge, edge, layers))
-    known = sorted(info.atomic_energies(model.head))
+    known = sorted(SYMBOLS.index(symbol) + 1 for symbol in facts.known_elements)
     numbers = np.random.default_rng(0).choice(known, len(crystal))
     atoms = Atoms(numbers, crystal.positions, cell=crystal.cell, pbc=True)
     atoms.rattle(rattle, seed=1)

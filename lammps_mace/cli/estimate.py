@@ -10,6 +10,7 @@ from dataclasses import asdict
 from lammps_mace.cli.progress import progress
 from lammps_mace.cli.size_estimate import Estimate, Shapes, domain_grid, estimate, pairs_per_atom
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models import families
 from lammps_mace.runtime.jax_setup import find_devices
 
 # Arrays of a pair's width that one chunk has at a time, forward and backward.
@@ -54,12 +55,12 @@ def shapes_of(model: Model) -> Shapes:
     from lammps_mace.lowering.lower import lower
 
     find_devices()  # before anything else: says why there is none
-    lowered, config = lower(model), model.config
+    lowered = lower(model)
     return Shapes(
         cutoff_angstrom=lowered.cutoff_angstrom,
         exchange_widths=lowered.exchange_widths,
         skip_widths=[math.prod(layer.skip_shape) for layer in lowered.layers if layer.skip_shape],
-        edge_width=_EDGE_ARRAYS * config.num_channels * (config.l_max + 1) ** 2,
+        edge_width=_EDGE_ARRAYS * families.facts(model).message_width,
         chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=lowered.dtype.itemsize,
     )
@@ -67,11 +68,11 @@ def shapes_of(model: Model) -> Shapes:
 
 def _surroundings(options: argparse.Namespace, model: Model) -> tuple[float, float]:
     """Return atoms per Å^3 and pairs per atom: either gives the other."""
-    cutoff = model.dataset_info.graph_cutoff_angstrom
+    facts = families.facts(model)
+    cutoff = facts.cutoff_angstrom
     if options.density is not None:
         return options.density, pairs_per_atom(options.density, cutoff)
-    known = model.config.avg_num_neighbors or model.dataset_info.avg_num_neighbors
-    per_atom = options.pairs_per_atom or known
+    per_atom = options.pairs_per_atom or facts.avg_num_neighbors
     return per_atom / pairs_per_atom(1.0, cutoff), per_atom
 
 

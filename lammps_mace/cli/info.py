@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from lammps_mace.cli.progress import progress
 from lammps_mace.engine.capacity import CPU_CHUNKS
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models import families
 
 _WIDTH = 22  # of the names of properties
 
@@ -26,24 +30,37 @@ def run(options: argparse.Namespace) -> int:
     for name, value in properties.items():
         print(f"{name:<{_WIDTH}} {value}")
     print("config")
-    defaults = type(model.config)()
-    for field, value in model.config.model_dump(mode="json").items():
-        changed = "" if value == defaults.model_dump(mode="json")[field] else "  (not the default)"
-        print(f"  {field:<32} {value}{changed}")
+    for field, text in _config(model):
+        print(f"  {field:<32} {text}")
     return 0
+
+
+def _config(model: Model) -> Iterator[tuple[str, str]]:
+    """Yield the fields of the configuration as text; lists of settings item by item."""
+    try:
+        defaults = type(model.config)().model_dump(mode="json")
+    except ValidationError:  # the family has none
+        defaults = None
+    for field, value in model.config.model_dump(mode="json").items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            yield from ((f"{field}.{i}", str(item)) for i, item in enumerate(value))
+            continue
+        changed = defaults is not None and value != defaults[field]
+        yield field, f"{value}  (not the default)" if changed else str(value)
 
 
 def describe(model: Model, path: Path) -> dict[str, str]:
     """Return the properties of a model as text, in the order of printing."""
-    info, config = model.dataset_info, model.config
+    facts = families.facts(model)
     return {
         "model": str(path),
-        "elements": " ".join(info.known_elements(model.head)),
-        "cutoff": f"{info.graph_cutoff_angstrom:g} Å, {config.num_layers} layers: an atom feels "
-        f"others up to {config.num_layers * info.graph_cutoff_angstrom:g} Å away",
+        "elements": " ".join(facts.known_elements),
+        "cutoff": f"{facts.cutoff_angstrom:g} Å, {facts.n_layers} layers: an atom feels "
+        f"others up to {facts.n_layers * facts.cutoff_angstrom:g} Å away",
         "precision": model.dtype,
         "head": _head(model),
         "total charge": "none" if model.total_charge is None else f"{model.total_charge:+d} e",
+        **({} if model.total_spin is None else {"total spin": str(model.total_spin)}),
         "predicted charges": _charges(model),
         "in a LAMMPS input": _lines(model, path),
         "parameters": f"{model.n_parameters:,}",
@@ -56,7 +73,7 @@ def describe(model: Model, path: Path) -> dict[str, str]:
 
 def _lines(model: Model, path: Path) -> str:
     """Return what a user copies; with as many atom types as the model has elements."""
-    elements = " ".join(model.dataset_info.known_elements(model.head))
+    elements = " ".join(families.facts(model).known_elements)
     name = f'"{path}"' if " " in str(path) else str(path)
     lines = ["atom_style charge"] if model.write_charges else []
     lines += [f"pair_style mliap unified {name}", f"pair_coeff * * {elements}"]
@@ -65,27 +82,26 @@ def _lines(model: Model, path: Path) -> str:
 
 
 def _head(model: Model) -> str:
-    names = model.dataset_info.dataset_name
-    name = f" ({names[model.head]})" if isinstance(names, tuple) else ""
-    return f"{model.head} of {model.config.num_readout_heads}{name}"
+    heads = families.facts(model).heads
+    name = f" ({heads[model.head]})" if heads[model.head] else ""
+    return f"{model.head} of {len(heads)}{name}"
 
 
 def _charges(model: Model) -> str:
-    if not model.config.predict_partial_charges:
+    charges = families.partial_charges(model)
+    if charges is None:
         return "none"
-    cutoff = model.dataset_info.long_range_cutoff_angstrom
-    coulomb = (
-        f"Coulomb sum up to {cutoff:g} Å" if model.config.use_coulomb_term else "no Coulomb sum"
-    )
-    written = "" if model.write_charges else "not "
+    cutoff = charges.coulomb_cutoff
+    coulomb = "no Coulomb sum" if cutoff is None else f"Coulomb sum up to {cutoff:g} Å"
+    written = "" if charges.write else "not "
     return f"{coulomb}; {written}written to LAMMPS's atoms"
 
 
 def _engine(model: Model) -> str:
     from lammps_mace.lowering.lower import describe as how
 
-    layers = model.config.num_layers
-    if model.config.use_coulomb_term:
+    layers, charges = families.facts(model).n_layers, families.partial_charges(model)
+    if charges is not None and charges.coulomb_cutoff is not None:
         order = f"{layers} layers forward, then backward"
     else:
         order = f"{layers - 1} inner layers forward and backward, the last one at once"
@@ -93,8 +109,8 @@ def _engine(model: Model) -> str:
 
 
 def _exchange(model: Model) -> str:
-    config = model.config
-    width = config.num_channels * (config.node_symmetry + 1) ** 2
-    if config.num_layers == 1:
+    exchanged = families.facts(model).exchanged
+    if not exchanged:
         return "none: one layer needs no features of other ranks"
-    return f"{config.num_layers - 1} per step and direction, {width} {model.dtype} per ghost atom"
+    widths = " and ".join(map(str, dict.fromkeys(exchanged)))
+    return f"{len(exchanged)} per step and direction, {widths} {model.dtype} per ghost atom"

@@ -15,10 +15,10 @@ from lammps_mace.convert.mlip_0_2 import read_v2
 from lammps_mace.convert.selection import choose_charge, choose_head
 from lammps_mace.convert.torch.reader import read_records
 from lammps_mace.errors import ConvertError, UnusableFileError
-from lammps_mace.modelfile import Dtype, save_model, unflatten
-from lammps_mace.modelfile.settings import check_settings
+from lammps_mace.modelfile import Dtype, Model, save_model, unflatten
 from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.mlip.settings import check_settings
 from lammps_mace.models.mlip.shapes import parameter_shapes
 
 __all__ = ["Archive", "Checkpoint", "ConvertError", "convert", "read_archive", "read_checkpoint"]
@@ -101,7 +101,7 @@ def _checked_weights(
 ) -> dict[str, np.ndarray]:
     config, info = checkpoint.config, checkpoint.dataset_info
     try:
-        check_settings(config, info, head=0, total_charge=total_charge, write_charges=False)
+        check_settings(Model(config, info, {}, total_charge=total_charge))
         return checked_weights(checkpoint.params, parameter_shapes(config, info), dtype)
     except UnusableFileError as error:
         raise ConvertError(str(error)) from None

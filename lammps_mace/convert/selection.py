@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lammps_mace.errors import ConvertError
-from lammps_mace.modelfile import head_count
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
+from lammps_mace.models.mlip.settings import head_count
 
 
 def choose_head(config: MaceConfig, info: DatasetInfo, wanted: str | None) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from lammps_mace.engine.charges import NonFiniteChargeError
 from lammps_mace.engine.interface import Prediction
 from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models import families
 from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.jax_setup import start_jax
@@ -58,7 +59,7 @@ class PluginPotential:
     @property
     def cutoff_angstrom(self) -> float:
         """Pairs farther apart than this do not interact, Å."""
-        return self.model.dataset_info.graph_cutoff_angstrom
+        return families.facts(self.model).cutoff_angstrom
 
     @property
     def exchange_row_bytes(self) -> tuple[int, ...]:
@@ -72,15 +73,15 @@ class PluginPotential:
         Raises:
             ValueError: an element that the model (or its head) does not know.
         """
-        info = self.model.dataset_info
-        known = info.known_elements(self.model.head)
+        facts = families.facts(self.model)
+        known = facts.known_elements
         for name in names:
             if name is not None and name not in known:
                 raise ValueError(
                     f"pair_coeff: the model has no element {name!r}; it knows {' '.join(known)} "
                     "(and NULL for types that it must not see)"
                 )
-        return [-1 if name is None else info.elements.index(name) for name in names]
+        return [-1 if name is None else facts.elements.index(name) for name in names]
 
     def compute(self, step: Step) -> float:
         """Evaluate one step into ``step``; return the energy of this rank's atoms, eV.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from lammps_mace.errors import ModelFileError
 from lammps_mace.modelfile.loading import load_model, read_parts
 from lammps_mace.modelfile.saving import save_model
-from lammps_mace.modelfile.settings import head_count
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
 from lammps_mace.models.model import DELIMITER, Dtype, Model, Parameters, flatten, unflatten
@@ -18,7 +17,6 @@ __all__ = [
     "ModelFileError",
     "Parameters",
     "flatten",
-    "head_count",
     "load_model",
     "read_parts",
     "read_stub",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.settings import check_settings
-from lammps_mace.modelfile.sidecar import Sidecar, parse_sidecar
+from lammps_mace.modelfile.sidecar import model_of, parse_sidecar
 from lammps_mace.modelfile.stub_reader import MOST_STUB_BYTES, check_stub, read_stub
 from lammps_mace.modelfile.validation import MOST_JSON_BYTES, read_bytes
 from lammps_mace.modelfile.weights import read_weights
-from lammps_mace.models.mlip.shapes import Shape, parameter_shapes
+from lammps_mace.models import families
 from lammps_mace.models.model import Model, unflatten
 from lammps_mace.stub import UnifiedModel
 
@@ -49,35 +49,20 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Mod
             "copy the three files of the model again, or convert it again"
         )
     try:
-        sidecar = parse_sidecar(text, repr(str(path)))
-        shapes = _checked_shapes(sidecar, repr(str(path)))
+        model = model_of(parse_sidecar(text, repr(str(path))), stub.sidecar_sha256)
+        shapes = _checked_shapes(model, repr(str(path)))
     except UnusableFileError as error:
         raise ModelFileError(str(error)) from None
     weights = read_weights(
-        path.with_suffix(".safetensors"), sidecar.weights_sha256, shapes, sidecar.dtype
+        path.with_suffix(".safetensors"), model.weights_sha256, shapes, model.dtype
     )
-    return Model(
-        config=sidecar.config,
-        dataset_info=sidecar.dataset_info,
-        params=unflatten(weights),
-        dtype=sidecar.dtype,
-        head=sidecar.head,
-        total_charge=sidecar.total_charge,
-        write_charges=sidecar.write_charges,
-        exact_radial=sidecar.exact_radial,
-        origin=sidecar.origin,
-        sha256=stub.sidecar_sha256,
-        weights_sha256=sidecar.weights_sha256,
-    )
+    return replace(model, params=unflatten(weights))
 
 
-def _checked_shapes(sidecar: Sidecar, name: str) -> dict[str, Shape]:
+def _checked_shapes(model: Model, name: str) -> dict[str, tuple[int, ...]]:
     try:
-        check_settings(
-            sidecar.config, sidecar.dataset_info, head=sidecar.head,
-            total_charge=sidecar.total_charge, write_charges=sidecar.write_charges,
-        )  # fmt: skip
-        return parameter_shapes(sidecar.config, sidecar.dataset_info)
+        families.check_settings(model)
+        return families.parameter_shapes(model)
     except ValueError as error:
         raise UnusableFileError(f"{name}: {error}") from None
 

@@ -7,32 +7,33 @@ import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
 
-from lammps_mace import __version__
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.settings import check_settings
-from lammps_mace.modelfile.sidecar import FORMAT_VERSION, Sidecar, dump_sidecar
+from lammps_mace.modelfile.sidecar import dump_sidecar, sidecar_of
 from lammps_mace.modelfile.weights import checked_weights
+from lammps_mace.models import families
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
-from lammps_mace.models.mlip.shapes import parameter_shapes
-from lammps_mace.models.model import Dtype, Parameters, flatten
+from lammps_mace.models.model import Dtype, Model, Parameters, flatten
+from lammps_mace.models.torch.config import TorchMaceConfig
 from lammps_mace.stub import UnifiedModel
 
 
 def save_model(
     path: str | os.PathLike[str],
-    config: MaceConfig,
-    dataset_info: DatasetInfo,
+    config: MaceConfig | TorchMaceConfig,
+    dataset_info: DatasetInfo | None,
     params: Parameters,
     *,
     dtype: Dtype = "float32",
     head: int = 0,
     total_charge: int | None = None,
+    total_spin: int | None = None,
     write_charges: bool = False,
     exact_radial: bool = False,
     origin: str = "",
@@ -42,8 +43,11 @@ def save_model(
 
     Args:
         path: X.model.
-        params: parameters of :class:`lammps_mace.Mace`, with or without the outer "params".
-        total_charge: needed for models with charges.
+        config, dataset_info: the network; models of mace-torch have no ``dataset_info``.
+        params: parameters of :class:`lammps_mace.Mace`, with or without the outer "params"; or
+            those of a model of mace-torch.
+        total_charge: needed for models with charges, and for those that read it.
+        total_spin: needed for models that read it.
         write_charges: let LAMMPS's atoms have the predicted charges; their style must have them.
         record_folder: let X.model remember this folder, the last place to look for its sidecars.
 
@@ -57,16 +61,16 @@ def save_model(
     path = Path(path)
     if path.suffix != ".model":
         raise ValueError(f"path={str(path)!r} must end in '.model'")
-    check_settings(
-        config, dataset_info, head=head, total_charge=total_charge, write_charges=write_charges
-    )
-    weights = _encoded(config, dataset_info, params, dtype)
-    sidecar = Sidecar(
-        format_version=FORMAT_VERSION, package_version=__version__, config=config,
-        dataset_info=dataset_info, elements=dataset_info.elements, dtype=dtype, head=head,
-        total_charge=total_charge, write_charges=write_charges, exact_radial=exact_radial,
-        weights_sha256=hashlib.sha256(weights).hexdigest(), origin=origin,
+    if (dataset_info is None) != isinstance(config, TorchMaceConfig):
+        raise ValueError("dataset_info: models of mlip need it, those of mace-torch have none")
+    model: Model = Model(
+        config, dataset_info, params, dtype=dtype, head=head, total_charge=total_charge,
+        write_charges=write_charges, exact_radial=exact_radial, origin=origin,
+        total_spin=total_spin,
     )  # fmt: skip
+    families.check_settings(model)
+    weights = _encoded(model)
+    sidecar = sidecar_of(replace(model, weights_sha256=hashlib.sha256(weights).hexdigest()))
     _write_parts(path, weights, dump_sidecar(sidecar), record_folder)
     return path
 
@@ -83,10 +87,10 @@ def _write_parts(path: Path, weights: bytes, text: bytes, record_folder: bool) -
     )
 
 
-def _encoded(config: MaceConfig, info: DatasetInfo, params: Parameters, dtype: Dtype) -> bytes:
-    flat = flatten(params.get("params", params))
+def _encoded(model: Model) -> bytes:
+    flat = flatten(model.params.get("params", model.params))
     try:
-        weights = checked_weights(flat, parameter_shapes(config, info), dtype)
+        weights = checked_weights(flat, families.parameter_shapes(model), model.dtype)
     except UnusableFileError as error:
         raise ValueError(f"params: {error}") from None
     return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in weights.items()})

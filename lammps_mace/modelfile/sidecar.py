@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from lammps_mace import __version__
 from lammps_mace.errors import UnusableFileError
 from lammps_mace.modelfile.validation import parse_json, shortened, validate
+from lammps_mace.models import families
 from lammps_mace.models.mlip.config import MaceConfig
 from lammps_mace.models.mlip.dataset import DatasetInfo
-from lammps_mace.models.model import Dtype
+from lammps_mace.models.model import Dtype, Model
 from lammps_mace.models.options import Flag, StrictModel, TotalCharge, Whole, printable
+from lammps_mace.models.torch.config import TorchMaceConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest that is read; models of mlip have files of version 1
 
 _Text = Annotated[str, Field(max_length=1000), BeforeValidator(printable)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Head = Annotated[Whole, Field(ge=0)]
 
 
-class Sidecar(StrictModel):
-    """Contents of X.json.
+class MlipSidecar(StrictModel):
+    """Contents of X.json of a model of mlip.
 
     Attributes:
         format_version: of these three files.
@@ -38,18 +41,74 @@ class Sidecar(StrictModel):
         origin: what the weights came from, up to 1000 characters.
     """
 
-    format_version: Whole
+    format_version: Literal[1]
     package_version: _Text
     config: MaceConfig
     dataset_info: DatasetInfo
     elements: tuple[str, ...]
     dtype: Dtype
-    head: Annotated[Whole, Field(ge=0)]
+    head: _Head
     total_charge: TotalCharge | None
     write_charges: Flag = False
     exact_radial: Flag = False
     weights_sha256: _Sha256
     origin: _Text
+
+
+class TorchSidecar(StrictModel):
+    """Contents of X.json of a model of mace-torch; attributes as of :class:`MlipSidecar`.
+
+    Attributes:
+        total_charge, total_spin: of the simulated system; None where the network reads none.
+    """
+
+    format_version: Literal[2]
+    family: Literal["mace-torch"]
+    package_version: _Text
+    config: TorchMaceConfig
+    elements: tuple[str, ...]
+    dtype: Dtype
+    head: _Head
+    total_charge: TotalCharge | None
+    total_spin: Annotated[Whole, Field(ge=-(10**6), le=10**6)] | None
+    exact_radial: Flag = False
+    weights_sha256: _Sha256
+    origin: _Text
+
+
+Sidecar = MlipSidecar | TorchSidecar
+_SETTINGS = "config", "dtype", "head", "total_charge", "exact_radial", "weights_sha256", "origin"
+
+
+def sidecar_of(model: Model) -> Sidecar:
+    """Return the contents of X.json of a model."""
+    fields: dict[str, Any] = {name: getattr(model, name) for name in _SETTINGS}
+    fields |= {"package_version": __version__, "elements": families.facts(model).elements}
+    if isinstance(model.config, TorchMaceConfig):
+        return TorchSidecar(
+            format_version=2, family="mace-torch", total_spin=model.total_spin, **fields
+        )
+    return MlipSidecar(
+        format_version=1, dataset_info=model.dataset_info, write_charges=model.write_charges,
+        **fields,
+    )  # fmt: skip
+
+
+def model_of(sidecar: Sidecar, sha256: str) -> Model:
+    """Return the model that X.json tells of, without its weights.
+
+    Args:
+        sha256: of X.json.
+    """
+    fields = {name: getattr(sidecar, name) for name in _SETTINGS}
+    if isinstance(sidecar, TorchSidecar):
+        return Model(
+            **fields, dataset_info=None, params={}, total_spin=sidecar.total_spin, sha256=sha256
+        )
+    return Model(
+        **fields, dataset_info=sidecar.dataset_info, params={},
+        write_charges=sidecar.write_charges, sha256=sha256,
+    )  # fmt: skip
 
 
 def dump_sidecar(sidecar: Sidecar) -> bytes:
@@ -72,10 +131,13 @@ def parse_sidecar(text: bytes, name: str) -> Sidecar:
             f"{name} has format version {shortened(repr(version))}; lammps-mace {__version__} "
             f"reads 1 to {FORMAT_VERSION}: install a newer lammps-mace"
         )
-    sidecar = validate(Sidecar, data, name, ": ")
-    if sidecar.elements != sidecar.dataset_info.elements:
-        raise UnusableFileError(
-            f"{name}: elements must be those of atomic_energies_map, "
-            f"{' '.join(sidecar.dataset_info.elements)}"
-        )
+    sidecar: Sidecar = (
+        validate(MlipSidecar, data, name, ": ") if version == 1
+        else validate(TorchSidecar, data, name, ": ")
+    )  # fmt: skip
+    owner = sidecar.dataset_info if isinstance(sidecar, MlipSidecar) else sidecar.config
+    if sidecar.elements != owner.elements:
+        source = "atomic_energies_map" if version == 1 else "config.atomic_numbers"
+        listed = " ".join(owner.elements)
+        raise UnusableFileError(f"{name}: elements must be those of {source}, {listed}")
     return sidecar

@@ -11,7 +11,9 @@ from lammps_mace.models.torch.config import TorchMaceConfig
 
 if TYPE_CHECKING:
     from lammps_mace.models.description import ModelDescription
+    from lammps_mace.models.facts import ModelFacts
     from lammps_mace.models.model import Model
+    from lammps_mace.models.network_energies import NetworkEnergies
 
 _FOLDERS: dict[type, str] = {
     MaceConfig: "lammps_mace.models.mlip",
@@ -35,6 +37,34 @@ def partial_charges(model: Model) -> PartialCharges | None:
         ValueError: the model lacks what its charges need.
     """
     return _of_family(model, "partial_charges").partial_charges(model)
+
+
+def facts(model: Model) -> ModelFacts:
+    """Return what a model is for; without JAX."""
+    return _of_family(model, "facts").facts(model)
+
+
+def parameter_shapes(model: Model) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter, its name's levels joined by '#'; without JAX.
+
+    Raises:
+        ValueError: the parts of the configuration do not fit each other.
+    """
+    return _of_family(model, "facts").parameter_shapes(model)
+
+
+def check_settings(model: Model) -> None:
+    """Check what a simulation sets against the network; without JAX.
+
+    Raises:
+        ValueError: there is no such head, charge or spin.
+    """
+    _of_family(model, "settings").check_settings(model)
+
+
+def network_energies(model: Model) -> NetworkEnergies:
+    """Return the whole network as the family defines it."""
+    return _of_family(model, "energies").network_energies(model)
 
 
 def _of_family(model: Model, name: str) -> Any:

@@ -104,11 +104,15 @@ class Module:
         return found
 
     def number(self, name: str) -> float:
-        """Return an attribute that is a finite number."""
-        found = float(self.attribute(name, float, int))
-        if not np.isfinite(found):
+        """Return an attribute that is a finite number; a tensor of one number is one."""
+        found = self.record.get(name)
+        if isinstance(found, np.ndarray):
+            if name in self.record.parameters or name in self.record.buffers:
+                return float(self.scalar(name))
+            found = found.item() if found.size == 1 else None
+        if isinstance(found, bool) or not isinstance(found, float | int) or not np.isfinite(found):
             raise ConvertError(f"{self.place}.{name} is no finite number")
-        return found
+        return float(found)
 
     def function(self, name: str) -> str:
         """Return the name of a function that is an attribute, such as 'silu'; 'none' for None."""

@@ -36,6 +36,7 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
     """
     kind = Interaction(interaction.kind.removesuffix(_ENDING))
     settings: dict[str, Any] = {"interaction": kind.value}
+    settings["avg_num_neighbors"] = interaction.number("avg_num_neighbors")
     settings["sent_channels"], settings["sent"] = _irreps(interaction, "edge_irreps", "linear_up")
     _, settings["messages"] = _irreps(interaction, "target_irreps")
     _, settings["target"] = _irreps(interaction, "hidden_irreps")
@@ -50,9 +51,6 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
         density = network(interaction, "density_fn")
         arrays |= _inside("density_fn", density)
         settings["density_widths"] = _widths(density)
-    else:
-        number = interaction.number("avg_num_neighbors")
-        arrays["avg_num_neighbors"] = np.array(number)
     if kind.is_non_linear:
         arrays |= _non_linear(interaction, settings["messages"])
     else:

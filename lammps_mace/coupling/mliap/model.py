@@ -25,6 +25,7 @@ from lammps_mace.coupling.mliap.pair_lists import have_coincident_atoms
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, read_parts
+from lammps_mace.models import families
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import find_rank
 from lammps_mace.stub import UnifiedModel
@@ -57,15 +58,15 @@ class MLIAPModel:
         self._engine: Any = None
         self._energy_per_ev = 1.0
         self.model = self.ranks.together(lambda: self._load(stub))
-        info, charges = self.model.dataset_info, charge_settings(self.model)
-        self.element_types = list(info.known_elements(self.model.head))
+        facts, charges = families.facts(self.model), charge_settings(self.model)
+        self.element_types = list(facts.known_elements)
         coulomb_cutoff = 0.0 if charges is None else charges.cutoff_angstrom
-        self.rcutfac = max(info.graph_cutoff_angstrom, coulomb_cutoff) / 2
+        self.rcutfac = max(facts.cutoff_angstrom, coulomb_cutoff) / 2
         # One entry more: ML-IAP's element -1, not part of the model, reads the last.
-        species = [info.elements.index(symbol) for symbol in self.element_types]
+        species = [facts.elements.index(symbol) for symbol in self.element_types]
         self.graphs = GraphMaker(
-            np.array([*species, -1], np.int32), info.graph_cutoff_angstrom,
-            self.model.config.num_layers, charges, self.ranks.comm, self.ranks.rank.size,
+            np.array([*species, -1], np.int32), facts.cutoff_angstrom,
+            facts.n_layers, charges, self.ranks.comm, self.ranks.rank.size,
             self.lammps,
         )  # fmt: skip
         self.checks = RunChecks(self.graphs, self.ranks, self.lammps)

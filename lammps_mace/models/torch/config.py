@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lammps_mace.models.blocks.irreps import Irrep, harmonics, name, parse_irrep_list
 from lammps_mace.models.elements import SYMBOLS
-from lammps_mace.models.options import Flag, Name, StrictModel, Whole
+from lammps_mace.models.options import Flag, Name, PositiveFloat, StrictModel, Whole
 
 # The upper bounds are far above any published model: what is larger is a damaged or a hostile file.
 Width = Annotated[Whole, Field(gt=0, le=16384)]
@@ -107,6 +107,7 @@ class LayerConfig(StrictModel):
         target: irreps of the new features.
         radial_widths: of the hidden layers of the radial network.
         density_widths: of those of the density.
+        avg_num_neighbors: of an atom in the training data; without density it divides the sums.
         contraction: for each target irrep, from the first power on, its coupling tensors.
         agnostic_product: the weights of the contraction are the same for all elements.
     """
@@ -118,6 +119,7 @@ class LayerConfig(StrictModel):
     target: Irreps
     radial_widths: Widths
     density_widths: Widths = ()
+    avg_num_neighbors: PositiveFloat
     contraction: tuple[tuple[Count, ...], ...]
     agnostic_product: Flag = False
 

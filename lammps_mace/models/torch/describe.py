@@ -24,9 +24,8 @@ from lammps_mace.models.torch.repulsion import pair_repulsion
 
 def describe(model: TorchModel) -> ModelDescription:
     """Return the description of a model with the head, charge and spin that it selects."""
-    config, scale, shift = model.config, 1.0, 0.0
-    if config.scale_shift:
-        scale, shift = (float(model.params[key][model.head]) for key in ("scale", "shift"))
+    config = model.config
+    scale, shift = scale_and_shift(model)
     layers = [TorchLayer(config, model.params, i) for i in range(len(config.layers))]
     return ModelDescription(
         cutoff=config.cutoff_angstrom,
@@ -41,6 +40,14 @@ def describe(model: TorchModel) -> ModelDescription:
         pair_energy=pair_repulsion(config, model.params),
         exact_radial=model.exact_radial,
     )
+
+
+def scale_and_shift(model: TorchModel) -> tuple[float, float]:
+    """Return those of the head, eV."""
+    if not model.config.scale_shift:
+        return 1.0, 0.0
+    scale, shift = (float(model.params[key][model.head]) for key in ("scale", "shift"))
+    return scale, shift
 
 
 def _layer(model: TorchModel, layer: TorchLayer) -> LayerDescription:

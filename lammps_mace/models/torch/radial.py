@@ -46,7 +46,7 @@ def density(
 ) -> float | Density:
     """Return what divides the sums of a layer; arguments as of :func:`radial_weights`."""
     if not layer.interaction.has_density:
-        return float(params["avg_num_neighbors"])
+        return layer.avg_num_neighbors
     net = params["density_fn"]
     parameters: dict[str, Any] = {"radial": radial}
     if layer.interaction.is_non_linear:

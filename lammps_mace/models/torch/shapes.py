@@ -105,8 +105,6 @@ def _layer(config: TorchMaceConfig, index: int) -> Named:
     yield from _inside("conv_tp_weights", net((width, *layer.radial_widths, outputs)))
     if kind.has_density:
         yield from _inside("density_fn", net((width, *layer.density_widths, 1)))
-    else:
-        yield "avg_num_neighbors", ()
     mixed = gated_channels(config, layer)
     for irrep in messages:
         n_paths = sum(path[2] == irrep for path in paths)
