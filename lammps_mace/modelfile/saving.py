@@ -93,7 +93,7 @@ def _encoded(model: Model) -> bytes:
         weights = checked_weights(flat, families.parameter_shapes(model), model.dtype)
     except UnusableFileError as error:
         raise ValueError(f"params: {error}") from None
-    return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
+    return safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in weights.items()})
 
 
 def _write_all(contents: Mapping[Path, bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lammps_mace.models.mlip.config import MaceConfig
@@ -65,6 +66,16 @@ def check_settings(model: Model) -> None:
 def network_energies(model: Model) -> NetworkEnergies:
     """Return the whole network as the family defines it."""
     return _of_family(model, "energies").network_energies(model)
+
+
+def select_elements(model: Model, species: Sequence[int]) -> Model:
+    """Return the model of these species alone; without JAX.
+
+    Args:
+        species: indices of ``elements`` of the model's facts. A family may want them ascending,
+            or keep more of them: the facts of the result tell.
+    """
+    return _of_family(model, "selection").select_elements(model, species)
 
 
 def _of_family(model: Model, name: str) -> Any:

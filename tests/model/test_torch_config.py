@@ -10,7 +10,7 @@ from lammps_mace.models.torch.shapes import layer_paths, parameter_shapes
 
 LAYER = {
     "interaction": "RealAgnostic", "sent": "0e", "sent_channels": 4, "messages": "0e+1o",
-    "target": "0e", "radial_widths": [8], "contraction": [[1, 2]],
+    "target": "0e", "radial_widths": [8], "avg_num_neighbors": 9.0, "contraction": [[1, 2]],
 }  # fmt: skip
 CONFIG = {
     "atomic_numbers": [1, 8], "cutoff_angstrom": 4.0, "channels": 4, "max_degree": 1,
