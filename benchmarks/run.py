@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from systems import ARCHITECTURES, Architecture, write_case
+from systems import ARCHITECTURES, PUBLISHED, Architecture, write_case
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -64,6 +64,7 @@ CASES = (
     Case(NARROW, 3, 0.05),
     Case(FOUR, 3, 0.05),
     Case(DEFAULT, 3, 0.05, ("mlip",)),
+    *(Case(published, 3, 0.05) for published in PUBLISHED),
 )
 
 
@@ -99,14 +100,20 @@ def run_case(case: Case, options: argparse.Namespace) -> dict:
     folder = (options.work / case.name).resolve()
     n_atoms = write_case(folder, case.architecture, case.cells, case.rattle)
     pin = ["taskset", "-c", str(options.core)]
-    run([str(BIN / "python"), "ours.py", str(folder)])
     python = str(options.peers.resolve() / "bin" / "python")
     if {"mace-torch", "symmetrix-xl"} & set(case.peers):
         run([python, "peers/mace_torch.py", "build", str(folder)])
     if "symmetrix-xl" in case.peers:
         extract = options.peers.resolve() / "bin" / "symmetrix_extract_mace"
         out = folder / "case.symmetrix.json"
-        run([str(extract), "--model", str(folder / "case.model"), "--output", str(out)])
+        numbers = ["--atomic-numbers", *map(str, case.architecture.elements)]
+        run([str(extract), "--model", str(folder / "case.model"), "--output", str(out), *numbers])
+    if case.architecture.published is None:
+        run([str(BIN / "python"), "ours.py", str(folder)])
+    else:
+        model = str(folder / "ours.model")
+        head = ["--head", "0"]
+        run([str(BIN / "lammps-mace"), "convert", str(folder / "case.model"), "-o", model, *head])
     programs: dict[str, Callable[[], float]] = {
         "lammps-mace": lambda: ours(folder, pin, n_atoms, case.isa)
     }

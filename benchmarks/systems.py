@@ -23,6 +23,7 @@ class Architecture:
         name: for tables.
         channels, node_symmetry, l_max: of the network.
         elements: atomic numbers.
+        published: the shape of this published model of mace-torch instead, with all its elements.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Architecture:
     node_symmetry: int = 1
     l_max: int = 3
     elements: tuple[int, ...] = (14,)
+    published: str | None = None
 
     @property
     def hidden(self) -> str:
@@ -44,6 +46,13 @@ ARCHITECTURES = (
     Architecture("32 channels", channels=32),
     Architecture("four elements", elements=(6, 14, 22, 32)),
     Architecture("mlip default", node_symmetry=3),
+)
+_FOUR = (6, 14, 22, 32)
+PUBLISHED = (
+    Architecture("MP-0 medium", published="mp-0-medium"),
+    Architecture("MPA-0 medium", published="mpa-0-medium"),
+    Architecture("MPA-0 medium, four elements", elements=_FOUR, published="mpa-0-medium"),
+    Architecture("MH-1", published="mh-1"),
 )
 
 

@@ -12,10 +12,12 @@ from timing import read_case, time_calculator
 
 def build(folder: Path) -> None:
     """Write case.model with random weights."""
+    case, _ = read_case(folder)
+    if case["published"] is not None:
+        return build_published(folder, case["published"])
     from e3nn import o3
     from mace import modules
 
-    case, _ = read_case(folder)
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     blocks = modules.interaction_classes
@@ -30,7 +32,16 @@ def build(folder: Path) -> None:
         radial_MLP=[64, 64, 64], radial_type="bessel",
         atomic_inter_scale=1.0, atomic_inter_shift=0.0,
     )  # fmt: skip
-    torch.save(model, folder / "case.model")
+    return torch.save(model, folder / "case.model")
+
+
+def build_published(folder: Path, name: str) -> None:
+    """Write case.model, of the shape of a published model."""
+    sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
+    from torch_oracle.make_models import main
+
+    main(str(folder), [name])
+    (folder / name / "model.model").replace(folder / "case.model")
 
 
 def main() -> None:
