@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -208,7 +209,8 @@ def narrow(layer, rng):
         if count[irrep]
     }
     radial = pair_radial(rng, len(paths) * few)
-    return replace(layer, send=sent, paths=paths, mix=(mix,), radial=radial)
+    irreps = e3nn.Irreps([(1, irrep) for irrep in sent])
+    return replace(layer, sent=irreps, send=sent, paths=paths, mix=(mix,), radial=radial)
 
 
 def gated(layer, rng):

@@ -30,10 +30,7 @@ def edge_program(layer: LayerDescription, cutoff: float) -> EdgeProgram:
 
 def sent_irreps(layer: LayerDescription) -> e3nn.Irreps:
     """Return the irreps of what atoms send in a layer, in their order."""
-    send = layer.send
-    return e3nn.Irreps(
-        [(1, ir) for _, ir in layer.source if send is None or str(ir) in send]
-    )  # fmt: skip
+    return layer.source if layer.sent is None else layer.sent
 
 
 def mix_tables(layer: LayerDescription) -> list[np.ndarray]:

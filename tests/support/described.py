@@ -70,8 +70,7 @@ def layer_results(layer, h, u, structure, vectors):
 
 def sent_by(layer):
     """Return the irreps of what atoms send."""
-    known = [ir for _, ir in layer.source if layer.send is None or str(ir) in layer.send]
-    return e3nn.Irreps([(1, ir) for ir in known])
+    return layer.source if layer.sent is None else layer.sent
 
 
 def densities(density, structure, vectors):
