@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lammps_mace.coupling.model_path import find_model
 from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
@@ -37,10 +39,13 @@ class PluginPotential:
     Attributes:
         energy_per_ev: what the plugin multiplies all results by.
         identity: of the model: SHA-256 of its sidecar, absolute path of the model file.
+        engine: evaluates the model of the elements that :meth:`set_elements` was given.
 
     Raises:
         ValueError: the model file or the units cannot be used.
     """
+
+    engine: Engine
 
     def __init__(self, path: str, comm: int | None, units: str) -> None:
         # First: it is collective, and everything below may fail on one rank alone.
@@ -52,7 +57,6 @@ class PluginPotential:
         self.identity = self.model.sha256, os.path.abspath(path)
         with notices() as self._notices:
             self._device = start_jax(self._rank)
-            self.engine = _engine(_Source(self.model), self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
 
@@ -64,11 +68,14 @@ class PluginPotential:
     @property
     def exchange_row_bytes(self) -> tuple[int, ...]:
         """Bytes per atom of each forward exchange of a step, in order."""
-        model = self.engine.model
-        return tuple(width * model.dtype.itemsize for width in model.exchange_widths)
+        # Of the model file, not of the engine: the plugin asks before there is one.
+        item = np.dtype(self.model.dtype).itemsize
+        return tuple(width * item for width in families.facts(self.model).exchanged)
 
     def set_elements(self, names: Sequence[str | None]) -> list[int]:
-        """Return the species of each LAMMPS type, -1 for NULL.
+        """Return the species of each LAMMPS type, -1 for NULL; makes the engine of these elements.
+
+        A model knows up to 89 elements: those that no type has must cost nothing.
 
         Raises:
             ValueError: an element that the model (or its head) does not know.
@@ -81,7 +88,13 @@ class PluginPotential:
                     f"pair_coeff: the model has no element {name!r}; it knows {' '.join(known)} "
                     "(and NULL for types that it must not see)"
                 )
-        return [-1 if name is None else facts.elements.index(name) for name in names]
+        chosen = sorted({facts.elements.index(name) for name in names if name is not None})
+        model = families.select_elements(self.model, chosen or [0])
+        with notices() as told:
+            self.engine = _engine(_Source(model), self._device)
+        self._notices = list(dict.fromkeys([*self._notices, *told]))
+        elements = families.facts(model).elements
+        return [-1 if name is None else elements.index(name) for name in names]
 
     def compute(self, step: Step) -> float:
         """Evaluate one step into ``step``; return the energy of this rank's atoms, eV.
@@ -132,16 +145,17 @@ class PluginPotential:
 
 
 class _Source:
-    """A model from a file, equal to any with the same content."""
+    """A model from a file, equal to any with the same content and elements."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        self._key = model.sha256, families.facts(model).elements
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Source) and self.model.sha256 == other.model.sha256
+        return isinstance(other, _Source) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self.model.sha256)
+        return hash(self._key)
 
 
 # `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.

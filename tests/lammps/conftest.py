@@ -30,18 +30,19 @@ mass 1 39.95
 displace_atoms all random 0.15 0.15 0.15 4711
 """
 
-# Python's start-up file that changes the potential once it is made; for controls.
+# Python's start-up file that changes the potential once it has its engine; for controls.
 PATCH = """
 import lammps_mace.coupling.plugin_potential as module
 
-original = module.PluginPotential.__init__
+original = module.PluginPotential.set_elements
 
-def patched(self, *arguments):
-    original(self, *arguments)
+def patched(self, names):
+    species = original(self, names)
     import lammps_mace.lowering.build
 {code}
+    return species
 
-module.PluginPotential.__init__ = patched
+module.PluginPotential.set_elements = patched
 """
 
 
