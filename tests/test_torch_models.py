@@ -36,7 +36,7 @@ ARCHITECTURES = {
     "repulsion unscaled": config_of(pair_repulsion=True, scale_shift=False),
     "agnesi": config_of(DENSITY, DENSITY, **TRANSFORM),
     "soft": config_of(radial={**RADIAL, "transform": "soft", "basis": "gaussian"}),
-    "chebyshev": config_of(radial={**RADIAL, "basis": "chebyshev"}),
+    "chebyshev": config_of(radial={**RADIAL, "basis": "chebyshev", "orders": [1, 2, 3, 4, 6]}),
     "non-linear": config_of(NON_LINEAR, NON_LINEAR, pair_repulsion=True, **TRANSFORM),
     "non-linear, cutoff inside": config_of(NON_LINEAR, NON_LINEAR),
     "few sent": config_of(rest={"sent": "1o", "sent_channels": 2}),

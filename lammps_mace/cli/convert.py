@@ -1,4 +1,4 @@
-"""`lammps-mace convert`: a checkpoint of mlip becomes a model file."""
+"""`lammps-mace convert`: a checkpoint of mlip or mace-torch becomes a model file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lammps_mace.cli.progress import progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("checkpoint", help="zip written by mlip 0.1 or 0.2")
+    parser.add_argument("checkpoint", help="zip of mlip 0.1 or 0.2, or a .model of mace-torch")
     parser.add_argument(
         "-o", "--output", metavar="X.model", required=True,
         help="the model file to write, with X.json and X.safetensors beside it",
@@ -17,8 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
     )
-    parser.add_argument("--head", metavar="NAME_OR_INDEX", help="readout head; default: the first")
+    parser.add_argument(
+        "--head", metavar="NAME_OR_INDEX", help="readout head; default: the only or the first one"
+    )
     parser.add_argument("--total-charge", type=int, metavar="Q", help="of the system, in e")
+    parser.add_argument(
+        "--total-spin", type=int, metavar="S", help="of the system, for models that read it"
+    )
+    parser.add_argument(
+        "--elements", nargs="+", metavar="SYMBOL", help="the only elements of the model file"
+    )
     parser.add_argument(
         "--write-charges", action="store_true", help="LAMMPS's atoms get the predicted charges"
     )
@@ -39,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
             dtype=options.dtype,
             head=options.head,
             total_charge=options.total_charge,
+            total_spin=options.total_spin,
+            elements=options.elements,
             write_charges=options.write_charges,
             exact_radial=options.exact_radial,
         )

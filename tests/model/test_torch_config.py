@@ -22,6 +22,9 @@ GATED = {
     "interaction": "RealAgnosticResidualNonLinear", "density_widths": [4], "messages": "0e+0o",
 }  # fmt: skip
 REFUSED = {
+    "orders": (
+        {"radial": {**CONFIG["radial"], "orders": [1]}}, "orders: 1 do not fit 5 bessel",
+    ),
     "unknown key": ({"channel": 4}, "did you mean 'channels'"),
     "element twice": ({"atomic_numbers": [1, 1]}, "an element stands twice"),
     "head twice": ({"heads": ["a", "a"]}, "a name stands twice"),

@@ -14,10 +14,14 @@ from lammps_mace.convert.torch.radial import read_radial, read_repulsion
 from lammps_mace.convert.torch.readouts import read_readouts
 from lammps_mace.convert.torch.records import Record, irreps
 from lammps_mace.errors import ConvertError
-from lammps_mace.models.torch.config import TorchMaceConfig
+from lammps_mace.models.torch.config import Basis, TorchMaceConfig
 from lammps_mace.models.torch.shapes import layer_paths, parameter_shapes
 
 _CLASSES = "MACE", "ScaleShiftMACE"
+_CHEBYSHEV = (
+    "forces are derivatives of the energy; those of mace-torch itself are not with a Chebyshev "
+    "basis, for torch does not differentiate these functions"
+)
 _QUANTITIES = "total_charge", "total_spin"
 
 
@@ -67,17 +71,26 @@ def _read(record: Record) -> TorchCheckpoint:
     layers, paths = _layers(model, params)
     readouts, found = read_readouts(model, len(layers), len(settings["heads"]))
     params |= found
-    settings |= {"layers": layers, "readouts": readouts}
+    settings |= {"layers": layers, "readouts": readouts, "coupling_dtype": _made_in(params)}
     config = parse(TorchMaceConfig, settings, "model")
     _check(config, params, paths)
     model.check_all_taken()
-    weights = model.record.modules["node_embedding"].modules["linear"]
-    return TorchCheckpoint(config, params, _dtype(weights))
+    nodes = model.record.modules["node_embedding"].modules["linear"]
+    weight = nodes.modules.get("base", nodes).parameters["weight"]
+    notes = (_CHEBYSHEV,) if config.radial.basis is Basis.CHEBYSHEV else ()
+    return TorchCheckpoint(config, params, str(weight.dtype), notes)
 
 
-def _dtype(record: Record) -> str:
-    base = record.modules.get("base", record)
-    return str(base.parameters["weight"].dtype)
+def _made_in(params: Arrays) -> str:
+    """Return the precision in which a model was made: a later one leaves its constants."""
+    constants = [
+        array
+        for name, array in params.items()
+        if name in ("atomic_energies", "radial#prefactor", "radial#roots", "radial#centers")
+        or name.rpartition("#")[2].startswith("U")
+    ]
+    rounded = all((array.astype(np.float32) == array).all() for array in constants)
+    return "float32" if rounded else "float64"
 
 
 def _refuse_options(model: Module) -> None:

@@ -127,8 +127,8 @@ def _non_linear(module: Module, messages: str) -> Arrays:
 
 def _product(module: Module, kind: Interaction, settings: dict[str, Any]) -> Arrays:
     """Return the arrays of a product; its settings are added."""
-    if module.attribute("use_sc", bool) != kind.has_skip:
-        raise ConvertError(f"{module.place}.use_sc does not fit the interaction {kind}")
+    if kind.has_skip and not module.attribute("use_sc", bool):
+        raise ConvertError(f"{module.place}.use_sc is false behind the interaction {kind}")
     settings["agnostic_product"] = module.attribute("use_agnostic_product", bool, default=False)
     contractions = module.module("symmetric_contractions", "SymmetricContraction")
     target = irreps(contractions.attribute("irreps_out", object))

@@ -25,7 +25,9 @@ def read_radial(model: Module, numbers: np.ndarray) -> tuple[dict[str, Any], Arr
     """
     block = model.module("radial_embedding", "RadialEmbeddingBlock")
     basis = block.module("bessel_fn", *_BASES)
-    arrays, count = _basis(basis)
+    arrays = _basis(basis)
+    orders = _orders(basis)
+    functions = orders or arrays.get("roots", arrays.get("centers"))
     cutoff = block.module("cutoff_fn", "PolynomialCutoff")
     arrays |= {"cutoff": cutoff.scalar("r_max"), "p": cutoff.scalar("p")}
     transform = "none"
@@ -36,26 +38,31 @@ def read_radial(model: Module, numbers: np.ndarray) -> tuple[dict[str, Any], Arr
         arrays["transform#radii"] = _radii(module, numbers)
     settings = {
         "basis": _BASES[basis.kind],
-        "count": count,
+        "count": len(functions) if functions is not None else 0,
+        "orders": orders,
         "transform": transform,
         "cutoff_outside": not block.attribute("apply_cutoff", bool, default=True),
     }
     return settings, {f"radial#{key}": array for key, array in arrays.items()}
 
 
-def _basis(module: Module) -> tuple[Arrays, int]:
-    """Return the arrays of a basis and how many functions it has."""
+def _basis(module: Module) -> Arrays:
+    """Return the arrays of a basis."""
     module.ignore("r_max")
     if module.kind == "BesselBasis":
         roots = module.array("bessel_weights", -1)
-        return {"roots": roots, "prefactor": module.scalar("prefactor")}, len(roots)
+        return {"roots": roots, "prefactor": module.scalar("prefactor")}
     if module.kind == "GaussianBasis":
         centers = module.array("gaussian_weights", -1)
-        return {"centers": centers, "coefficient": np.array(module.number("coeff"))}, len(centers)
-    orders = module.array("n", 1, -1)[0]
-    if orders.tolist() != list(range(1, len(orders) + 1)):
-        raise ConvertError(f"{module.place}.n: orders of polynomials other than 1, 2, ...")
-    return {}, len(orders)
+        return {"centers": centers, "coefficient": np.array(module.number("coeff"))}
+    return {}
+
+
+def _orders(module: Module) -> list[int]:
+    """Return the orders of Chebyshev's polynomials; torch cuts off what is behind their points."""
+    if module.kind != "ChebychevBasis":
+        return []
+    return [int(order) for order in module.array("n", 1, -1)[0]]
 
 
 def read_repulsion(model: Module, numbers: np.ndarray) -> Arrays:

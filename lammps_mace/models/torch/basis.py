@@ -73,14 +73,15 @@ def _basis(config: RadialConfig, params: Mapping[str, Any], x: jax.Array) -> jax
     if config.basis is Basis.GAUSSIAN:
         return jnp.exp(params["coefficient"] * (x - params["centers"]) ** 2)
     if config.basis is Basis.CHEBYSHEV:
-        return jnp.concatenate(_chebyshev(x, config.count), axis=1)
+        found = _chebyshev(x, max(config.orders))
+        return jnp.concatenate([found[order] for order in config.orders], axis=1)
     x = jnp.maximum(x, _NEAREST)
     return params["prefactor"] * jnp.sin(params["roots"] * x) / x
 
 
-def _chebyshev(x: jax.Array, count: int) -> list[jax.Array]:
-    """Return the polynomials T_1 to T_count of [n, 1]."""
+def _chebyshev(x: jax.Array, highest: int) -> list[jax.Array]:
+    """Return the polynomials T_0 to T_highest of [n, 1]."""
     found = [jnp.ones_like(x), x]
-    for _ in range(count - 1):
+    for _ in range(highest - 1):
         found.append(2.0 * x * found[-1] - found[-2])
-    return found[1:]
+    return found

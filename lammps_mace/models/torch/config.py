@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lammps_mace.models.blocks.irreps import Irrep, harmonics, name, parse_irrep_list
 from lammps_mace.models.elements import SYMBOLS
+from lammps_mace.models.model import Dtype
 from lammps_mace.models.options import Flag, Name, PositiveFloat, StrictModel, Whole
 
 # The upper bounds are far above any published model: what is larger is a damaged or a hostile file.
@@ -87,14 +88,22 @@ class RadialConfig(StrictModel):
     Attributes:
         basis: kind of functions.
         count: how many of them.
+        orders: of Chebyshev's polynomials; no numbers with another basis.
         transform: of the distance, before.
         cutoff_outside: the cutoff function multiplies the radial weights, not the basis.
     """
 
     basis: Basis
     count: Annotated[Whole, Field(gt=0, le=1024)]
+    orders: tuple[Annotated[Whole, Field(ge=0, le=1024)], ...] = ()
     transform: Transform
     cutoff_outside: Flag
+
+    @model_validator(mode="after")
+    def _check_together(self) -> RadialConfig:
+        if len(self.orders) != self.count * (self.basis is Basis.CHEBYSHEV):
+            raise ValueError(f"orders: {len(self.orders)} do not fit {self.count} {self.basis}")
+        return self
 
 
 class LayerConfig(StrictModel):
@@ -183,6 +192,8 @@ class TorchMaceConfig(StrictModel):
         cutoff_angstrom: ``r_max``.
         channels: of every irrep of the features and of the messages.
         max_degree: highest degree of the spherical harmonics.
+        coupling_dtype: in which the library keeps Clebsch-Gordan coefficients: that in which the
+            model was made, whatever it is evaluated in.
         radial: functions of the distance.
         pair_repulsion: ZBL at short distances.
         scale_shift: scale and shift are applied to the repulsion and the readouts; else neither.
@@ -196,6 +207,7 @@ class TorchMaceConfig(StrictModel):
     cutoff_angstrom: Cutoff
     channels: Width
     max_degree: Annotated[Whole, Field(ge=0, le=8)]
+    coupling_dtype: Dtype = "float64"
     radial: RadialConfig
     pair_repulsion: Flag = False
     scale_shift: Flag

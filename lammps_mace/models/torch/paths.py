@@ -19,10 +19,17 @@ def message_paths(config: TorchMaceConfig, layer: LayerConfig) -> tuple[TensorPr
     return tuple(
         TensorProductPath(
             e3nn.Irrep(*source), degree, e3nn.Irrep(*target),
-            clebsch_gordan(source[0], degree, target[0]),
+            _coefficients((source[0], degree, target[0]), config.coupling_dtype),
         )
         for source, degree, target in layer_paths(config, layer)
     )  # fmt: skip
+
+
+def _coefficients(degrees: tuple[int, int, int], dtype: str) -> np.ndarray:
+    """Return coefficients as rounded as the library's; products with scalars have none there."""
+    exact = clebsch_gordan(*degrees)
+    has_table = 0 not in degrees and degrees != (1, 1, 1)
+    return exact.astype(dtype).astype(np.float64) if has_table else exact
 
 
 @lru_cache
