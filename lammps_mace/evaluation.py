@@ -82,7 +82,7 @@ class Evaluator:
         self.model = model if isinstance(model, Model) else load_model(model)
         find_devices()  # before anything else: says why there is none
         with full_precision():
-            self._network = families.network_energies(self.model)
+            self.network = families.network_energies(self.model)
         self._function = jax.jit(jax.value_and_grad(self._energy, argnums=(1, 2), has_aux=True))
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
@@ -91,7 +91,7 @@ class Evaluator:
         near, far = self._pairs(atoms)
         with full_precision():
             dtype = np.dtype(self.model.dtype)
-            params = jax.tree.map(lambda x: jnp.asarray(x, dtype), self._network.parameters)
+            params = jax.tree.map(lambda x: jnp.asarray(x, dtype), self.network.parameters)
             graph = self._graph(species, near, far)
             vectors = near.vectors.astype(dtype), far.vectors.astype(dtype)
             (_, (energies, charges)), gradients = self._function(params, *vectors, graph)
@@ -101,7 +101,7 @@ class Evaluator:
             axis=0,
         )
         virial = -sum(g.T @ pairs.vectors for g, pairs in zip(gradients, (near, far), strict=True))
-        energies = np.asarray(energies, np.float64) + self._network.atomic_energies[species]
+        energies = np.asarray(energies, np.float64) + self.network.atomic_energies[species]
         return Evaluation(
             energy=float(energies.sum()),
             forces=forces,
@@ -114,7 +114,7 @@ class Evaluator:
     def _energy(self, params: Any, near: jax.Array, far: jax.Array, graph: Graph) -> Any:
         pairs = replace(graph.long_range_pairs(), edges=Edges(vectors=far))
         graph = replace(graph, edges=Edges(vectors=near), long_range=pairs)
-        energies, charges = self._network.function(params, graph)
+        energies, charges = self.network.function(params, graph)
         return jnp.sum(energies), (energies, charges)
 
     def _species(self, atoms: Atoms) -> np.ndarray:

@@ -180,8 +180,8 @@ def make_oracle(case: Case) -> Oracle:
 
 def spoiled(evaluator: Evaluator, by: float) -> Evaluator:
     """Let all weights of a model be wrong by a factor 1 + by, without compiling again."""
-    params = jax.tree.map(lambda array: array * (1 + by), evaluator.model.params)
-    evaluator.model = dataclasses.replace(evaluator.model, params=params)
+    params = jax.tree.map(lambda array: array * (1 + by), evaluator.network.parameters)
+    evaluator.network = dataclasses.replace(evaluator.network, parameters=params)
     return evaluator
 
 
