@@ -88,7 +88,8 @@ def case_and_expected(name, rows, dtype):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_sums_and_gradients_are_those_of_the_model(backend, name, rows, dtype):
-    if name == "highest degrees" and dtype == np.float32:
+    # The kernels for GPUs are not made degree by degree.
+    if name == "highest degrees" and (dtype == np.float32 or backend == "gpu"):
         pytest.skip("takes long to compile and shows nothing new")
     case, (sums, (dv, dsent, drows)) = case_and_expected(name, rows, dtype)
     with running(backend) as backend:
