@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,47 +10,60 @@ import numpy as np
 
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.step_arrays import StepArrays
-from lammps_mace.kernels import Grid, spline_rows
-from lammps_mace.lowering.neighbour_sums import neighbour_sums
-from lammps_mace.lowering.radial_splines import Splines, radial_values
+from lammps_mace.kernels import EdgePath, EdgeProgram
+from lammps_mace.lowering.edge_sums import EdgeSums, Sent, by_path, radial_weights, spline_weights
+from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import Density
 
 
 @dataclass(frozen=True, eq=False)
 class DensityProgram:
-    """How a density is computed; the numbers are in its weights.
+    """How a density is computed: all neighbours send the number 1.
 
     Attributes:
-        density: of the description.
-        cutoff: Å.
-        grid: of the knots where a spline stands for its function, else None.
+        edges: the sums of its function.
+        constant, factor: of the description.
     """
 
-    density: Density
-    cutoff: float
-    grid: Grid | None
+    edges: EdgeSums
+    constant: float
+    factor: float
 
-    def divisors(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
+    def forward(self, weights: Any, arrays: StepArrays, chunk: Chunk) -> jax.Array:
+        """Return N of each atom of a chunk, [slots]."""
+        (sums,) = self.edges.forward(weights, arrays, chunk, _ones(weights, arrays))
+        return self.constant + self.factor * sums[:, 0, 0]
+
+    def backward(
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, adjoint: jax.Array, vectors: jax.Array
     ) -> jax.Array:
-        """Return N of each atom of a chunk, [slots]; differentiable in the vectors."""
-
-        def function(r: jax.Array, senders: jax.Array, receivers: jax.Array) -> jax.Array:
-            if self.grid is None:
-                radial = weights["radial"]
-                return radial_values(self.density.radial, radial, r, senders, receivers)[:, 0]
-            first_rows = weights["first_rows"][receivers, senders]
-            return spline_rows(weights["spline"], first_rows, self.grid, r)[:, 0]
-
-        sums = neighbour_sums(function, self.cutoff, arrays, chunk, vectors)
-        return self.density.constant + self.density.factor * sums
+        """Return dE/d vectors with the share of the adjoint of N."""
+        sent = _ones(weights, arrays)
+        adjoints = ((self.factor * adjoint)[:, None, None],)
+        return self.edges.backward(weights, arrays, chunk, sent, adjoints, vectors, None)[0]
 
 
-def density_weights(density: Density, pairs: SpeciesPairs, found: Splines | None) -> dict[str, Any]:
-    """Return the weights of a :class:`DensityProgram`: splines for these pairs, or the function."""
-    radial = density.radial
-    if found is None:
-        return {"radial": (radial.parameters, radial.matrix, radial.factor)}
-    rows = np.int32(found.coefficients.shape[1])
-    return {"spline": found.coefficients.reshape(-1, 1), "first_rows": pairs.index * rows}
+def density_program(
+    density: Density, found: Splines | None, pairs: SpeciesPairs, cutoff: float, backend: str
+) -> tuple[DensityProgram, dict[str, Any]]:
+    """Return the program of a density and its weights.
+
+    Args:
+        found: splines in the place of its function, or None.
+        pairs: of species, of ``found``.
+        cutoff: Å.
+    """
+    path = EdgePath(source=0, degree=0, target=0, coefficients=np.ones((1, 1, 1)))
+    program = EdgeProgram((0,), (0,), (path,), channels=1, cutoff=cutoff)
+    weights = radial_weights(density.radial)
+    if found is not None:
+        program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
+        weights = spline_weights(by_path(found, program), pairs)
+    edges = EdgeSums(program, density.radial, backend)
+    weights["ones"] = np.ones((len(pairs.index), 1, 1))
+    return DensityProgram(edges, density.constant, density.factor), weights
+
+
+def _ones(weights: Any, arrays: StepArrays) -> Sent:
+    return Sent(arrays.sender_species, weights["ones"])

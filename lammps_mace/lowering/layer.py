@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace.kernels import EdgeProgram, Matrices, pack_matrices, pack_spline
+from lammps_mace.kernels import EdgeProgram, Matrices, pack_matrices
 from lammps_mace.lowering.contraction import contraction, reached_irreps
-from lammps_mace.lowering.density import DensityProgram, density_weights
+from lammps_mace.lowering.density import density_program
+from lammps_mace.lowering.edge_sums import EdgeSums, by_path, radial_weights, spline_weights
 from lammps_mace.lowering.edges import edge_program, mix_tables, sent_irreps
 from lammps_mace.lowering.layer_program import Channels, LayerProgram
 from lammps_mace.lowering.low_rank_basis import in_low_rank_basis
@@ -68,8 +69,7 @@ class LayerLowering:
         messages, message_weights = self._messages(layer, is_first=not index)
         gate = layer.scalar_gate
         program = LayerProgram(
-            edges=edges,
-            radial=radial,
+            edges=EdgeSums(edges, radial, self.backend),
             knots=None if found is None else found.grid.knots,
             messages=messages,
             contraction=contraction_program,
@@ -115,18 +115,17 @@ class LayerLowering:
         program, mix = edge_program(layer, self.description.cutoff), mix_tables(layer)
         weights = self._first(layer) if is_first else {}
         if found is None or self._of_functions:
-            weights["radial"] = radial.parameters, radial.matrix, radial.factor
+            weights |= radial_weights(radial)
         else:
             pairs = SpeciesPairs.of(radial, self._n_species)
             program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
-            rows = found.grid.knots + 3
-            coefficients = found.coefficients.reshape(len(pairs) * rows, len(program.paths), -1)
+            coefficients = by_path(found, program)
             if is_first and len(pairs) == 1:
-                program, coefficients, weights["first"], mix = in_low_rank_basis(
-                    program, coefficients, weights["first"], mix
+                program, few, weights["first"], mix = in_low_rank_basis(
+                    program, coefficients[0], weights["first"], mix
                 )
-            weights["spline"] = pack_spline(coefficients)
-            weights["first_rows"] = None if len(pairs) == 1 else pairs.index * np.int32(rows)
+                coefficients = few[None]
+            weights |= spline_weights(coefficients, pairs)
         return program, {**weights, "mix": [pack_matrices(table, self.backend) for table in mix]}
 
     @cached_property
@@ -147,11 +146,11 @@ class LayerLowering:
         weights: dict[str, Any] = {}
         if isinstance(layer.normalization, Density):
             radial = layer.normalization.radial
-            found = self._splines(radial)
-            grid = None if found is None else found.grid
-            density = DensityProgram(layer.normalization, self.description.cutoff, grid)
             pairs = SpeciesPairs.of(radial, self._n_species)
-            weights["density"] = density_weights(layer.normalization, pairs, found)
+            density, weights["density"] = density_program(
+                layer.normalization, self._splines(radial), pairs, self.description.cutoff,
+                self.backend,
+            )  # fmt: skip
         if gate is not None:
             weights["after"] = self._packed(gate.after)
             if gate.own is not None:

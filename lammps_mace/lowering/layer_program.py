@@ -9,10 +9,10 @@ from typing import Any
 import e3nn_jax as e3nn
 import jax
 
-from lammps_mace.kernels import ContractionProgram, EdgeProgram
+from lammps_mace.kernels import ContractionProgram
+from lammps_mace.lowering.edge_sums import EdgeSums
 from lammps_mace.lowering.messages import MessageProgram
 from lammps_mace.models.blocks.linear import Blocks
-from lammps_mace.models.description import RadialWeights
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class LayerProgram:
     """What an optimized layer computes; the numbers are in its weights.
 
     Attributes:
-        edges: the edge operation.
-        radial: its weights, where they are not splines.
+        edges: the sums over neighbours.
         knots: of the splines of the weights, or of their functions; None without.
         messages: what comes between the mixed sums and the contraction.
         contraction: of the messages.
@@ -49,8 +48,7 @@ class LayerProgram:
         backend: of the kernels, "cpu", "gpu" or "xla".
     """
 
-    edges: EdgeProgram
-    radial: RadialWeights
+    edges: EdgeSums
     knots: int | None
     messages: MessageProgram
     contraction: ContractionProgram

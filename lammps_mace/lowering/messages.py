@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.engine.chunk import Chunk
-from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import Matrices, linear
 from lammps_mace.lowering.density import DensityProgram
 from lammps_mace.models.blocks.linear import Blocks, split
@@ -43,20 +42,19 @@ class MessageProgram:
         return self.density is None and self.gate is None
 
     def messages(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk,
-        mixed: Rows, vectors: jax.Array, own: jax.Array | None,
+        self, weights: Any, chunk: Chunk, mixed: Rows, divisors: jax.Array | None,
+        own: jax.Array | None,
     ) -> Rows:  # fmt: skip
         """Return the messages of a chunk's atoms; differentiable in the last three.
 
         Args:
-            weights: of the layer; ``density``, ``own`` and ``after`` are read.
+            weights: of the layer; ``own`` and ``after`` are read.
             mixed: the sums over neighbours after their map.
-            vectors: of the chunk's pairs, Å.
+            divisors: [n], where there is a density.
             own: [n, dim, channels], what the atoms themselves send; None in the first layer, whose
                 weights have the map of that for each species.
         """
-        if self.density is not None:
-            divisors = self.density.divisors(weights["density"], arrays, chunk, vectors)
+        if divisors is not None:
             mixed = tuple(rows / divisors[:, None, None] for rows in mixed)
         if self.gate is None:
             return mixed

@@ -28,35 +28,29 @@ from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vj
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import (
     ContractionOperands,
-    EdgeOperands,
-    EdgeWeights,
     Matrices,
-    Spline,
     contract,
     contract_backward,
-    edges_backward,
-    edges_forward,
     linear,
 )
 from lammps_mace.kernels.edges import cpu as edges_cpu
+from lammps_mace.lowering.edge_sums import Sent
 from lammps_mace.lowering.layer_program import LayerProgram
 from lammps_mace.lowering.messages import Rows
-from lammps_mace.lowering.radial_splines import radial_values
 from lammps_mace.models.blocks.linear import Blocks, join, split
-from lammps_mace.models.blocks.norms import bounded, safe_norm
+from lammps_mace.models.blocks.norms import bounded
 
 
 class OptimizedLayer:
     """See :class:`lammps_mace.engine.layer.Layer`.
 
     The weights, arrays of the model's precision:
-        spline: packed table, or radial: parameters, matrix and factor of the radial weights.
-        first_rows: int32 [n_species, n_species], of receivers and senders, the first row of the
-            spline of these; None: there is one for all.
+        spline, first_rows, or radial: see :mod:`lammps_mace.lowering.edge_sums`.
         first: in the first layer, [n_species, 1, sum_channels], what atoms send before it.
         first_skip: likewise [n_species, dim, channels], or None where it has no skip.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
-        density, own, after: see :class:`lammps_mace.lowering.messages.MessageProgram`.
+        density: of :class:`lammps_mace.lowering.density.DensityProgram`.
+        own, after: see :class:`lammps_mace.lowering.messages.MessageProgram`.
         terms: [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: matrices per target irrep.
@@ -73,7 +67,7 @@ class OptimizedLayer:
         if program.next_target is not None and program.next_sent is not None:
             self.skip_shape = program.next_target.dim, channels.skip
             self.sent_shape = program.next_sent.dim, channels.sent
-        sums = tuple(shape[1:] for shape in program.edges.result_shapes(0))
+        sums = tuple(shape[1:] for shape in program.edges.program.result_shapes(0))
         mixed = tuple(zip(program.contraction.dims, channels.mixed, strict=True))
         # What takes less memory: its traffic is what saving costs, mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
@@ -87,13 +81,13 @@ class OptimizedLayer:
     @property
     def single_threaded(self) -> bool:
         """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
-        on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges)
-        return on_cpu and "spline" in self.weights and self._program.messages.is_identity
+        on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges.program)
+        return on_cpu and "spline" in self.weights and self._program.messages.gate is None
 
     @property
     def sum_channels(self) -> int:
         """Channels of the sums over neighbours."""
-        return self._program.edges.channels
+        return self._program.edges.program.channels
 
     def forward(
         self,
@@ -156,9 +150,8 @@ class OptimizedLayer:
     def _sums(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None
     ) -> tuple[jax.Array, ...]:
-        radial = self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors))
-        edges = _edge_operands(radial, weights, arrays, chunk, features)
-        return edges_forward(self._program.edges, edges, backend=self._program.backend)
+        sent = _sent(weights, arrays, features)
+        return self._program.edges.forward(weights, arrays, chunk, sent)
 
     def _messages(
         self, weights: Any, arrays: StepArrays, chunk: Chunk,
@@ -168,15 +161,19 @@ class OptimizedLayer:
         program = self._program.messages
         if program.is_identity:
             return mixed, lambda adjoints, gradients: (adjoints, gradients)
-        own = None if features is None else chunk.atoms(features.sent)
-        messages, pull = jax.vjp(
-            partial(program.messages, weights, arrays, chunk),
-            mixed, chunk.pairs(arrays.vectors), own,
-        )  # fmt: skip
+        own = None if features is None or program.gate is None else chunk.atoms(features.sent)
+        density, divisors = program.density, None
+        if density is not None:
+            divisors = density.forward(weights["density"], arrays, chunk)
+        messages, pull = jax.vjp(partial(program.messages, weights, chunk), mixed, divisors, own)
 
         def pull_back(adjoints: Rows, gradients: Gradients) -> tuple[Rows, Gradients]:
-            mixed_adjoint, vectors, own_adjoint = pull(adjoints)
-            gradients = gradients._replace(vectors=chunk.add_pairs(gradients.vectors, vectors))
+            mixed_adjoint, divisors_adjoint, own_adjoint = pull(adjoints)
+            if density is not None:
+                vectors = density.backward(
+                    weights["density"], arrays, chunk, divisors_adjoint, gradients.vectors
+                )
+                gradients = gradients._replace(vectors=vectors)
             if gradients.features is not None and own_adjoint is not None:
                 sent = gradients.features.sent
                 sent = chunk.put_atoms(sent, chunk.atoms(sent) + own_adjoint)
@@ -207,18 +204,12 @@ class OptimizedLayer:
     ) -> Gradients:  # fmt: skip
         back = [matrices.transposed for matrices in weights["mix"]]
         adjoints = self._linear(mixed_adjoint, back, chunk)
-        radial, pull_radial = jax.vjp(
-            lambda vectors: self._radial(weights, arrays, chunk, vectors),
-            chunk.pairs(arrays.vectors),
-        )
         before = None if gradients.features is None else gradients.features.sent
-        vectors, sent, *values = edges_backward(
-            self._program.edges, _edge_operands(radial, weights, arrays, chunk, features),
-            adjoints, gradients.vectors, before, backend=self._program.backend,
+        vectors, sent = self._program.edges.backward(
+            weights, arrays, chunk, _sent(weights, arrays, features), adjoints,
+            gradients.vectors, before,
         )  # fmt: skip
-        if values:
-            vectors = chunk.add_pairs(vectors, pull_radial(EdgeWeights(values[0]))[0])
-        if gradients.features is None:
+        if gradients.features is None or sent is None:
             return Gradients(vectors, None)
         return Gradients(vectors, NodeFeatures(gradients.features.skip, sent))
 
@@ -229,21 +220,6 @@ class OptimizedLayer:
             return None
         rows = weights["first_skip"][chunk.species]
         return jnp.broadcast_to(rows, (chunk.n_slots, *rows.shape))
-
-    def _radial(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
-    ) -> Spline | EdgeWeights:
-        if "spline" in weights:
-            return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
-        distances = safe_norm(vectors)
-        senders = chunk.pairs(arrays.sender_species)
-        receivers = jnp.broadcast_to(chunk.species, senders.shape)
-        values = radial_values(
-            self._program.radial, weights["radial"], distances, senders, receivers
-        )
-        mask = chunk.pair_mask() & (distances > 0.0)
-        values = jnp.where(mask[:, None], values, 0.0)
-        return EdgeWeights(values.reshape(len(values), len(self._program.edges.paths), -1))
 
     def _results(
         self, weights: Any, chunk: Chunk, new: jax.Array, skip: jax.Array | None
@@ -266,26 +242,11 @@ class OptimizedLayer:
         return Results(join(next_skip, program.next_target), join(sent, program.next_sent), outputs)
 
 
-def _first_rows(table: jax.Array | None, arrays: StepArrays, chunk: Chunk) -> jax.Array | None:
-    """Return where the spline of each pair of a chunk begins."""
-    return None if table is None else table[chunk.species][chunk.pairs(arrays.sender_species)]
-
-
-def _edge_operands(
-    radial: Spline | EdgeWeights,
-    weights: Any,
-    arrays: StepArrays,
-    chunk: Chunk,
-    features: NodeFeatures | None,
-) -> EdgeOperands:
-    """Return what the edge operation reads of a chunk; in the first layer species send."""
+def _sent(weights: Any, arrays: StepArrays, features: NodeFeatures | None) -> Sent:
+    """Return what atoms send; in the first layer species send."""
     if features is None:
-        senders, sent = arrays.sender_species, weights["first"]
-    else:
-        senders, sent = arrays.senders, features.sent
-    return EdgeOperands(
-        radial, arrays.vectors, chunk.starts, chunk.ends, senders, sent, chunk.n_pairs
-    )
+        return Sent(arrays.sender_species, weights["first"])
+    return Sent(arrays.senders, features.sent)
 
 
 def _gates(

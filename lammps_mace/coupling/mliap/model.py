@@ -99,15 +99,15 @@ class MLIAPModel:
         # Not at the top: the engine imports JAX, which must be configured first.
         import jax
 
-        from lammps_mace.lowering.build import build_engine
+        from lammps_mace.coupling.mliap.used_elements import EngineOfUsedElements
 
         listed, exchange = self.graphs.graph_of_data(data)
         if have_coincident_atoms(listed.graph.displacements):
             raise MLIAPError(texts.SAME_PLACE)
         with jax.default_device(self._device):
+            self._engine = self._engine or EngineOfUsedElements(self.model)
             with self.ranks.tell_notices():
-                self._engine = self._engine or build_engine(self.model)
-            prediction = self._engine.evaluate(listed.graph, exchange)
+                prediction = self._engine.evaluate(listed.graph, exchange)
         gradient = listed.gradient(prediction)
         energies = prediction.node_energies[: data.nlocal]
         if isinstance(exchange, CoulombExchange):
