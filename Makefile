@@ -16,8 +16,13 @@ demo-ionic: $(VENV)/installed
 	cd examples/ionic && PATH="$(BIN):$$PATH" ./demo.sh
 
 # Not python -m pytest: that would import the sources here instead of what is installed.
-test: $(VENV)/installed
-	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGUMENTS)
+test: $(VENV)/installed $(VENV)-peers/models/made
+	LAMMPS_MACE_TORCH=$(abspath $(VENV)-peers) $(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGUMENTS)
+
+# Random models of mace-torch with its own numbers, which tests compare with. Two minutes, once.
+$(VENV)-peers/models/made: $(VENV)-peers/installed $(wildcard tests/support/torch_oracle/*.py)
+	PYTHONPATH=tests/support OMP_NUM_THREADS=1 $(VENV)-peers/bin/python -m torch_oracle.make_models $(@D) suite
+	touch $@
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .

@@ -137,6 +137,33 @@ PUBLISHED = {
 }  # fmt: skip
 
 
+# For files in tests/data, of older versions.
+_SMALL = Architecture(
+    name="small", elements=(8, 14), r_max=4.0, channels=2, max_ell=1, n_radial=4, radial_mlp=(6,),
+    mlp_channels=2,
+)  # fmt: skip
+SMALL = {
+    one.name: one
+    for one in (
+        _SMALL,
+        dataclasses.replace(
+            _SMALL, name="small-density", seed=1, first=DENSITY, rest=DENSITY_RESIDUAL,
+            transform="Agnesi", zbl=True, heads=("a", "b"), dtype="float32",
+        ),
+        dataclasses.replace(
+            _SMALL, name="small-non-linear", seed=2, first=NON_LINEAR, rest=NON_LINEAR,
+            channels=4, edge_channels=2, transform="Agnesi", cutoff_inside=False,
+        ),
+    )
+}  # fmt: skip
+# What the test suite runs with; odd irreps are in no model that anybody published.
+SUITE = (
+    *map(by_chance, range(40)),
+    dataclasses.replace(by_chance(41), name="odd", hidden_l=1, odd_scalars=True, layers=2,
+                        correlation=(2, 2), last_readout_only=False, keep_last_irreps=False),
+)  # fmt: skip
+
+
 def published(name: str, width: int | None = None) -> Architecture:
     """Return a published shape, or one of so many channels in its edges, the rest in proportion."""
     full = PUBLISHED[name]

@@ -3,7 +3,7 @@
     python -m torch_oracle.make_models FOLDER NAME ...
 
 where NAME is a seed (12), a range of seeds (0:40), the name of a published model (mp-0-medium) or
-that with a width (mp-0-medium:16). For each, FOLDER/NAME has model.model and reference.npz. It runs
+that with a width (mp-0-medium:16), a small one, or "suite", what the tests need. For each, FOLDER/NAME has model.model and reference.npz. It runs
 where torch and mace-torch are, in one process: they take ten seconds to start.
 """
 
@@ -24,7 +24,14 @@ import torch  # noqa: E402
 from e3nn import o3  # noqa: E402
 from mace import modules  # noqa: E402
 from mace.data.neighborhood import get_neighborhood  # noqa: E402
-from torch_oracle.architectures import PUBLISHED, Architecture, by_chance, published  # noqa: E402
+from torch_oracle.architectures import (  # noqa: E402
+    PUBLISHED,
+    SMALL,
+    SUITE,
+    Architecture,
+    by_chance,
+    published,
+)
 
 CHARGES, SPINS = range(-3, 4), range(1, 6)
 _LARGEST_FORCE = 3.0  # eV/Å, of the network
@@ -219,7 +226,11 @@ def _chosen(words: list[str]) -> list[Architecture]:
     found = []
     for word in words:
         name, _, width = word.partition(":")
-        if name in PUBLISHED:
+        if word == "suite":
+            found += SUITE
+        elif name in SMALL:
+            found.append(SMALL[name])
+        elif name in PUBLISHED:
             one = published(name, int(width) if width else None)
             found.append(dataclasses.replace(one, name=word.replace(":", "_")))
         elif width:
