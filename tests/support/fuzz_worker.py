@@ -1,4 +1,4 @@
-"""Read spoiled files in a process of its own: fuzz_worker.py FOLDER FIRST_SEED COUNT [CONTROL].
+"""Read spoiled files in a process of its own: fuzz_worker.py KIND FOLDER FIRST COUNT [CONTROL].
 
 Every case ends with contents or with UnusableFileError, within 10 s of processor time and 1 GiB,
 and executes nothing of a file. The first that does not ends the process and is its last line.
@@ -84,6 +84,41 @@ class Reader:
         self._read_parts(stub, None, None)
 
 
+class TorchReader:
+    """Reads one file of torch: its records, and the network in them."""
+
+    def __init__(self, folder: Path) -> None:
+        import spoiled_torch
+
+        from lammps_mace.convert.torch.checkpoint import read_torch_checkpoint
+        from lammps_mace.convert.torch.reader import read_records
+        from lammps_mace.errors import UnusableFileError
+
+        self.files = spoiled_torch.TorchFiles(folder)
+        self.refusal = UnusableFileError
+        self.read = lambda path: read_torch_checkpoint(read_records(path), path.name)
+
+    def __call__(self, seed: int) -> str:
+        """Return what became of the file of this seed: "read" or "refused"."""
+        self.files.write(seed)
+        path = self.files.checkpoint
+        Path("/proc/self/clear_refs").write_text("5")  # peak := now
+        before = peak_bytes()
+        words = None
+        try:
+            self.read(path)
+        except self.refusal as error:
+            words = str(error)
+        assert words != "", "a refusal without words"
+        most = TIMES_THE_FILE * path.stat().st_size + SPARE_BYTES
+        assert peak_bytes() - before < most, f"memory: {peak_bytes() - before:,} bytes"
+        return "read" if words is None else "refused"
+
+
+TIMES_THE_FILE, SPARE_BYTES = 4, 2**25
+KINDS = {"all": Reader, "torch": TorchReader}
+
+
 # What the detectors must find: each does to its file what a careless reader would.
 def peak_bytes() -> int:
     """Return this process's peak memory; what getrusage says holds its parent's too."""
@@ -118,13 +153,18 @@ def _crash(reader: Reader, seed: int) -> str:
     os.abort()
 
 
+def _too_much_of_torch(reader: TorchReader, seed: int) -> str:
+    reader.read = lambda path: bytearray(TIMES_THE_FILE * path.stat().st_size + 2 * SPARE_BYTES)
+    return reader(seed)
+
+
 CONTROLS = {"executed": _unpickle, "memory": _memo_bomb, "foreign": _deep_json,
-            "hang": _endless, "crash": _crash}  # fmt: skip
+            "hang": _endless, "crash": _crash, "much": _too_much_of_torch}  # fmt: skip
 
 
-def work(folder: Path, first: int, count: int, control: str | None) -> None:
+def work(kind: str, folder: Path, first: int, count: int, control: str | None) -> None:
     """Read files; print how many were read and refused, and the finding that ended it."""
-    reader = Reader(folder)
+    reader = KINDS[kind](folder)
     read = (lambda seed: CONTROLS[control](reader, seed)) if control else reader
     counts: Counter[str] = Counter()
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # the command's refusals
@@ -150,7 +190,12 @@ def work(folder: Path, first: int, count: int, control: str | None) -> None:
 
 
 def series(
-    folder: Path, first: int, count: int, control: str | None = None, batch: int = 20_000
+    folder: Path,
+    first: int,
+    count: int,
+    control: str | None = None,
+    batch: int = 20_000,
+    kind: str = "all",
 ) -> tuple[Counter[str], list[tuple[int, str]]]:
     """Run workers over seeds; return how many files were read and refused, and the findings."""
     totals: Counter[str] = Counter()
@@ -158,7 +203,7 @@ def series(
     seed, end = first, first + count
     while seed < end:
         size = min(batch, end - seed)
-        command = [sys.executable, __file__, str(folder), str(seed), str(size)]
+        command = [sys.executable, __file__, kind, str(folder), str(seed), str(size)]
         done = subprocess.run(
             [*command, *([control] if control else [])], capture_output=True, text=True, check=False
         )
@@ -167,8 +212,8 @@ def series(
         else:
             at, counts = (folder / "seed").read_text().split(" ", 1)
             hang = done.returncode == -signal.SIGPROF or "Timeout" in done.stderr
-            kind = "hang" if hang else f"crash: {done.returncode} {done.stderr[-2000:]}"
-            last = {"counts": json.loads(counts), "seed": int(at), "finding": kind}
+            what = "hang" if hang else f"crash: {done.returncode} {done.stderr[-2000:]}"
+            last = {"counts": json.loads(counts), "seed": int(at), "finding": what}
         totals.update(last["counts"])
         if last["finding"]:
             findings.append((last["seed"], last["finding"]))
@@ -180,4 +225,5 @@ def series(
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), (sys.argv[4:] or [None])[0])
+    kind, folder, first, count, *control = sys.argv[1:]
+    work(kind, Path(folder), int(first), int(count), (control or [None])[0])

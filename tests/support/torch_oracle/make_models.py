@@ -3,8 +3,9 @@
     python -m torch_oracle.make_models FOLDER NAME ...
 
 where NAME is a seed (12), a range of seeds (0:40), the name of a published model (mp-0-medium) or
-that with a width (mp-0-medium:16), a small one, or "suite", what the tests need. For each, FOLDER/NAME has model.model and reference.npz. It runs
-where torch and mace-torch are, in one process: they take ten seconds to start.
+that with a width (mp-0-medium:16), a small one, or "suite", what the tests need. For each,
+FOLDER/NAME has model.model and reference.npz. It runs where torch and mace-torch are, in one
+process: they take ten seconds to start.
 """
 
 import copy
