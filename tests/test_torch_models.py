@@ -91,7 +91,9 @@ def test_lowered_model_equals_the_network(name):
     assert abs(energy - other.energy) > 1e-3  # a control
 
 
-@pytest.mark.parametrize("name", ["density", "repulsion", "agnesi", "soft", "non-linear"])
+@pytest.mark.parametrize(
+    "name", ["density", "repulsion", "agnesi", "soft", "chebyshev", "non-linear"]
+)
 def test_forces_and_virial_are_differences_of_the_energy(name):
     model, atoms = make_torch_model(ARCHITECTURES[name]), structure()
     found = evaluate(model, atoms)

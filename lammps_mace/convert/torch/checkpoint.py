@@ -111,17 +111,14 @@ def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
     numbers = model.array("atomic_numbers", -1)
     heads = model.record.attributes.get("heads") or ["Default"]
     heads = [str(head) for head in heads]
-    species = len(numbers)
     nodes = scalar_map(model.module("node_embedding", "LinearNodeEmbeddingBlock"), "linear")
     harmonics = irreps(
         model.module("spherical_harmonics", "SphericalHarmonics").attribute("irreps_out", object)
     )
-    energies = np.atleast_2d(
-        model.module("atomic_energies_fn", "AtomicEnergiesBlock").array("atomic_energies")
-    )
+    energies = model.module("atomic_energies_fn", "AtomicEnergiesBlock").array("atomic_energies")
     params: Arrays = {
         "node_embedding": nodes,
-        "atomic_energies": np.broadcast_to(energies, (len(heads), species)),
+        "atomic_energies": _per_head("atomic_energies", np.atleast_2d(energies), heads),
     }
     radial, found = read_radial(model, numbers.astype(int))
     params |= found
@@ -142,9 +139,16 @@ def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
     if settings["scale_shift"]:
         block = model.module("scale_shift", "ScaleShiftBlock")
         for key in ("scale", "shift"):
-            params[key] = np.broadcast_to(np.atleast_1d(block.array(key)), (len(heads),))
+            params[key] = _per_head(key, np.atleast_1d(block.array(key)), heads)
     _embeddings(model, settings, params)
     return settings, params
+
+
+def _per_head(name: str, array: np.ndarray, heads: list[str]) -> np.ndarray:
+    """Return an array with a row for each head; a single one is that of all."""
+    if len(array) not in (1, len(heads)):
+        raise ConvertError(f"{name} has {len(array)} rows for {len(heads)} heads")
+    return np.broadcast_to(array, (len(heads), *array.shape[1:]))
 
 
 def _embeddings(model: Module, settings: dict[str, Any], params: Arrays) -> None:
