@@ -244,6 +244,22 @@ def test_unspoiled_are_read(files, name):
     assert checkpoint.config.coupling_dtype == checkpoint.dtype
 
 
+def test_parts_of_early_versions(files):
+    model = read_records(files["density"])
+    before = read_torch_checkpoint(model, "x").params
+    buffer("pair_repulsion_fn.r_max", lambda _: np.array(5.0))(model)
+    module("pair_repulsion_fn.cutoff", lambda _: at(model, "radial_embedding.cutoff_fn"))(model)
+    assert read_torch_checkpoint(model, "x").params.keys() == before.keys()
+    transform = "radial_embedding.distance_transform"
+    module(transform, of_kind("mace.modules.radial.SoftTransform"))(model)
+    buffer(f"{transform}.b", lambda _: np.array(3.0))(model)
+    for name in ("p", "q"):
+        buffer(f"{transform}.{name}", nothing)(model)
+    checkpoint = read_torch_checkpoint(model, "x")
+    assert checkpoint.config.radial.transform == "early soft"
+    assert checkpoint.params["radial#transform#b"] == 3.0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

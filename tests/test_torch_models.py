@@ -36,6 +36,7 @@ ARCHITECTURES = {
     "repulsion unscaled": config_of(pair_repulsion=True, scale_shift=False),
     "agnesi": config_of(DENSITY, DENSITY, **TRANSFORM),
     "soft": config_of(radial={**RADIAL, "transform": "soft", "basis": "gaussian"}),
+    "early soft": config_of(radial={**RADIAL, "transform": "early soft", "cutoff_outside": True}),
     "chebyshev": config_of(radial={**RADIAL, "basis": "chebyshev", "orders": [1, 2, 3, 4, 6]}),
     "non-linear": config_of(NON_LINEAR, NON_LINEAR, pair_repulsion=True, **TRANSFORM),
     "non-linear, cutoff inside": config_of(NON_LINEAR, NON_LINEAR),

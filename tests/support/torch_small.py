@@ -35,7 +35,8 @@ TRANSFORM = {"radial": {**RADIAL, "transform": "agnesi", "cutoff_outside": True}
 _NEAR = {
     "radial#cutoff": 3.0, "radial#p": 5.0, "radial#prefactor": 0.8, "radial#roots": 1.5,
     "radial#transform#q": 0.9, "radial#transform#p": 4.5, "radial#transform#a": 1.1,
-    "radial#transform#radii": 1.0, "radial#transform#alpha": 4.0, "radial#coefficient": -2.0,
+    "radial#transform#radii": 1.0, "radial#transform#alpha": 4.0, "radial#transform#b": 3.0,
+    "radial#coefficient": -2.0,
     "pair_repulsion#p": 6.0, "pair_repulsion#a_exp": 0.3, "pair_repulsion#a_prefactor": 0.45,
     "pair_repulsion#c": 0.2, "pair_repulsion#radii": 1.1, "alpha": 5.0, "beta": 0.5, "eps": 1e-5,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from lammps_mace.errors import ConvertError
 Arrays = dict[str, np.ndarray]
 
 _BASES = {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}
+_EARLY_SOFT = "early soft", ("a", "b")
 _TRANSFORMS = {
     "AgnesiTransform": ("agnesi", ("q", "p", "a")), "SoftTransform": ("soft", ("alpha",)),
 }  # fmt: skip
@@ -34,6 +35,8 @@ def read_radial(model: Module, numbers: np.ndarray) -> tuple[dict[str, Any], Arr
     if "distance_transform" in block:
         module = block.module("distance_transform", *_TRANSFORMS)
         transform, constants = _TRANSFORMS[module.kind]
+        if transform == "soft" and "alpha" not in module:
+            transform, constants = _EARLY_SOFT
         arrays |= {f"transform#{key}": module.scalar(key) for key in constants}
         arrays["transform#radii"] = _radii(module, numbers)
     settings = {
@@ -68,6 +71,7 @@ def _orders(module: Module) -> list[int]:
 def read_repulsion(model: Module, numbers: np.ndarray) -> Arrays:
     """Return the arrays of the ZBL repulsion."""
     module = model.module("pair_repulsion_fn", "ZBLBasis")
+    module.ignore("r_max", "cutoff")  # of early versions, which do not use them
     found = {key: module.scalar(key) for key in ("p", "a_exp", "a_prefactor")}
     found |= {"c": module.array("c", 4), "radii": _radii(module, numbers)}
     return {f"pair_repulsion#{key}": array for key, array in found.items()}

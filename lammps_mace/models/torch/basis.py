@@ -62,6 +62,9 @@ def _transformed(
         q, p = constants["q"], constants["p"]
         x = jnp.maximum(distances / (0.5 * radii), _NEAREST_RATIO)
         return 1.0 / (1.0 + constants["a"] * x**q / (1.0 + x ** (q - p)))
+    if config.transform is Transform.EARLY_SOFT:
+        x = jnp.maximum(distances / (0.25 * radii), _NEAREST_RATIO)
+        return distances + 0.5 * jnp.tanh(-x - constants["a"] * x ** constants["b"]) + 0.5
     near, far = 0.75 * radii, 4.0 / 3.0 * radii
     slope = constants["alpha"] / (far - near)
     step = 0.5 * (1.0 + jnp.tanh(slope * (distances - 0.5 * (near + far))))

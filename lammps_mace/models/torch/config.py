@@ -61,6 +61,7 @@ class Transform(StrEnum):
     NONE = "none"
     AGNESI = "agnesi"
     SOFT = "soft"
+    EARLY_SOFT = "early soft"  # another function, of the same name in versions up to about 0.3.10
 
 
 class Gate(StrEnum):

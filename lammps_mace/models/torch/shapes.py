@@ -23,7 +23,12 @@ Named = Iterator[tuple[str, Shape]]
 
 _SCALAR: Irrep = (0, 1)
 _BASIS = {Basis.BESSEL: ("prefactor", "roots"), Basis.GAUSSIAN: ("coefficient", "centers")}
-_TRANSFORM = {Transform.NONE: (), Transform.AGNESI: ("q", "p", "a"), Transform.SOFT: ("alpha",)}
+_TRANSFORM = {
+    Transform.NONE: (),
+    Transform.AGNESI: ("q", "p", "a"),
+    Transform.SOFT: ("alpha",),
+    Transform.EARLY_SOFT: ("a", "b"),
+}
 
 
 def parameter_shapes(config: TorchMaceConfig) -> dict[str, Shape]:
