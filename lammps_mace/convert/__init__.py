@@ -13,7 +13,7 @@ from lammps_mace.convert.mlip import mlip_model, read_checkpoint
 from lammps_mace.convert.options import Options
 from lammps_mace.convert.torch.conversion import torch_model
 from lammps_mace.errors import ConvertError
-from lammps_mace.modelfile import Dtype, save_model
+from lammps_mace.modelfile import Dtype, write_model
 from lammps_mace.models import families
 from lammps_mace.models.model import Model
 
@@ -56,11 +56,7 @@ def convert(
     options = Options(dtype, head, total_charge, total_spin, write_charges, exact_radial)
     found = (torch_model if kind_of(path) == "torch" else mlip_model)(path, options)
     model = found.model if elements is None else _of_elements(found.model, elements)
-    save_model(
-        output, model.config, model.dataset_info, model.params, dtype=model.dtype, head=model.head,
-        total_charge=model.total_charge, total_spin=model.total_spin,
-        write_charges=model.write_charges, exact_radial=model.exact_radial, origin=model.origin,
-    )  # fmt: skip
+    write_model(output, model)
     return [*found.summary, *(f"note: {note}" for note in found.notes), *_use(output, model)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lammps_mace.errors import ModelFileError
 from lammps_mace.modelfile.loading import load_model, read_parts
-from lammps_mace.modelfile.saving import save_model
+from lammps_mace.modelfile.saving import save_model, write_model
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
 from lammps_mace.models.model import DELIMITER, Dtype, Model, Parameters, flatten, unflatten
@@ -22,4 +22,5 @@ __all__ = [
     "read_stub",
     "save_model",
     "unflatten",
+    "write_model",
 ]

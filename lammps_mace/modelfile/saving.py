@@ -58,16 +58,21 @@ def save_model(
         ValueError: the weights or another argument do not fit the network, or the files cannot
             be written.
     """
-    path = Path(path)
-    if path.suffix != ".model":
-        raise ValueError(f"path={str(path)!r} must end in '.model'")
-    if (dataset_info is None) != isinstance(config, TorchMaceConfig):
-        raise ValueError("dataset_info: models of mlip need it, those of mace-torch have none")
     model: Model = Model(
         config, dataset_info, params, dtype=dtype, head=head, total_charge=total_charge,
         write_charges=write_charges, exact_radial=exact_radial, origin=origin,
         total_spin=total_spin,
     )  # fmt: skip
+    return write_model(path, model, record_folder)
+
+
+def write_model(path: str | os.PathLike[str], model: Model, record_folder: bool = True) -> Path:
+    """Write the three files of a model; see :func:`save_model`."""
+    path = Path(path)
+    if path.suffix != ".model":
+        raise ValueError(f"path={str(path)!r} must end in '.model'")
+    if (model.dataset_info is None) != isinstance(model.config, TorchMaceConfig):
+        raise ValueError("dataset_info: models of mlip need it, those of mace-torch have none")
     families.check_settings(model)
     weights = _encoded(model)
     sidecar = sidecar_of(replace(model, weights_sha256=hashlib.sha256(weights).hexdigest()))
