@@ -93,7 +93,7 @@ class TorchLayer:
         return linear_map(self.arrays.get(name, {}))
 
     def parameters(self) -> dict[str, Any]:
-        """Return the arrays that :meth:`update` and :meth:`send` read, as a pytree."""
+        """Return the arrays that :meth:`update` reads, as a pytree."""
         maps = "linear_up", "linear", "skip_tp", "linear_res", "linear_2", "product"
         found: dict[str, Any] = {name: self.linear(name) for name in maps}
         found["radial"] = self.radial.parameters, self.radial.matrix
@@ -102,10 +102,9 @@ class TorchLayer:
             found["density"] = self.normalization.radial.parameters
         return found
 
-    def send(self, parameters: Any, features: jax.Array) -> jax.Array:
+    def send(self, linear_up: LinearMap, features: jax.Array) -> jax.Array:
         """Return what atoms send, [n, dim, sent channels], of [n, source dim, channels]."""
-        blocks = split(features, self.source)
-        return join(_mapped(blocks, parameters["linear_up"]), self.sent)
+        return join(_mapped(split(features, self.source), linear_up), self.sent)
 
     def update(
         self, parameters: Any, own: jax.Array, sent: jax.Array, species: jax.Array,

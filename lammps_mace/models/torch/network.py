@@ -35,12 +35,12 @@ def _network_layer(model: TorchModel, layer: TorchLayer, after: TorchLayer | Non
         outputs = readout.function(parameters["readout"], split(new, layer.target))
         if after is None:
             return NetworkResults(None, None, outputs)
-        return NetworkResults(new, after.send(parameters["after"], new), outputs)
+        return NetworkResults(new, after.send(parameters["linear_up"], new), outputs)
 
     parameters = {
         "layer": layer.parameters(),
         "readout": readout.parameters,
-        "after": None if after is None else after.parameters(),
+        "linear_up": None if after is None else after.linear("linear_up"),
     }
     if after is None:
         return NetworkLayer(parameters, None, None, function)
