@@ -34,6 +34,8 @@ def convert(
 ) -> list[str]:
     """Convert a checkpoint to X.model, X.json and X.safetensors.
 
+    A model of mace-torch is compared with its network before anything is written.
+
     Args:
         path: the zip of mlip, or the ``.model`` of mace-torch; its contents tell which.
         output: X.model.
@@ -54,10 +56,20 @@ def convert(
     """
     _check_output(Path(output))
     options = Options(dtype, head, total_charge, total_spin, write_charges, exact_radial)
-    found = (torch_model if kind_of(path) == "torch" else mlip_model)(path, options)
+    is_torch = kind_of(path) == "torch"
+    found = (torch_model if is_torch else mlip_model)(path, options)
     model = found.model if elements is None else _of_elements(found.model, elements)
+    checked = _checked(model) if is_torch else []
     write_model(output, model)
-    return [*found.summary, *(f"note: {note}" for note in found.notes), *_use(output, model)]
+    notes = [f"note: {note}" for note in found.notes]
+    return [*found.summary, *notes, *checked, *_use(output, model)]
+
+
+def _checked(model: Model) -> list[str]:
+    # Not at the top: it imports JAX.
+    from lammps_mace.convert.self_check import self_check
+
+    return self_check(model)
 
 
 def _check_output(path: Path) -> None:

@@ -9,6 +9,8 @@ def in_blocks(array: np.ndarray, size: int) -> np.ndarray:
     """Return [..., blocks, size] of [..., n], filled up with zeros."""
     *rows, n = array.shape
     blocks = -(-n // size)
+    if blocks * size == n:
+        return array.reshape(*rows, blocks, size)
     padded = np.zeros((*rows, blocks * size), array.dtype)
     padded[..., :n] = array
     return padded.reshape(*rows, blocks, size)

@@ -14,7 +14,7 @@ from lammps_mace.kernels import EdgePath, EdgeProgram
 from lammps_mace.lowering.edge_sums import EdgeSums, Sent, by_path, radial_weights, spline_weights
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
-from lammps_mace.models.description import Density
+from lammps_mace.models.description import Density, ModelDescription
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +45,25 @@ class DensityProgram:
 
 
 def density_program(
-    density: Density, found: Splines | None, pairs: SpeciesPairs, cutoff: float, backend: str
+    density: Density,
+    found: Splines | None,
+    pairs: SpeciesPairs,
+    description: ModelDescription,
+    backend: str,
 ) -> tuple[DensityProgram, dict[str, Any]]:
     """Return the program of a density and its weights.
 
     Args:
         found: splines in the place of its function, or None.
         pairs: of species, of ``found``.
-        cutoff: Å.
+        description: of the whole model.
     """
     path = EdgePath(source=0, degree=0, target=0, coefficients=np.ones((1, 1, 1)))
-    program = EdgeProgram((0,), (0,), (path,), channels=1, cutoff=cutoff)
+    program = EdgeProgram((0,), (0,), (path,), channels=1, cutoff=description.cutoff)
     weights = radial_weights(density.radial)
     if found is not None:
         program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
-        weights = spline_weights(by_path(found, program), pairs)
+        weights = spline_weights(by_path(found, program), pairs, description.dtype)
     edges = EdgeSums(program, density.radial, backend)
     weights["ones"] = np.ones((len(pairs.index), 1, 1))
     return DensityProgram(edges, density.constant, density.factor), weights

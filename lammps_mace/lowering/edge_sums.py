@@ -100,18 +100,19 @@ def radial_weights(radial: RadialWeights) -> dict[str, Any]:
     return {"radial": (radial.parameters, radial.matrix, radial.factor)}
 
 
-def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs) -> dict[str, Any]:
+def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs, dtype: str) -> dict[str, Any]:
     """Return the weights of :class:`EdgeSums` with splines.
 
     Args:
         coefficients: [n_pairs, knots + 3, n_paths, channels].
+        dtype: of the table.
 
     Returns:
         spline: the packed table; first_rows: int32 [n_species, n_species], of receivers and of
         senders, where their spline begins, None if there is one for all.
     """
     n_pairs, rows, *shape = coefficients.shape
-    table = pack_spline(coefficients.reshape(n_pairs * rows, *shape))
+    table = pack_spline(coefficients.astype(dtype).reshape(n_pairs * rows, *shape))
     return {"spline": table, "first_rows": None if n_pairs == 1 else pairs.index * np.int32(rows)}
 
 

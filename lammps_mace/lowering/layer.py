@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ from lammps_mace.lowering.messages import MessageProgram
 from lammps_mace.lowering.optimized_layer import OptimizedLayer
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
-from lammps_mace.lowering.spline_cache import splines
-from lammps_mace.lowering.tabulated_functions import bare_functions, tabulated, too_many_pairs
+from lammps_mace.lowering.spline_cache import SplineRequest, splines
+from lammps_mace.lowering.tabulated_functions import bare_functions, most_numbers, tabulated
 from lammps_mace.models.description import (
     Density,
     LayerDescription,
@@ -30,6 +30,20 @@ from lammps_mace.models.description import (
     ModelDescription,
     RadialWeights,
 )
+
+
+class _Fitted(NamedTuple):
+    """Radial weights, and splines of them or of the functions that they are made of.
+
+    Attributes:
+        radial: the weights; with splines of their functions where these are tabulated.
+        splines: None: the functions themselves are evaluated.
+        of_weights: the splines are those of all weights.
+    """
+
+    radial: RadialWeights
+    splines: Splines | None
+    of_weights: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,13 +78,13 @@ class LayerLowering:
         layer, *rest = self.description.layers[index:]
         after = rest[0] if rest else None
         contraction_program, terms = contraction(layer, self._n_species)
-        radial, found = self._radial(layer)
-        edges, edge_weights = self._edges(layer, radial, found, is_first=not index)
+        fitted = self._fitted(layer)
+        edges, edge_weights = self._edges(layer, fitted, is_first=not index)
         messages, message_weights = self._messages(layer, is_first=not index)
         gate = layer.scalar_gate
         program = LayerProgram(
-            edges=EdgeSums(edges, radial, self.backend),
-            knots=None if found is None else found.grid.knots,
+            edges=EdgeSums(edges, fitted.radial, self.backend),
+            knots=None if fitted.splines is None else fitted.splines.grid.knots,
             messages=messages,
             contraction=contraction_program,
             target=layer.target,
@@ -98,23 +112,30 @@ class LayerLowering:
         """Return irrep -> matrices as kernels want them."""
         return {irrep: pack_matrices(matrix, self.backend) for irrep, matrix in linear.items()}
 
-    def _radial(self, layer: LayerDescription) -> tuple[RadialWeights, Splines | None]:
-        """Return the radial weights and the splines of them or, of very many, their functions."""
+    def _fitted(self, layer: LayerDescription) -> _Fitted:
+        """Return the radial weights and their splines or, of very many, their functions'."""
         radial = _normalized(layer)
-        if not self._of_functions:
-            return radial, self._splines(radial)
-        found = self._splines(bare_functions(radial))
-        if found is None:
-            return radial, None
-        return tabulated(radial, SpeciesPairs.of(radial, self._n_species), found), found
+        pairs = SpeciesPairs.of(radial, self._n_species)
+        if self.exact_radial:
+            return _Fitted(radial, None)
+        if len(pairs) == 1:
+            return _Fitted(radial, self._splines(radial))
+        found = self._splines(radial, most_numbers(self.description, radial))
+        if found is not None:
+            return _Fitted(radial, found)
+        of_functions = self._splines(bare_functions(radial))
+        if of_functions is None:
+            return _Fitted(radial, None)
+        return _Fitted(tabulated(radial, pairs, of_functions), of_functions, of_weights=False)
 
     def _edges(
-        self, layer: LayerDescription, radial: RadialWeights, found: Splines | None, is_first: bool
+        self, layer: LayerDescription, fitted: _Fitted, is_first: bool
     ) -> tuple[EdgeProgram, dict[str, Any]]:
         """Return the edge operation, what it reads, and the map of its sums."""
         program, mix = edge_program(layer, self.description.cutoff), mix_tables(layer)
         weights = self._first(layer) if is_first else {}
-        if found is None or self._of_functions:
+        radial, found = fitted.radial, fitted.splines
+        if found is None or not fitted.of_weights:
             weights |= radial_weights(radial)
         else:
             pairs = SpeciesPairs.of(radial, self._n_species)
@@ -125,18 +146,17 @@ class LayerLowering:
                     program, coefficients[0], weights["first"], mix
                 )
                 coefficients = few[None]
-            weights |= spline_weights(coefficients, pairs)
+            weights |= spline_weights(coefficients, pairs, self.description.dtype)
         return program, {**weights, "mix": [pack_matrices(table, self.backend) for table in mix]}
 
-    @cached_property
-    def _of_functions(self) -> bool:
-        return not self.exact_radial and too_many_pairs(self.description, self._n_species)
-
-    def _splines(self, radial: RadialWeights) -> Splines | None:
+    def _splines(self, radial: RadialWeights, most: int | None = None) -> Splines | None:
         if self.exact_radial:
             return None
         pairs = SpeciesPairs.of(radial, self._n_species)
-        return splines(radial, self.description.cutoff, pairs)
+        # Of many pairs no more digits are kept than are used: they are much memory.
+        dtype = "float64" if len(pairs) == 1 else self.description.dtype
+        wanted = SplineRequest(radial, self.description.cutoff, pairs, dtype)
+        return splines(wanted if most is None else replace(wanted, most_numbers=most))
 
     def _messages(
         self, layer: LayerDescription, is_first: bool
@@ -148,9 +168,8 @@ class LayerLowering:
             radial = layer.normalization.radial
             pairs = SpeciesPairs.of(radial, self._n_species)
             density, weights["density"] = density_program(
-                layer.normalization, self._splines(radial), pairs, self.description.cutoff,
-                self.backend,
-            )  # fmt: skip
+                layer.normalization, self._splines(radial), pairs, self.description, self.backend
+            )
         if gate is not None:
             weights["after"] = self._packed(gate.after)
             if gate.own is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
 from lammps_mace.lowering.species_pairs import SpeciesPairs
-from lammps_mace.models.description import RadialWeights
+from lammps_mace.models.description import RadialWeights, SpeciesDependence
 from lammps_mace.runtime.precision import full_precision
 
 # The first number of knots is taken for which values and slopes are exact enough: from these
@@ -26,9 +26,12 @@ KNOTS = (
     *(2048, 2560, 3072, 4096, 5120, 6144, 8192),
 )
 SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
+# Where distances are taken relative to the radii of two elements: light ones vary near 0 only.
+PAIR_SCALES = (1.0, 1 / 2, 1 / 4, 1 / 8)
 _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
 ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
 _PROBES = 2053  # prime: never in step with the knots
+_USUAL_KNOTS = 512  # where functions depend on the radii of two elements
 _PROBE_STEP = 5  # for most of very many pairs of species one batch of them must do
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
 
@@ -57,34 +60,54 @@ class Splines(NamedTuple):
 
     Attributes:
         grid: of the knots, the same for all pairs of species.
-        coefficients: float64 [n_pairs, knots + 3, paths * channels].
+        coefficients: [n_pairs, knots + 3, paths * channels].
     """
 
     grid: Grid
     coefficients: np.ndarray
 
 
-def fit(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
+def scales(radial: RadialWeights) -> tuple[float, ...]:
+    """Return the scales of knots, in cutoffs, that radial weights may have."""
+    return PAIR_SCALES if radial.dependence == SpeciesDependence.PAIR else SCALES
+
+
+def fit(
+    radial: RadialWeights, cutoff: float, pairs: SpeciesPairs, dtype: str, most_numbers: int
+) -> Splines | None:
     """Return the splines with the fewest knots at the distances of neighbours.
+
+    None where no number of knots is exact enough, or the coefficients are too many.
 
     Args:
         pairs: of species that have functions of their own.
+        dtype: of the coefficients.
+        most_numbers: how many coefficients there may be.
     """
+    n_weights = radial.matrix.shape[1]
+    if len(pairs) * _USUAL_KNOTS * n_weights > most_numbers:  # a search takes seconds
+        return None
     sample = _sampler(radial, pairs)
     # Knots that are close enough for some pairs mostly are for all: the others are only checked.
     searched = {0, len(pairs) // 2, len(pairs) - 1}
     probes = probe_distances(cutoff)
     while True:
-        grid = _fewest_knots([_Exact.of(sample, probes, pair) for pair in searched], cutoff)
-        if grid is None:
+        exact = [_Exact.of(sample, probes, pair) for pair in searched]
+        grid = _fewest_knots(exact, cutoff, scales(radial))
+        if grid is None or len(pairs) * (grid.knots + 3) * n_weights > most_numbers:
             return None
-        splines = [fit_spline(sample(grid.points(), pair)[0]) for pair in range(len(pairs))]
-        others = set(range(len(pairs))) - searched
-        few = probes[::_PROBE_STEP]
-        missed = (p for p in others if not _Exact.of(sample, few, p).agrees(splines[p], grid))
-        if (worse := next(missed, None)) is None:
-            return Splines(grid, np.stack(splines))
-        searched.add(worse)
+        # One array, filled pair by pair: of ten elements it takes hundreds of megabytes.
+        splines = np.empty((len(pairs), grid.knots + 3, n_weights), dtype)
+        missed = None
+        for pair in range(len(pairs)):
+            spline = splines[pair] = fit_spline(sample(grid.points(), pair)[0])
+            few = probes[::_PROBE_STEP]
+            if pair not in searched and not _Exact.of(sample, few, pair).agrees(spline, grid):
+                missed = pair
+                break
+        if missed is None:
+            return Splines(grid, splines)
+        searched.add(missed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +141,12 @@ class _Exact:
         return self.agrees(fit_spline(self.sample(grid.points())[0]), grid)
 
 
-def _fewest_knots(functions: Sequence[_Exact], cutoff: float) -> Grid | None:
+def _fewest_knots(
+    functions: Sequence[_Exact], cutoff: float, scales: Sequence[float]
+) -> Grid | None:
     """Return the coarsest grid that is fine enough for all of these functions."""
     best: Grid | None = None
-    for scale in SCALES:
+    for scale in scales:
         grids = [Grid(cutoff, knots, scale * cutoff) for knots in KNOTS]
         better = [grid for grid in grids if best is None or _used(grid) < _used(best)]
         fine = bisect_left(better, True, key=lambda grid: all(f.is_fine(grid) for f in functions))

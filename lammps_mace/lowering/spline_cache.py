@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -24,27 +25,51 @@ _PROBE_STEP = 137  # a table is compared with the network at every so many of a 
 _DOUBT = 1e-5  # of the largest: more than any fit leaves
 
 
-def splines(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
-    """Return radial weights as splines of the distance, for each of these pairs of species.
+@dataclass(frozen=True, eq=False)
+class SplineRequest:
+    """Which splines are wanted.
 
-    None where no number of knots is exact enough. Kept in the cache folder: fitting takes a second.
-    What is kept there is used if it is whole and agrees with the network, else fitted again with a
-    CacheWarning.
+    Attributes:
+        radial: of these weights.
+        cutoff: Å.
+        pairs: of species that have functions of their own.
+        dtype: of the coefficients.
+        most_numbers: how many coefficients there may be.
+    """
+
+    radial: RadialWeights
+    cutoff: float
+    pairs: SpeciesPairs
+    dtype: str = "float64"
+    most_numbers: int = 2**31
+
+
+def splines(wanted: SplineRequest) -> Splines | None:
+    """Return radial weights as splines of the distance, for each pair of species.
+
+    None where no number of knots is exact enough, or they are too many. Kept in the cache folder:
+    fitting takes a second. What is kept there is used if it is whole and agrees with the network,
+    else fitted again with a CacheWarning.
     """
     folder = private_folder("splines")
-    path = None if folder is None else folder / f"{_fingerprint(radial, cutoff, pairs)}.table"
-    if path is not None and (kept := _kept(path, radial, cutoff, pairs)) is not None:
+    path = None if folder is None else folder / f"{_fingerprint(wanted)}.table"
+    if path is not None and (kept := _kept(path, wanted)) is not None:
         return kept
-    found = radial_splines.fit(radial, cutoff, pairs)
+    found = radial_splines.fit(
+        wanted.radial, wanted.cutoff, wanted.pairs, wanted.dtype, wanted.most_numbers
+    )
     if found is not None and path is not None:
         write_table(path, found.grid.scale, found.coefficients)
     return found
 
 
-def _fingerprint(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> str:
+def _fingerprint(wanted: SplineRequest) -> str:
     """Name everything that splines are made from."""
-    rules = radial_splines.KNOTS, radial_splines.SCALES, radial_splines.ERRORS
-    digest = hashlib.sha256(repr((__version__, rules, cutoff, radial.identity)).encode())
+    radial, pairs = wanted.radial, wanted.pairs
+    rules = radial_splines.KNOTS, radial_splines.scales(radial), radial_splines.ERRORS
+    limits = wanted.dtype, wanted.most_numbers
+    named = __version__, rules, wanted.cutoff, radial.identity, limits
+    digest = hashlib.sha256(repr(named).encode())
     for array in jax.tree.leaves(
         (radial.parameters, radial.matrix, (pairs.senders, pairs.receivers))
     ):
@@ -52,13 +77,12 @@ def _fingerprint(radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> s
     return digest.hexdigest()
 
 
-def _kept(path: Path, radial: RadialWeights, cutoff: float, pairs: SpeciesPairs) -> Splines | None:
+def _kept(path: Path, wanted: SplineRequest) -> Splines | None:
     """Return the splines in a file; None if there is none, or with a CacheWarning a spoiled one."""
+    most = (max(radial_splines.KNOTS) + 3) * len(wanted.pairs) * wanted.radial.matrix.shape[1]
     try:
-        scale, coefficients = read_table(
-            path, len(pairs) * (max(radial_splines.KNOTS) + 3) * radial.matrix.shape[1]
-        )
-        return _checked(scale, coefficients, radial, cutoff, pairs)
+        scale, coefficients = read_table(path, min(most, wanted.most_numbers))
+        return _checked(scale, coefficients, wanted)
     except FileNotFoundError:
         return None
     except SpoiledTableError as error:
@@ -70,30 +94,27 @@ def _kept(path: Path, radial: RadialWeights, cutoff: float, pairs: SpeciesPairs)
         return None
 
 
-def _checked(
-    scale: float, coefficients: np.ndarray, radial: RadialWeights, cutoff: float,
-    pairs: SpeciesPairs,
-) -> Splines:  # fmt: skip
+def _checked(scale: float, coefficients: np.ndarray, wanted: SplineRequest) -> Splines:
     """Return the splines of a table.
 
     Raises:
         SpoiledTableError: they are not those of these radial weights.
     """
-    n_weights = radial.matrix.shape[1]
-    shapes = [(len(pairs), knots + 3, n_weights) for knots in radial_splines.KNOTS]
-    if coefficients.shape not in shapes or coefficients.dtype != np.float64:
+    radial, cutoff = wanted.radial, wanted.cutoff
+    n_pairs, n_weights = len(wanted.pairs), radial.matrix.shape[1]
+    shapes = [(n_pairs, knots + 3, n_weights) for knots in radial_splines.KNOTS]
+    if coefficients.shape not in shapes or coefficients.dtype != wanted.dtype:
         raise SpoiledTableError(
-            f"its coefficients are {coefficients.dtype} {list(coefficients.shape)}, not float64 "
-            f"[{len(pairs)}, knots + 3, {n_weights}]"
+            f"its coefficients are {coefficients.dtype} {list(coefficients.shape)}, not "
+            f"{wanted.dtype} [{n_pairs}, knots + 3, {n_weights}]"
         )
-    if scale not in [part * cutoff for part in radial_splines.SCALES]:
+    if scale not in [part * cutoff for part in radial_splines.scales(radial)]:
         raise SpoiledTableError(f"its scale of the knots is {scale}")
     if not np.isfinite(coefficients).all():
         raise SpoiledTableError("it has coefficients that are not finite")
     found = Splines(Grid(cutoff, coefficients.shape[1] - 3, scale), coefficients)
     probes = radial_splines.probe_distances(cutoff)[::_PROBE_STEP]
-    exact = _network(radial, probes, pairs)
-    for spline, values in zip(coefficients, exact, strict=True):
+    for spline, values in zip(coefficients, _network(radial, probes, wanted.pairs), strict=True):
         kept = evaluate_spline(spline, found.grid, probes)[0]
         error = max(radial_splines.relative_errors(kept, values))
         if error > _DOUBT:

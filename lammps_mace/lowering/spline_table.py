@@ -28,7 +28,8 @@ def write_table(path: Path, scale: float, coefficients: np.ndarray) -> None:
     with suppress(OSError):  # a read-only or full disk: fit again next time
         # Under another name first: ranks may write the same file at the same time.
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            file.write(_digest(path, content) + content)
+            file.write(_digest(path, content))
+            file.write(content)
         try:
             Path(file.name).replace(path)
         except OSError:
@@ -73,4 +74,6 @@ def _read(path: Path, max_bytes: int) -> bytes:
 
 
 def _digest(path: Path, content: bytes) -> bytes:
-    return hashlib.sha256(path.stem.encode() + content).digest()
+    digest = hashlib.sha256(path.stem.encode())
+    digest.update(content)
+    return digest.digest()

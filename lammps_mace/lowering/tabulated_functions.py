@@ -6,7 +6,6 @@ before the last linear map take a twentieth of that; the map is then a matrix pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +18,13 @@ from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import ModelDescription, RadialWeights
 
 MOST_BYTES = 2**28  # of the splines of all weights of a model
-_USUAL_ROWS = 256  # of a spline: known only once it is fitted
 
 
-def too_many_pairs(description: ModelDescription, n_species: int) -> bool:
-    """Return whether the splines of all radial weights would take more than ``MOST_BYTES``."""
-    item = np.dtype(description.dtype).itemsize
-    return sum(_numbers(description, n_species)) * _USUAL_ROWS * item > MOST_BYTES
-
-
-def _numbers(description: ModelDescription, n_species: int) -> Iterable[int]:
-    for layer in description.layers:
-        yield len(SpeciesPairs.of(layer.radial, n_species)) * layer.radial.matrix.shape[1]
+def most_numbers(description: ModelDescription, radial: RadialWeights) -> int:
+    """Return how many coefficients the splines of the weights of a layer may have."""
+    widths = [layer.radial.matrix.shape[1] for layer in description.layers]
+    share = MOST_BYTES * radial.matrix.shape[1] // sum(widths)
+    return share // np.dtype(description.dtype).itemsize
 
 
 def bare_functions(radial: RadialWeights) -> RadialWeights:

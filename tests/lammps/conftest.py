@@ -103,7 +103,8 @@ def run_lammps(tmp_path: Path):
     """Return a function that runs an input script on so many ranks.
 
     They compile with little effort; where XLA_FLAGS is given, with that: "" is what users have.
-    As users compile: some of test_parity_lammps.py, test_check.py, test_readme.py, the ionic example.
+    As users compile: parts of test_parity_lammps.py, test_check.py, test_readme.py, the ionic
+    example.
     """
 
     def run(

@@ -20,15 +20,16 @@ from lammps_mace.evaluation import Evaluation
 SPOIL = """
 import lammps_mace.coupling.plugin_potential as module
 
-original = module.PluginPotential.__init__
+original = module.PluginPotential.set_elements
 
-def spoiled(self, *arguments):
-    original(self, *arguments)
+def spoiled(self, names):
+    species = original(self, names)
     if self._rank.index == self._rank.size - 1:
         readout = self.engine.model.layers[1].weights["readout"]
         readout["ReadoutBlock_0"]["Linear_1"]["weight0_0_1"] *= 1.001
+    return species
 
-module.PluginPotential.__init__ = spoiled
+module.PluginPotential.set_elements = spoiled
 """
 
 

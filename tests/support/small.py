@@ -14,7 +14,7 @@ from lammps_mace.engine.interface import DomainGraph
 from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
-from lammps_mace.lowering.spline_cache import splines
+from lammps_mace.lowering.spline_cache import SplineRequest, splines
 from lammps_mace.models import families
 
 CUTOFF = 4.0
@@ -149,4 +149,4 @@ def splines_of(model: Model) -> Splines | None:
     """Return the splines of the first layer, without its normalization."""
     description, n_species = families.describe(model), len(ELEMENTS)
     radial = description.layers[0].radial
-    return splines(radial, description.cutoff, SpeciesPairs.of(radial, n_species))
+    return splines(SplineRequest(radial, description.cutoff, SpeciesPairs.of(radial, n_species)))
