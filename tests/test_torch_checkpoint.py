@@ -126,6 +126,8 @@ REFUSED = {
     "cueq": ("small", attribute("interactions.0.cueq_config",
                                 Record("mace.modules.wrapper_ops.CuEquivarianceConfig")),
              "interactions.0 is of cuEquivariance; convert the model with mace_cueq_to_e3nn"),
+    "cutoffs": ("small", buffer("radial_embedding.cutoff_fn.r_max", lambda _: np.array(4.5)),
+                "radial_embedding.cutoff_fn.r_max is 4.5 Å, beyond the 4 Å of r_max"),
     "harmonics": ("small", attribute("spherical_harmonics.irreps_out", "1x0e+1x1e"),
                   "spherical_harmonics are not those of each degree once"),
     "weights left": ("small", parameter(f"{UP}.weight", longer), "numbers; 8 are used"),

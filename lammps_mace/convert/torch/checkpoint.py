@@ -200,7 +200,12 @@ def _layers(model: Module, params: Arrays) -> tuple[list[dict[str, Any]], list[l
 
 
 def _check(config: TorchMaceConfig, params: Arrays, paths: list[list[Path]]) -> None:
-    """Check that the file's products and shapes are those of its configuration."""
+    """Check that the file's cutoffs, products and shapes are those of its configuration."""
+    if params["radial#cutoff"] > config.cutoff_angstrom:
+        raise ConvertError(
+            f"radial_embedding.cutoff_fn.r_max is {params['radial#cutoff']:g} Å, beyond the "
+            f"{config.cutoff_angstrom:g} Å of r_max: energies would jump there"
+        )
     for index, (layer, found) in enumerate(zip(config.layers, paths, strict=True)):
         if layer_paths(config, layer) != found:
             raise ConvertError(f"interactions.{index}.conv_tp has other products than a MACE")
