@@ -1,0 +1,102 @@
+"""Models of mace-torch, converted, in real LAMMPS on 1, 2 and 4 ranks, against torch's numbers."""
+
+import ase.build
+import numpy as np
+import pytest
+import quick_xla
+from ase import Atoms
+from torch_files import model_folder
+
+from lammps_mace.cli.lammps_process import run_lammps
+from lammps_mace.convert import convert
+from lammps_mace.evaluation import evaluate
+
+# eV per atom, part of the largest force; the file's own precision is float32 or float64.
+TOLERANCES = {"float64": (1e-8, 1e-9), "float32": (2e-5, 2e-4)}
+MODELS = {
+    "chance_2": "non-linear, three layers, charge and spin",
+    "chance_6": "density, narrow edges",
+    "chance_12": "one layer, Agnesi, ZBL, three heads",
+    "chance_21": "density, Agnesi, ZBL, correlation 4, no scale and shift",
+    "chance_28": "density, all kinds of first layers, features up to l=3",
+    "chance_32": "non-linear, Agnesi, ZBL, edges of six channels",
+}
+
+
+@pytest.fixture(autouse=True)
+def _compiled_quickly(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", quick_xla.FLAGS)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("name", MODELS)
+def test_lammps_says_what_torch_says(name, dtype, tmp_path):
+    folder, path = model_folder() / name, tmp_path / "x.model"
+    truth, atoms = reference(folder)
+    options = {key: int(truth[key]) for key in ("total_charge", "total_spin") if name == "chance_2"}
+    convert(folder / "model.model", path, dtype=dtype, head=str(truth["head"]), **options)
+    per_atom, relative = TOLERANCES[dtype]
+    largest = np.abs(truth["forces"]).max()
+    for ranks in (1, 2, 4) if dtype == "float64" else (2,):
+        result = run_lammps(path, atoms, ranks, tmp_path)
+        assert abs(result.energy - truth["energy"]) < per_atom * len(atoms)
+        assert np.abs(result.forces - truth["forces"]).max() < relative * largest
+        assert np.abs(result.energies - truth["energies"]).max() < 5 * per_atom
+        assert result.energies.sum() == pytest.approx(result.energy, rel=1e-12)
+        # LAMMPS's pressure unit is known to eight digits, and cancels.
+        error = -result.virial / atoms.get_volume() - truth["stress"]
+        assert np.abs(error).max() < max(relative, 1e-8) * np.abs(truth["stress"]).max()
+
+
+def reference(folder):
+    """Return what torch says of the last case, and its structure."""
+    every = np.load(folder / "reference.npz")
+    atoms = Atoms(every["numbers"], every["positions"], cell=every["cell"], pbc=True)
+    results = "head", "total_charge", "total_spin", "energy", "energies", "forces", "stress"
+    return {key: every[key][-1] for key in results}, atoms
+
+
+def test_control_another_head_is_noticed(tmp_path):
+    folder, path = model_folder() / "chance_12", tmp_path / "x.model"
+    truth, atoms = reference(folder)
+    convert(folder / "model.model", path, dtype="float64", head="0")
+    assert int(truth["head"]) != 0
+    result = run_lammps(path, atoms, 2, tmp_path)
+    assert abs(result.energy - truth["energy"]) > 1e-3 * len(atoms)
+
+
+def test_only_elements_of_pair_coeff_are_lowered(run_lammps, tmp_path):
+    """The model has more elements than the input names, in another order."""
+    path = tmp_path / "x.model"
+    convert(model_folder() / "chance_21" / "model.model", path, dtype="float64")
+    import lammps_mace
+
+    elements = lammps_mace.load_model(path).config.elements
+    one, other = elements[2], elements[0]
+    script = f"""
+units metal
+lattice diamond 5.0
+region box block 0 1 0 1 0 1
+create_box 2 box
+create_atoms 1 box
+set group all type/fraction 2 0.5 7
+mass * 20
+displace_atoms all random 0.1 0.1 0.1 17
+pair_style mliap unified x.model 0
+pair_coeff * * {one} {other}
+dump d all custom 1 dump.txt id type x y z fx fy fz
+dump_modify d format float %.17g
+thermo_modify format float %.17g
+run 0
+"""
+    done = run_lammps(script, 2)
+    assert done.returncode == 0, done.out
+    rows = done.dump()
+    atoms = ase.build.bulk("Si", "diamond", a=5.0, cubic=True)
+    atoms.positions = [[row[k] for k in "xyz"] for row in rows]
+    atoms.symbols = [one if row["type"] == 1 else other for row in rows]
+    assert {one, other} == set(atoms.symbols)
+    exact = evaluate(path, atoms)
+    assert done.thermo()[-1]["E_pair"] == pytest.approx(exact.energy, rel=1e-12)
+    forces = np.array([[row[k] for k in ("fx", "fy", "fz")] for row in rows])
+    np.testing.assert_allclose(forces, exact.forces, rtol=0, atol=1e-9 * np.abs(forces).max())
