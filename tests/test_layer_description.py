@@ -263,7 +263,8 @@ def exact_or_splines(monkeypatch):
 @pytest.mark.parametrize("splines", [False, True], ids=["exact", "splines"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_descriptions_of_no_family_are_lowered(change, splines, exact_or_splines):
-    model, structure = make_model(), make_structure()
+    # In the middle of three layers something comes before and after a layer without skip.
+    model, structure = make_model(num_layers=2 + (change is without_skip)), make_structure()
     described, rng = families.describe(model), np.random.default_rng(0)
     layers = tuple(change(layer, rng) for layer in described.layers)
     other = repelled(replace(described, layers=layers))

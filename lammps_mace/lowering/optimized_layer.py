@@ -232,7 +232,7 @@ class OptimizedLayer:
         if program.bound is not None:
             joined = join(blocks, program.target)
             blocks = split(bounded(joined, program.target, program.bound), program.target)
-        if skip is not None:
+        if skip is not None and not program.merged:  # what has no skip is given zeros
             blocks = {ir: blocks[ir] + x for ir, x in split(skip, program.target).items()}
         outputs = program.readout(weights["readout"], blocks)
         if program.next_target is None or program.next_sent is None:

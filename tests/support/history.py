@@ -29,6 +29,7 @@ from lammps_mace.models.blocks.activation import normalized_odd, second_moment_n
 from lammps_mace.models.mlip import contraction, contraction_e3j, embedding, interaction
 from lammps_mace.models.mlip.config import RadialEnvelope
 from lammps_mace.models.options import Activation
+from lammps_mace.models.torch.paths import clebsch_gordan
 
 BACKENDS = ("e3nn_symmetric", "e3nn", "e3j", "gaunt_tp")
 # With these the two precisions give another radial prefactor.
@@ -104,6 +105,7 @@ CACHES = {
     "power_basis._clebsch_gordan": lambda: power_basis._clebsch_gordan(2, 1, 1),
     "interaction.message_paths": lambda: interaction.message_paths(SOURCE, 2, TARGET),
     "interaction._clebsch_gordan": lambda: interaction._clebsch_gordan(1, 2, 1),
+    "torch.paths.clebsch_gordan": lambda: [clebsch_gordan(1, 2, 2), clebsch_gordan(2, 1, 1)],
     "quadrature.sphere_rule": lambda: quadrature.sphere_rule(7),
     "quadrature.harmonics_at": lambda: quadrature.harmonics_at(SOURCE, 7),
     "edges.cpu._attributes": lambda: edges_cpu._attributes(programs()[0]),
