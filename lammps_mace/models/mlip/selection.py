@@ -53,7 +53,8 @@ def _dataset_info(info: DatasetInfo, numbers: set[int]) -> DatasetInfo | None:
 def _selected(name: str, array: np.ndarray, rows: list[int], factor: float) -> np.ndarray:
     parts = name.split("#")
     if name.endswith(_EMBEDDINGS):
-        return (array[rows].astype(np.float64) * factor).astype(array.dtype)
+        # Not rounded again: a model that is evaluated in float64 may have float32 weights.
+        return array[rows].astype(np.float64) * factor
     if parts[-1] == _PAIRS:
         return array[np.ix_(rows, rows)]
     of_contraction = "symmetric_contraction" in parts and (
