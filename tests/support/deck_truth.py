@@ -103,9 +103,9 @@ class Truth(Evaluator):
         species = np.concatenate([self._species(atoms) for atoms in structures])
         with jax.enable_x64(True), jax.default_matmul_precision("highest"):
             graph = self._graph_of_all(species, near, far, ends)
-            params = jax.tree.map(jnp.asarray, dict(self.model.params))
+            params = jax.tree.map(jnp.asarray, self.network.parameters)
             (_, found), gradients = self._function(params, near.vectors, far.vectors, graph)
-        energies = np.asarray(found["energy"]) + self._atomic_energies(species)
+        energies = np.asarray(found[0]) + self.network.atomic_energies[species]
         sums = Sums(energies, np.zeros((len(species), 3)), np.zeros((len(structures), 3, 3)))
         for kind, gradient in zip((near, far), gradients, strict=True):
             sums.add(kind, np.asarray(gradient), np.searchsorted(ends, kind.receivers, "right"))
