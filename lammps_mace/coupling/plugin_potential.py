@@ -59,6 +59,7 @@ class PluginPotential:
             self._device = start_jax(self._rank)
         self._n_local = 0  # of the last step
         self._is_first_step = True
+        self._untold: list[str] | None = None  # since the elements were set
 
     @property
     def cutoff_angstrom(self) -> float:
@@ -92,7 +93,7 @@ class PluginPotential:
         model = families.select_elements(self.model, chosen or [0])
         with notices() as told:
             self.engine = _engine(_Source(model), self._device)
-        self._notices = list(dict.fromkeys([*self._notices, *told]))
+        self._untold = [text for text in told if text not in self._notices]
         elements = families.facts(model).elements
         return [-1 if name is None else elements.index(name) for name in names]
 
@@ -101,10 +102,19 @@ class PluginPotential:
 
         A Coulomb sum is not in it: the plugin adds it.
         """
+        if self._untold is not None:
+            self._tell(step)
         self._n_local = step.n_local
         prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
         return prediction.energy
+
+    def _tell(self, step: Step) -> None:
+        """Tell which kept splines are not used; every rank calls this together."""
+        mine, self._untold = self._untold, None
+        every = [mine] if self._comm is None else self._comm.allgather(mine)
+        for text in dict.fromkeys(text for texts in every for text in texts or ()):
+            step.log(f"lammps-mace: {text}")
 
     def _predict(self, step: Step) -> Prediction:
         import jax

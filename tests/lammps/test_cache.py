@@ -51,7 +51,7 @@ def stretch(path):
 
 def drop_a_column(path):
     scale, coefficients = read_table(path, 10**6)
-    write_table(path, scale, coefficients[:, 1:])
+    write_table(path, scale, coefficients[..., 1:])
 
 
 SPOILED = {
