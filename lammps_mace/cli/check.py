@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lammps_mace.cli.convert import WARNING
 from lammps_mace.cli.progress import progress
 from lammps_mace.cli.structure import read_structure
 
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="atoms in a cell, in any file that ASE reads: extended XYZ, POSCAR, CIF, ...",
     )
     parser.add_argument("-n", "--ranks", type=int, default=1, help="MPI ranks of LAMMPS (1)")
+    parser.add_argument(
+        "--against", metavar="FILE",
+        help="compare with this checkpoint of mace-torch too, run by torch: that unpickles it, "
+        "which executes what it says (needs lammps-mace[torch])",
+    )  # fmt: skip
     parser.epilog = "ends with status 0 where both agree, 1 where not, 2 where one cannot run"
 
 
@@ -63,13 +69,27 @@ def run(options: argparse.Namespace) -> int:
         plain = evaluator.evaluate(atoms)
     with progress(f"LAMMPS {where}"), TemporaryDirectory(prefix="lammps-mace-check-") as folder:
         result = run_lammps(Path(options.model), atoms, options.ranks, Path(folder))
-    rows = compare(result, plain, evaluator.model.dtype)
+    dtype = evaluator.model.dtype
+    statuses = [_report(result, plain, "the plain evaluation", where, dtype)]
+    if options.against is not None:
+        from lammps_mace.convert.torch.source_model import SourceModel
+
+        print(WARNING.format(path=options.against), flush=True)
+        with progress(f"torch, {len(atoms)} atoms"):
+            source = SourceModel(options.against, evaluator.model).evaluate(atoms)
+        statuses.append(_report(result, source, "torch", where, dtype))
+    return max(statuses)
+
+
+def _report(result: LammpsResult, truth: Evaluation, name: str, where: str, dtype: str) -> int:
+    """Print the comparison; return 0 when equal, 1 when not."""
+    rows = compare(result, truth, dtype)
     print("\n".join(_table(rows)))
     if all(row.equal for row in rows):
-        print(f"LAMMPS {where} and the plain evaluation agree")
+        print(f"LAMMPS {where} and {name} agree")
         return 0
     wrong = ", ".join(f"{r.name} by {r.difference:.3g}" for r in rows if not r.equal)
-    print(f"LAMMPS {where} and the plain evaluation DISAGREE: {wrong}")
+    print(f"LAMMPS {where} and {name} DISAGREE: {wrong}")
     return 1
 
 

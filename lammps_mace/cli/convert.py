@@ -6,6 +6,8 @@ import argparse
 
 from lammps_mace.cli.progress import progress
 
+WARNING = "note: torch unpickles {path!r}, which executes whatever the file says"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -34,12 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exact-radial", action="store_true",
         help="evaluate the radial network itself instead of splines fitted to it (slower)",
     )  # fmt: skip
+    parser.add_argument(
+        "--verify", action="store_true",
+        help="compare with the model of mace-torch itself, run by torch: that unpickles the file, "
+        "which executes what it says (needs lammps-mace[torch])",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert and say what was done."""
     from lammps_mace.convert import convert
 
+    if options.verify:
+        print(WARNING.format(path=options.checkpoint), flush=True)
     with progress(f"converting {options.checkpoint}"):
         lines = convert(
             options.checkpoint,
@@ -51,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
             elements=options.elements,
             write_charges=options.write_charges,
             exact_radial=options.exact_radial,
+            verify=options.verify,
         )
     print("\n".join(lines))
     return 0

@@ -31,6 +31,7 @@ def convert(
     elements: Sequence[str] | None = None,
     write_charges: bool = False,
     exact_radial: bool = False,
+    verify: bool = False,
 ) -> list[str]:
     """Convert a checkpoint to X.model, X.json and X.safetensors.
 
@@ -47,6 +48,8 @@ def convert(
         elements: chemical symbols; the model file knows no others. None keeps all.
         write_charges: let LAMMPS's atoms have the predicted charges.
         exact_radial: evaluate the radial network itself, never splines fitted to it.
+        verify: compare with the model of mace-torch itself, run by torch, before anything is
+            written; that unpickles the file, which executes what it says.
 
     Returns:
         Lines that say what was done.
@@ -59,17 +62,21 @@ def convert(
     is_torch = kind_of(path) == "torch"
     found = (torch_model if is_torch else mlip_model)(path, options)
     model = found.model if elements is None else _of_elements(found.model, elements)
-    checked = _checked(model) if is_torch else []
+    if verify and not is_torch:
+        raise ConvertError("--verify: only models of mace-torch can be run by torch; leave it out")
+    checked = _checked(model, path if verify else None) if is_torch else []
     write_model(output, model)
     notes = [f"note: {note}" for note in found.notes]
     return [*found.summary, *notes, *checked, *_use(output, model)]
 
 
-def _checked(model: Model) -> list[str]:
+def _checked(model: Model, source: str | os.PathLike[str] | None) -> list[str]:
     # Not at the top: it imports JAX.
-    from lammps_mace.convert.self_check import self_check
+    from lammps_mace.convert.self_check import self_check, verify_against_torch
 
-    return self_check(model)
+    # First: it says at once whether there is a torch.
+    verified = [] if source is None else verify_against_torch(model, source)
+    return [*self_check(model), *verified]
 
 
 def _check_output(path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
 
+from lammps_mace.convert.torch.source_model import SourceModel
 from lammps_mace.engine.interface import DomainGraph, NoExchange
 from lammps_mace.errors import ConvertError
 from lammps_mace.evaluation import Evaluator, find_pairs
@@ -27,10 +29,7 @@ def self_check(model: Model) -> list[str]:
     Raises:
         ConvertError: they differ by more than ``LIMITS``.
     """
-    facts = families.facts(model)
-    known = [facts.elements.index(symbol) for symbol in facts.known_elements]
-    few = np.unique(np.linspace(0, len(known) - 1, _MOST_ELEMENTS).round().astype(int))
-    model = families.select_elements(model, [known[i] for i in few])
+    model = _few_elements(model)
     symbols = families.facts(model).known_elements
     engine, plain = build_engine(model), Evaluator(replace(model, dtype="float64"))
     lines = [f"checked with {' '.join(symbols)} against the network in float64:"]
@@ -53,6 +52,38 @@ def self_check(model: Model) -> list[str]:
                 "--dtype float64 or --exact-radial may help, and we want to know of this model"
             )
     return lines
+
+
+def verify_against_torch(model: Model, source: str | os.PathLike[str]) -> list[str]:
+    """Compare the network in float64 with the checkpoint itself, run by torch; as above.
+
+    Raises:
+        ConvertError: they differ by more than ``LIMITS``, or torch cannot run the checkpoint.
+    """
+    model = _few_elements(model)
+    plain, torch = Evaluator(replace(model, dtype="float64")), SourceModel(source, model)
+    lines = ["verified against torch, which unpickled the file:"]
+    for name, atoms in structures(families.facts(model).known_elements).items():
+        found, exact = plain.evaluate(atoms), torch.evaluate(atoms)
+        largest = np.abs(exact.forces).max()
+        force = np.abs(found.forces - exact.forces).max()
+        energy = abs(found.energy - exact.energy) / len(atoms)
+        lines.append(f"  {name}: energy {energy:.1e} eV/atom, forces {force / largest:.1e}")
+        limit = LIMITS[model.dtype]
+        if not (force <= limit * largest and energy <= limit * (1 + abs(exact.energy))):
+            raise ConvertError(
+                f"the converted network differs from torch by {energy:.2g} eV/atom and "
+                f"{force / largest:.2g} of the largest force ({name}); at most {limit:g} is right. "
+                "Nothing was written, and we want to know of this model"
+            )
+    return lines
+
+
+def _few_elements(model: Model) -> Model:
+    facts = families.facts(model)
+    known = [facts.elements.index(symbol) for symbol in facts.known_elements]
+    few = np.unique(np.linspace(0, len(known) - 1, _MOST_ELEMENTS).round().astype(int))
+    return families.select_elements(model, [known[i] for i in few])
 
 
 def structures(symbols: tuple[str, ...]) -> dict[str, Atoms]:
