@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -167,8 +169,7 @@ def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
     Raises:
         ValueError: a periodic direction has no cell vector.
     """
-    import vesin
-
+    vesin = _vesin()
     box = complete_cell(np.array(atoms.cell), np.array(atoms.pbc))
     neighbors = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
     centers, others, vectors = neighbors.compute(
@@ -181,6 +182,18 @@ def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
         receivers=centers[near].astype(np.int32),
         vectors=-vectors[near],
     )
+
+
+def _vesin() -> Any:
+    """Return the module, kept from importing torch: that takes seconds and nothing uses it."""
+    hides = not {"vesin", "torch"} & sys.modules.keys()
+    if hides:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("vesin")
+    finally:
+        if hides:
+            del sys.modules["torch"]
 
 
 def complete_cell(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ class PluginPotential:
             self._device = start_jax(self._rank)
         self._n_local = 0  # of the last step
         self._is_first_step = True
-        self._untold: list[str] | None = None  # since the elements were set
+        self._untold: list[str] = []  # of all ranks, since the elements were set
 
     @property
     def cutoff_angstrom(self) -> float:
@@ -81,6 +81,16 @@ class PluginPotential:
         Raises:
             ValueError: an element that the model (or its head) does not know.
         """
+        told: list[str] = []
+        try:
+            with notices() as told:
+                return self._set_elements(names)
+        finally:  # every rank comes here, whatever fails on one alone
+            every = [told] if self._comm is None else self._comm.allgather(told)
+            texts = dict.fromkeys(text for texts in every for text in texts)
+            self._untold = [text for text in texts if text not in self._notices]
+
+    def _set_elements(self, names: Sequence[str | None]) -> list[int]:
         facts = families.facts(self.model)
         known = facts.known_elements
         for name in names:
@@ -91,9 +101,7 @@ class PluginPotential:
                 )
         chosen = sorted({facts.elements.index(name) for name in names if name is not None})
         model = families.select_elements(self.model, chosen or [0])
-        with notices() as told:
-            self.engine = _engine(_Source(model), self._device)
-        self._untold = [text for text in told if text not in self._notices]
+        self.engine = _engine(_Source(model), self._device)
         elements = families.facts(model).elements
         return [-1 if name is None else elements.index(name) for name in names]
 
@@ -102,19 +110,12 @@ class PluginPotential:
 
         A Coulomb sum is not in it: the plugin adds it.
         """
-        if self._untold is not None:
-            self._tell(step)
+        while self._untold:  # here rank 0 can write into the log
+            step.log(f"lammps-mace: {self._untold.pop(0)}")
         self._n_local = step.n_local
         prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
         return prediction.energy
-
-    def _tell(self, step: Step) -> None:
-        """Tell which kept splines are not used; every rank calls this together."""
-        mine, self._untold = self._untold, None
-        every = [mine] if self._comm is None else self._comm.allgather(mine)
-        for text in dict.fromkeys(text for texts in every for text in texts or ()):
-            step.log(f"lammps-mace: {text}")
 
     def _predict(self, step: Step) -> Prediction:
         import jax
