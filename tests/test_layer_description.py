@@ -103,6 +103,7 @@ def test_what_lowering_does_not_know_is_named(described):
     gate = MessageGate(None, 4, jnp.tanh, jnp.tanh, {})
     for other, name in (
         (changed(described, product={}), "an irrep without a map of layer 2"),
+        (changed(described, send={}), "an irrep without a map of layer 2"),
         (changed(described, message_gate=gate), "an irrep without a map of layer 2"),
         (replace(described, undescribed="some option"), "some option"),
     ):

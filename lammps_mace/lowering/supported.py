@@ -8,6 +8,7 @@ import e3nn_jax as e3nn
 import jax
 
 from lammps_mace.lowering.contraction import reached_irreps
+from lammps_mace.lowering.edges import sent_irreps
 from lammps_mace.models.description import (
     Density,
     LayerDescription,
@@ -38,6 +39,8 @@ def _layer_obstacle(layer: LayerDescription) -> str | None:
 def _needed_maps(layer: LayerDescription) -> Iterator[tuple[LinearMap, Sequence[e3nn.Irrep]]]:
     """Give the maps that must have a matrix for each of these irreps."""
     yield layer.product, [irrep for _, irrep in layer.target]
+    if layer.send is not None:
+        yield layer.send, [irrep for _, irrep in sent_irreps(layer)]
     for linear in layer.mix:
         yield linear, reached_irreps(layer)
     if layer.message_gate is not None:
