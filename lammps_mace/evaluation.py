@@ -99,7 +99,7 @@ class Evaluator:
             (_, (energies, charges)), gradients = self._function(params, *vectors, graph)
             gradients = [np.asarray(gradient, np.float64) for gradient in gradients]
         forces = np.sum(
-            [_forces(g, p, len(species)) for g, p in zip(gradients, (near, far), strict=True)],
+            [pair_forces(g, p, len(species)) for g, p in zip(gradients, (near, far), strict=True)],
             axis=0,
         )
         virial = -sum(g.T @ pairs.vectors for g, pairs in zip(gradients, (near, far), strict=True))
@@ -155,7 +155,8 @@ class Evaluator:
         )
 
 
-def _forces(gradient: np.ndarray, pairs: Pairs, n_atoms: int) -> np.ndarray:
+def pair_forces(gradient: np.ndarray, pairs: Pairs, n_atoms: int) -> np.ndarray:
+    """Return the forces [n_atoms, 3] that follow from dE/d vectors of pairs."""
     # d = r_receiver - r_sender, so f_receiver -= dE/dd and f_sender += dE/dd.
     forces = np.zeros((n_atoms, 3))
     np.add.at(forces, pairs.senders, gradient)

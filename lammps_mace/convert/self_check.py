@@ -11,7 +11,7 @@ from ase import Atoms
 from lammps_mace.convert.torch.source_model import SourceModel
 from lammps_mace.engine.interface import DomainGraph, NoExchange
 from lammps_mace.errors import ConvertError
-from lammps_mace.evaluation import Evaluator, find_pairs
+from lammps_mace.evaluation import Evaluator, Pairs, find_pairs, pair_forces
 from lammps_mace.lowering.build import build_engine
 from lammps_mace.models import families
 from lammps_mace.models.elements import SYMBOLS
@@ -35,12 +35,10 @@ def self_check(model: Model) -> list[str]:
     engine, plain = build_engine(model), Evaluator(replace(model, dtype="float64"))
     lines = [f"checked with {' '.join(symbols)} against the network in float64:"]
     for name, atoms in structures(symbols).items():
-        graph, senders = _graph(model, atoms)
+        graph, pairs = _graph(model, atoms)
         prediction, exact = engine.evaluate(graph, NoExchange()), plain.evaluate(atoms)
-        receivers = np.repeat(np.arange(len(atoms)), np.diff(graph.offsets))
-        forces = np.zeros((len(atoms), 3))
-        np.add.at(forces, receivers, prediction.pair_gradient)
-        np.subtract.at(forces, senders, prediction.pair_gradient)
+        # The engine's displacements have the opposite sign of vectors.
+        forces = pair_forces(-prediction.pair_gradient, pairs, len(atoms))
         energy = abs(prediction.energy - exact.energy) / len(atoms)
         largest = np.abs(exact.forces).max()
         force = np.abs(forces - exact.forces).max()
@@ -109,7 +107,7 @@ def structures(symbols: tuple[str, ...]) -> dict[str, Atoms]:
     }
 
 
-def _graph(model: Model, atoms: Atoms) -> tuple[DomainGraph, np.ndarray]:
+def _graph(model: Model, atoms: Atoms) -> tuple[DomainGraph, Pairs]:
     facts = families.facts(model)
     pairs = find_pairs(atoms, facts.cutoff_angstrom)
     species = [facts.elements.index(symbol) for symbol in atoms.symbols]
@@ -118,4 +116,4 @@ def _graph(model: Model, atoms: Atoms) -> tuple[DomainGraph, np.ndarray]:
         np.array(species, np.int32), offsets.astype(np.int64), pairs.senders, -pairs.vectors,
         one_domain=True,
     )  # fmt: skip
-    return graph, pairs.senders
+    return graph, pairs

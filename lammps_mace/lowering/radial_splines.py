@@ -91,6 +91,7 @@ def fit(
     # Knots that are close enough for some pairs mostly are for all: the others are only checked.
     searched = {0, len(pairs) // 2, len(pairs) - 1}
     probes = probe_distances(cutoff)
+    few = probes[::_PROBE_STEP]
     while True:
         exact = [_Exact.of(sample, probes, pair) for pair in searched]
         grid = _fewest_knots(exact, cutoff, scales(radial))
@@ -101,7 +102,6 @@ def fit(
         missed = None
         for pair in range(len(pairs)):
             spline = splines[pair] = fit_spline(sample(grid.points(), pair)[0])
-            few = probes[::_PROBE_STEP]
             if pair not in searched and not _Exact.of(sample, few, pair).agrees(spline, grid):
                 missed = pair
                 break
