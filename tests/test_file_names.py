@@ -12,7 +12,8 @@ from lammps_mace.cli.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "examples", "cmake", "benchmarks")
 SUFFIXES = "model|json|safetensors|zip|xyz|data|lmp|txt|npz|png|py|pyx|cpp|h|cmake|md|sh"
-NAME = re.compile(rf"(?<![\w./$<-])[\w./-]*\w\.(?:{SUFFIXES})\b(?![\w(])|\bin\.\w+\b")
+# Not what follows a star: a pattern names no file.
+NAME = re.compile(rf"(?<![\w./$<-])(?<!`\*)[\w./-]*\w\.(?:{SUFFIXES})\b(?![\w(])|\bin\.\w+\b")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 # Forms for what the reader has, or will choose: X.model is any model file.
 YOURS = {"in.file", "FILE.model", "script.py", "model.zip", "structure.xyz", "job.sh"}
@@ -73,4 +74,5 @@ def test_what_is_found():
     assert missing("lmp -in in.nothing") == ["in.nothing"]
     assert missing("use new.model; lammps-mace convert model.zip -o new.model") == ["new.model"]
     assert missing("lammps-mace convert model.zip -o new.model; use new.model") == []
+    assert missing("any `*_compiled.model`") == []
     assert missing("see `lammps_mace/graph.py` and https://lammps.org") == []
