@@ -9,6 +9,7 @@ namespace {
 
 using lammps_mace::EdgeTask;
 using lammps_mace::kHarmonics;
+using lammps_mace::kSplineRows;
 using lammps_mace::kTableBlock;
 
 struct Segment {  // edges [begin, end) of the batch belong to this atom; `more`: continues an earlier batch
@@ -52,7 +53,7 @@ constexpr std::size_t kMatrixBytes = 256 * 1024;  // what the matrices of a batc
 // across the edge.
 constexpr int kForward = 1, kBackward = 3;
 
-// Per edge: x, y, z, 1/r; spline: knot and four weights, four slopes; row of vectors and sender.
+// Per edge: x, y, z, 1/r; the pieces of its spline and their slopes; row of vectors and sender.
 template <class T>
 struct Batch {
   static constexpr int W = kWidth<T>;
@@ -60,7 +61,7 @@ struct Batch {
   int capacity, size = 0, n_segments = 0;
   Segment *segments;
   T *x, *y, *z, *inverse;
-  Vector<T> *pieces;             // [edge / W][four pieces, four slopes][edge % W]
+  Vector<T> *pieces;             // [edge / W][pieces, slopes][edge % W]
   std::int32_t *senders;
   EdgeAt<T> *at;
   // Strides of the radial weights: from knot (or edge) to knot, from path to path, from block to block of channels.
@@ -75,13 +76,14 @@ struct Batch {
     const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
-    Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 12 * Arena::bytes<T>(n) +
+    Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 4 * Arena::bytes<T>(n) +
+                             Arena::bytes<T>(2 * kSplineRows<T> * n) +
                              Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) +
                              Arena::bytes<std::int64_t>(n) +
                              Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
-    pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(8 * n));
+    pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(2 * kSplineRows<T> * n));
     senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
     matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.couplings.rows));
     values = arena.take<T>(entries);
@@ -101,7 +103,7 @@ struct Batch {
   Vector<T> *matrices_of(const EdgeTask<T> &task, int edge) const {
     return matrices + static_cast<std::size_t>(edge / W) * sets * task.couplings.rows;
   }
-  Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 8; }
+  Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 2 * kSplineRows<T>; }
 };
 
 // Where filling goes on: the next edge, and its atom.
@@ -136,11 +138,38 @@ bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
   return true;
 }
 
+// The pieces of the cubic B-spline at t and their slopes, as in kernels/spline.py.
+template <class T>
+LM_INLINE void cubic_pieces(Vector<T> t, Vector<T> *b, Vector<T> *d) {
+  const Vector<T> q = 1 - t;
+  b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
+  b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
+  d[0] = T(-.5) * q * q, d[1] = (T(1.5) * t - 2) * t;
+  d[3] = T(.5) * t * t, d[2] = -(T(1.5) * q - 2) * q;
+}
+
+// The same of any degree by the recurrence over the degrees, from piece to piece downwards.
+template <class T, int Degree>
+LM_INLINE void pieces_of_degree(Vector<T> t, Vector<T> *b, Vector<T> *d) {
+  b[0] = t * 0 + 1;
+  LM_EACH(p0, Degree, {
+    constexpr int p = p0 + 1;
+    b[p] = Vector<T>{};
+    if constexpr (p == Degree) LM_EACH(j, p + 1, { d[j] = -b[j]; if constexpr (j > 0) d[j] += b[j - 1]; })
+    LM_EACH(i, p, {
+      constexpr int j = p - i;
+      b[j] = ((t + T(i)) * b[j - 1] + (T(1 + j) - t) * b[j]) * T(1. / p);
+    })
+    b[0] = (1 - t) * b[0] * T(1. / p);
+  })
+}
+
 // Where an edge's radial weights begin, and the pieces (and slopes) of its spline where they are splines.
 template <class T>
 void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r) {
   constexpr int W = kWidth<T>;
-  Vector<T> *b = batch.pieces_of(begin), *d = b + 4;
+  constexpr int kRows = kSplineRows<T>;
+  Vector<T> *b = batch.pieces_of(begin), *d = b + kRows;
   if (!task.table) {
     for (int i = begin; i < std::min(begin + W, batch.size); i++)
       batch.locate(task, i, task.rows + (batch.rows[i] - task.first_row) * batch.knot_stride);
@@ -158,12 +187,13 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
     batch.locate(task, begin + i, task.table + (first + knot) * batch.knot_stride);
   }
   // Not s - k: that would lose digits where knots are far apart.
-  const Vector<T> rest = limit - k, t = rest * (r - scale * k / rest) * inverse, q = 1 - t;
+  const Vector<T> rest = limit - k, t = rest * (r - scale * k / rest) * inverse;
   const Vector<T> density = limit * scale * inverse * inverse;  // ds/dr
-  b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
-  b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
-  d[0] = T(-.5) * q * q * density, d[1] = (T(1.5) * t - 2) * t * density;
-  d[3] = T(.5) * t * t * density, d[2] = -(T(1.5) * q - 2) * q * density;
+  if constexpr (kRows == 4)
+    cubic_pieces<T>(t, b, d);
+  else
+    pieces_of_degree<T, kRows - 1>(t, b, d);
+  LM_EACH(j, kRows, d[j] *= density;)
 }
 
 // The matrices of W edges from their harmonics; from the slopes of these, those of the matrices.

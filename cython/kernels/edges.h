@@ -8,10 +8,11 @@ namespace {
 
 using namespace lammps_mace;
 
-// Radial weights of one edge, as cubic splines: four rows of the table. `path`: from the weights of the first path.
+// Radial weights of one edge, as splines: kSplineRows rows of the table. `path`: from the weights of the first path.
 template <class T>
 struct Splined {
   static constexpr bool kGiven = false;
+  static constexpr int kRows = kSplineRows<T>;
   const T *at;
   std::int64_t row, slab;
   const T *pieces;
@@ -26,16 +27,19 @@ struct Splined {
   template <bool Tail>
   LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const {
     const T *t = block(path, channel);
-    return piece(0) * load_some<Tail>(t, n) + piece(1) * load_some<Tail>(t + row, n) +
-           piece(2) * load_some<Tail>(t + 2 * row, n) + piece(3) * load_some<Tail>(t + 3 * row, n);
+    Vector<T> value = piece(0) * load_some<Tail>(t, n);
+    LM_EACH(k, kRows - 1, value += piece(k + 1) * load_some<Tail>(t + (k + 1) * row, n);)
+    return value;
   }
   template <bool Tail>
   LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const {
     const T *t = block(path, channel);
-    const Vector<T> c0 = load_some<Tail>(t, n), c1 = load_some<Tail>(t + row, n);
-    const Vector<T> c2 = load_some<Tail>(t + 2 * row, n), c3 = load_some<Tail>(t + 3 * row, n);
-    value = piece(0) * c0 + piece(1) * c1 + piece(2) * c2 + piece(3) * c3;
-    slope = piece(4) * c0 + piece(5) * c1 + piece(6) * c2 + piece(7) * c3;
+    const Vector<T> first = load_some<Tail>(t, n);
+    value = piece(0) * first, slope = piece(kRows) * first;
+    LM_EACH(k, kRows - 1, {
+      const Vector<T> c = load_some<Tail>(t + (k + 1) * row, n);
+      value += piece(k + 1) * c, slope += piece(kRows + k + 1) * c;
+    })
   }
 };
 

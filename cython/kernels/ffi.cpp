@@ -111,7 +111,7 @@ EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
   task.table = shape.size() == 4 ? call.radial.typed_data<T>() : nullptr;
   task.rows = shape.size() == 4 ? nullptr : call.radial.typed_data<T>();
   task.table_rows = shape.size() == 4 ? shape[1] : 0;
-  task.knots = shape.size() == 4 ? shape[1] / call.n_splines - 3 : 0;
+  task.knots = shape.size() == 4 ? shape[1] / call.n_splines - (lammps_mace::kSplineRows<T> - 1) : 0;
   task.first_rows = call.first_rows.element_count() ? call.first_rows.typed_data() : nullptr;
   task.vectors = call.vectors.typed_data<T>();
   task.starts = call.starts.typed_data(), task.ends = call.ends.typed_data(), task.senders = call.senders.typed_data();
@@ -134,7 +134,8 @@ ffi::Error check(const EdgeCall &call) {
   const std::int64_t channels = call.sent.dimensions()[2];
   const bool table = shape.size() == 4 && shape[2] == n_paths && shape[3] == lammps_mace::kTableBlock &&
                      shape[0] * shape[3] >= channels && call.n_splines > 0 && shape[1] % call.n_splines == 0 &&
-                     shape[1] / call.n_splines > 3;
+                     shape[1] / call.n_splines >= (type == ffi::F32 ? lammps_mace::kSplineRows<float>
+                                                                    : lammps_mace::kSplineRows<double>);
   const bool rows = shape.size() == 3 && shape[1] == n_paths && shape[2] == channels;
   if (!table && !rows) return invalid("the radial weights do not fit the paths and channels");
   return ffi::Error::Success();

@@ -27,6 +27,9 @@ struct CouplingTable {
 };
 
 template <class T>
+constexpr int kSplineRows = sizeof(T) == 4 ? 4 : 8;  // cubic, or of degree 7; as spline_degree in kernels/spline.py
+
+template <class T>
 struct EdgeTask {
   const Path *paths;
   CouplingTable couplings;
@@ -34,7 +37,7 @@ struct EdgeTask {
   double cutoff, knot_scale;       // of the spline: see lammps_mace/kernels/spline.py
   const double *norms;             // [degree + 1][degree + 1], see harmonics.h
   const T *table;                  // [blocks][table_rows][n_paths][kTableBlock], or null
-  std::int64_t knots, table_rows;  // knots + 3 rows for each spline
+  std::int64_t knots, table_rows;  // knots + kSplineRows - 1 rows for each spline
   const std::int32_t *first_rows;  // [chunk_edges], of the spline of each edge; null: there is one
   const T *rows;                   // [chunk_edges][n_paths][channels] where there is no table
   std::int64_t first_row;          // edge of rows[0] and first_rows[0]

@@ -23,7 +23,7 @@ from lammps_mace.kernels.edges import (
 from lammps_mace.kernels.ghost_exchange_call import NO_EXCHANGE_HANDLE, ghost_exchange, read_timing
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.order import serialize_after
-from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline
+from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline, spline_degree
 from lammps_mace.kernels.spline_place import spline_rows
 
 __all__ = [
@@ -50,5 +50,6 @@ __all__ = [
     "pack_spline",
     "read_timing",
     "serialize_after",
+    "spline_degree",
     "spline_rows",
 ]

@@ -1,8 +1,8 @@
-"""Cubic B-splines on [0, cutoff], with closer knots where functions vary more: fit and evaluate.
+"""B-splines on [0, cutoff], with closer knots where functions vary more: fit and evaluate.
 
-With s(r) the number of the knot at r, not rounded, k = floor(s) and t = s - k, the spline is
-sum_j b_j(t) c[k + j], j = 0..3, with the four pieces b_j of the uniform cubic B-spline (de Boor, A
-Practical Guide to Splines, 1978): one coefficient per knot and function, two continuous
+With s(r) the number of the knot at r, not rounded, k = floor(s) and t = s - k, the spline of degree
+p is sum_j b_j(t) c[k + j], j = 0..p, with the p + 1 pieces b_j of the uniform B-spline (de Boor, A
+Practical Guide to Splines, 1978): one coefficient per knot and function, p - 1 continuous
 derivatives.
 """
 
@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import BSpline
 from scipy.linalg import solve_banded
 from scipy.sparse import csr_array
+from scipy.sparse.linalg import splu
 
 _NEARLY_ZERO = 1e-9  # of the cutoff; at 0 itself the model's radial functions are cut to zero
-_MIN_KNOTS = 4
+
+
+def spline_degree(dtype: Any) -> int:
+    """Return the degree of the splines in a precision: with the same knots 1e-7 and 1e-12."""
+    return 3 if np.dtype(dtype) == np.float32 else 7
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,20 @@ class Grid:
         cutoff: Å.
         knots: number of intervals.
         scale: Å; the cutoff divided by a power of two, so that ``limit`` has no rounding error.
+        degree: of the splines, 3 or higher and odd.
 
     Raises:
-        ValueError: fewer than 4 knots, or a length that is not positive.
+        ValueError: too few knots for the degree, or a length that is not positive.
     """
 
     cutoff: float
     knots: int
     scale: float
+    degree: int = 3
 
     def __post_init__(self) -> None:
-        if self.knots < _MIN_KNOTS:
-            raise ValueError(f"knots={self.knots}: a spline needs at least {_MIN_KNOTS}")
+        if self.knots <= self.degree:
+            raise ValueError(f"knots={self.knots}: a spline needs at least {self.degree + 1}")
         for name in ("cutoff", "scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be positive")
@@ -50,33 +58,50 @@ class Grid:
         """S at infinity."""
         return self.knots * (1.0 + self.scale / self.cutoff)
 
+    @property
+    def rows(self) -> int:
+        """Number of coefficients of each function."""
+        return self.knots + self.degree
+
     def points(self) -> np.ndarray:
-        """Return where :func:`fit_spline` wants the functions, float64 [knots + 1].
+        """Return where :func:`fit_spline` wants the functions, float64 [n], ascending.
 
         The first lies a hair above 0, so that functions with a special value at 0 do no harm.
         """
-        k = np.arange(self.knots + 1)
-        points = self.scale * k / (self.limit - k)
+        s = self._sites()
+        points = self.scale * s / (self.limit - s)
         points[0], points[-1] = _NEARLY_ZERO * self.cutoff, self.cutoff
         return points
+
+    def _sites(self) -> np.ndarray:
+        """Return s at the points: the knots and, of higher degrees, the ends' first middles."""
+        middles = np.arange((self.degree - 1) // 2 if self.degree > 3 else 0) + 0.5
+        return np.sort(np.concatenate([np.arange(self.knots + 1), middles, self.knots - middles]))
 
     def position(self, r: Any) -> Any:
         """Return s at a distance or an array of them, Å."""
         return self.limit * r / (r + self.scale)
 
 
-def fit_spline(values: np.ndarray) -> np.ndarray:
+def fit_spline(values: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the coefficients of the spline through ``values`` at the points of a grid.
 
-    The slopes at both ends are those of the polynomial through the five nearest points.
-
     Args:
-        values: [knots + 1, n_functions].
+        values: [n_points, n_functions].
 
     Returns:
-        float64 [knots + 3, n_functions].
+        float64 [knots + degree, n_functions].
     """
     values = np.asarray(values, np.float64)
+    if grid.degree == 3:
+        return _fit_cubic(values)
+    knots = np.arange(-grid.degree, grid.rows + 1.0)
+    pieces = BSpline.design_matrix(grid._sites(), knots, grid.degree)
+    return splu(pieces.tocsc()).solve(values)
+
+
+def _fit_cubic(values: np.ndarray) -> np.ndarray:
+    """Fit at the knots alone: the slopes at both ends are those through the five nearest."""
     first, last = _twice_slope(values[:5]), _twice_slope(values[:-6:-1])
     # The rows are c[k] + 4 c[k+1] + c[k+2] = 6 f(k) and, at the ends, c[2] - c[0] = 2 df/ds. The
     # latter are subtracted from their neighbours, which makes the matrix tridiagonal.
@@ -96,6 +121,21 @@ def _twice_slope(nearest: np.ndarray) -> np.ndarray:
     return 2.0 * np.tensordot(weights, nearest, 1)
 
 
+def spline_pieces(t: Any, degree: int) -> list[Any]:
+    """Return the pieces b_0 to b_degree at t in [0, 1), a number or an array of NumPy or JAX."""
+    found = [t * 0.0 + 1.0]
+    for p in range(1, degree + 1):
+        pairs = zip([0.0, *found], [*found, 0.0], strict=True)
+        found = [((t + p - j) * a + (1 + j - t) * b) / p for j, (a, b) in enumerate(pairs)]
+    return found
+
+
+def spline_slopes(t: Any, degree: int) -> list[Any]:
+    """Return the derivatives of the pieces in t."""
+    lower = spline_pieces(t, degree - 1)
+    return [a - b for a, b in zip([0.0, *lower], [*lower, 0.0], strict=True)]
+
+
 def evaluate_spline(
     coefficients: np.ndarray, grid: Grid, r: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -104,23 +144,13 @@ def evaluate_spline(
     s = grid.position(r)
     k = np.clip(s.astype(int), 0, grid.knots - 1)
     t = s - k
-    pieces = (
-        (1.0 - t) ** 3 / 6.0,
-        (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
-        (-3.0 * t**3 + 3.0 * t**2 + 3.0 * t + 1.0) / 6.0,
-        t**3 / 6.0,
-    )
-    slopes = (
-        -((1.0 - t) ** 2) / 2.0,
-        1.5 * t**2 - 2.0 * t,
-        -1.5 * t**2 + t + 0.5,
-        t**2 / 2.0,
-    )
     density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
-    columns, starts = k[:, None] + np.arange(4), np.arange(0, 4 * len(r) + 1, 4)
+    n = grid.degree + 1
+    columns, starts = k[:, None] + np.arange(n), np.arange(0, n * len(r) + 1, n)
     shape = len(r), len(coefficients)
 
     def combined(weights: np.ndarray) -> np.ndarray:
         return csr_array((weights.T.ravel(), columns.ravel(), starts), shape) @ coefficients
 
-    return combined(np.stack(pieces)), combined(np.stack(slopes) * density)
+    values, slopes = spline_pieces(t, grid.degree), spline_slopes(t, grid.degree)
+    return combined(np.stack(values)), combined(np.stack(slopes) * density)

@@ -1,4 +1,4 @@
-"""Splines in JAX: between which knots distances are, and the cubic pieces there."""
+"""Splines in JAX: between which knots distances are, and the pieces there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.kernels.spline import Grid
+from lammps_mace.kernels.spline import Grid, spline_pieces, spline_slopes
 
 
 class SplinePlace(NamedTuple):
@@ -15,7 +15,7 @@ class SplinePlace(NamedTuple):
 
     Attributes:
         knots: int32 [n], the knots before them.
-        pieces: [n, 4], what weighs the coefficients from there on; differentiable.
+        pieces: [n, degree + 1], what weighs the coefficients from there on; differentiable.
     """
 
     knots: jax.Array
@@ -25,15 +25,16 @@ class SplinePlace(NamedTuple):
 def spline_place(grid: Grid, r: jax.Array) -> SplinePlace:
     """Return where the distances r, Å, are."""
     k, t = _place(grid, r)
-    return SplinePlace(k, _pieces(t))
+    return SplinePlace(k, jnp.stack(spline_pieces(t, grid.degree), axis=1))
 
 
 def spline_place_and_slopes(grid: Grid, r: jax.Array) -> tuple[SplinePlace, jax.Array]:
     """Return where the distances r, Å, are, and the slopes of the pieces there, 1/Å."""
     k, t = _place(grid, r)
     density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
-    pieces, slopes = jax.jvp(_pieces, (t,), (density,))
-    return SplinePlace(k, pieces), slopes
+    pieces = jnp.stack(spline_pieces(t, grid.degree), axis=1)
+    slopes = jnp.stack(spline_slopes(t, grid.degree), axis=1)
+    return SplinePlace(k, pieces), slopes * density[:, None]
 
 
 def spline_rows(table: jax.Array, first_rows: jax.Array, grid: Grid, r: jax.Array) -> jax.Array:
@@ -44,7 +45,7 @@ def spline_rows(table: jax.Array, first_rows: jax.Array, grid: Grid, r: jax.Arra
         first_rows: int32 [n], where the set of each distance begins.
     """
     place = spline_place(grid, r)
-    near = table[(first_rows + place.knots)[:, None] + jnp.arange(4)]
+    near = table[(first_rows + place.knots)[:, None] + jnp.arange(grid.degree + 1)]
     return jnp.sum(place.pieces[:, :, None] * near, axis=1)
 
 
@@ -56,17 +57,3 @@ def _place(grid: Grid, r: jax.Array) -> tuple[jax.Array, jax.Array]:
     rest = grid.limit - k
     t = rest * (r - grid.scale * k / rest) / (r + grid.scale)
     return k.astype(jnp.int32), t
-
-
-def _pieces(t: jax.Array) -> jax.Array:
-    # The four cubic pieces at t in [0, 1), [n, 4]; see kernels/spline.py.
-    q = 1.0 - t
-    return jnp.stack(
-        [
-            q**3 / 6.0,
-            (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
-            (3.0 * q**3 - 6.0 * q**2 + 4.0) / 6.0,
-            t**3 / 6.0,
-        ],
-        axis=1,
-    )

@@ -104,7 +104,7 @@ def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs, dtype: str) ->
     """Return the weights of :class:`EdgeSums` with splines.
 
     Args:
-        coefficients: [n_pairs, knots + 3, n_paths, channels].
+        coefficients: [n_pairs, knots + degree, n_paths, channels].
         dtype: of the table.
 
     Returns:
@@ -117,7 +117,7 @@ def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs, dtype: str) ->
 
 
 def by_path(found: Splines, program: EdgeProgram) -> np.ndarray:
-    """Return coefficients [n_pairs, knots + 3, n_paths, channels]."""
+    """Return coefficients [n_pairs, knots + degree, n_paths, channels]."""
     return found.coefficients.reshape(*found.coefficients.shape[:2], len(program.paths), -1)
 
 

@@ -143,7 +143,7 @@ class LayerLowering:
             coefficients = by_path(found, program)
             if is_first and len(pairs) == 1:
                 program, few, weights["first"], mix = in_low_rank_basis(
-                    program, coefficients[0], weights["first"], mix
+                    program, coefficients[0], weights["first"], mix, self.description.dtype
                 )
                 coefficients = few[None]
             weights |= spline_weights(coefficients, pairs, self.description.dtype)
@@ -154,8 +154,9 @@ class LayerLowering:
             return None
         pairs = SpeciesPairs.of(radial, self._n_species)
         # Of many pairs no more digits are kept than are used: they are much memory.
-        dtype = "float64" if len(pairs) == 1 else self.description.dtype
-        wanted = SplineRequest(radial, self.description.cutoff, pairs, dtype)
+        precision = self.description.dtype
+        dtype = "float64" if len(pairs) == 1 else precision
+        wanted = SplineRequest(radial, self.description.cutoff, pairs, precision, dtype)
         return splines(wanted if most is None else replace(wanted, most_numbers=most))
 
     def _messages(

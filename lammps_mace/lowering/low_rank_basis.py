@@ -9,10 +9,10 @@ import numpy as np
 from lammps_mace.kernels import BLOCK, EdgeProgram
 
 # What is left out: a tenth of what the knots of the splines leave out.
-_RANK_ERROR = 1e-7
+_RANK_ERROR = {"float32": 1e-7, "float64": 1e-12}
 
 
-def low_rank_basis(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def low_rank_basis(coefficients: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray]:
     """Return few splines of which all given ones are combinations.
 
     Hundreds of smooth functions of one variable, made by one network, differ little: the singular
@@ -23,16 +23,20 @@ def low_rank_basis(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         [n, few] and [few, functions], whose product is the coefficients, to one in 10^7 of the
-        largest; few is a multiple of the channels that kernels take at once.
+        largest, in float64 10^12; few is a multiple of the channels that kernels take at once.
     """
     _, sizes, parts = np.linalg.svd(coefficients, full_matrices=False)
-    n = int(np.count_nonzero(sizes > _RANK_ERROR * sizes[0]))
+    n = int(np.count_nonzero(sizes > _RANK_ERROR[precision] * sizes[0]))
     parts = parts[: -(-n // BLOCK) * BLOCK]
     return coefficients @ parts.T, parts
 
 
 def in_low_rank_basis(
-    program: EdgeProgram, coefficients: np.ndarray, sent: np.ndarray, mix: list[np.ndarray]
+    program: EdgeProgram,
+    coefficients: np.ndarray,
+    sent: np.ndarray,
+    mix: list[np.ndarray],
+    precision: str,
 ) -> tuple[EdgeProgram, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Return the first layer's edge operation with fewer channels, as it is if there are none.
 
@@ -44,9 +48,10 @@ def in_low_rank_basis(
     edges need one channel for each s and k only, everything else goes into the map of the sums.
 
     Args:
-        coefficients: [knots + 3, n_paths, channels], of the radial splines.
+        coefficients: [knots + degree, n_paths, channels], of the radial splines.
         sent: [n_species, 1, channels].
         mix: per target [1 or n_species, paths * channels, channels out].
+        precision: of the model, "float32" or "float64".
 
     Returns:
         The four in the new channels.
@@ -55,7 +60,7 @@ def in_low_rank_basis(
     n_species = len(sent)
     if n_species * BLOCK >= channels:  # nor could they be fewer: the decomposition is spared
         return program, coefficients, sent, mix
-    functions, parts = low_rank_basis(coefficients.reshape(knots, -1))
+    functions, parts = low_rank_basis(coefficients.reshape(knots, -1), precision)
     n_functions = functions.shape[1]
     width = n_species * n_functions
     if width >= channels:

@@ -11,16 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
+from lammps_mace.kernels import Grid, evaluate_spline, fit_spline, spline_degree
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import RadialWeights, SpeciesDependence
 from lammps_mace.runtime.precision import full_precision
 
-# The first number of knots is taken for which values and slopes are exact enough: from these
-# distances on (of the cutoff), to these parts of the largest beyond; what rounding in float32 does
-# to forces is as large. No more knots than needed: in disordered structures the splines of all
-# distances have to stay in the caches. Trained networks vary most near 0, where they were never
-# trained, far more than at distances of neighbours.
+# No more knots than needed: in disordered structures the splines of all distances have to stay in
+# the caches. Trained networks vary most near 0, where they were never trained, far more than at
+# distances of neighbours.
 KNOTS = (
     *(128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536),
     *(2048, 2560, 3072, 4096, 5120, 6144, 8192),
@@ -29,7 +27,13 @@ SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
 # Where distances are taken relative to the radii of two elements: light ones vary near 0 only.
 PAIR_SCALES = (1.0, 1 / 2, 1 / 4, 1 / 8)
 _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
-ERRORS = ((0.0, 1e-6, 1e-5), (_NEIGHBOURS, 3e-7, 3e-6))
+# The first number of knots is taken for which values and slopes are exact enough, at all distances
+# and at those of neighbours: to these parts of the largest there. In float32 rounding does as
+# much to forces; in float64 energies keep ten digits, and forces nine of the largest.
+ERRORS = {
+    "float32": ((1e-6, 1e-5), (3e-7, 3e-6)),
+    "float64": ((3e-11, 3e-10), (1e-11, 1e-10)),
+}
 _PROBES = 2053  # prime: never in step with the knots
 _USUAL_KNOTS = 512  # where functions depend on the radii of two elements
 _PROBE_STEP = 5  # for most of very many pairs of species one batch of them must do
@@ -60,7 +64,7 @@ class Splines(NamedTuple):
 
     Attributes:
         grid: of the knots, the same for all pairs of species.
-        coefficients: [n_pairs, knots + 3, paths * channels].
+        coefficients: [n_pairs, knots + degree, paths * channels].
     """
 
     grid: Grid
@@ -73,7 +77,12 @@ def scales(radial: RadialWeights) -> tuple[float, ...]:
 
 
 def fit(
-    radial: RadialWeights, cutoff: float, pairs: SpeciesPairs, dtype: str, most_numbers: int
+    radial: RadialWeights,
+    cutoff: float,
+    pairs: SpeciesPairs,
+    precision: str,
+    dtype: str,
+    most_numbers: int,
 ) -> Splines | None:
     """Return the splines with the fewest knots at the distances of neighbours.
 
@@ -81,6 +90,7 @@ def fit(
 
     Args:
         pairs: of species that have functions of their own.
+        precision: "float32" or "float64", for which they are to be exact enough.
         dtype: of the coefficients.
         most_numbers: how many coefficients there may be.
     """
@@ -93,18 +103,19 @@ def fit(
     probes = probe_distances(cutoff)
     few = probes[::_PROBE_STEP]
     while True:
-        exact = [_Exact.of(sample, probes, pair) for pair in searched]
-        grid = _fewest_knots(exact, cutoff, scales(radial))
-        if grid is None or len(pairs) * (grid.knots + 3) * n_weights > most_numbers:
+        exact = [_Exact.of(sample, probes, pair, precision) for pair in searched]
+        grid = _fewest_knots(exact, cutoff, scales(radial), spline_degree(precision))
+        if grid is None or len(pairs) * grid.rows * n_weights > most_numbers:
             return None
         # One array, filled pair by pair: of ten elements it takes hundreds of megabytes.
-        splines = np.empty((len(pairs), grid.knots + 3, n_weights), dtype)
+        splines = np.empty((len(pairs), grid.rows, n_weights), dtype)
         missed = None
         for pair in range(len(pairs)):
-            spline = splines[pair] = fit_spline(sample(grid.points(), pair)[0])
-            if pair not in searched and not _Exact.of(sample, few, pair).agrees(spline, grid):
-                missed = pair
-                break
+            spline = splines[pair] = fit_spline(sample(grid.points(), pair)[0], grid)
+            if pair in searched or _Exact.of(sample, few, pair, precision).agrees(spline, grid):
+                continue
+            missed = pair
+            break
         if missed is None:
             return Splines(grid, splines)
         searched.add(missed)
@@ -118,36 +129,38 @@ class _Exact:
         sample: gives values and slopes at distances.
         probes: distances, Å.
         values: values and slopes there.
+        precision: for which a spline is to be exact enough.
     """
 
     sample: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     probes: np.ndarray
     values: tuple[np.ndarray, ...]
+    precision: str
 
     @classmethod
-    def of(cls, sample: _Sampler, probes: np.ndarray, pair: int) -> _Exact:
+    def of(cls, sample: _Sampler, probes: np.ndarray, pair: int, precision: str) -> _Exact:
         """Return the functions of a pair."""
-        return cls(lambda r: sample(r, pair), probes, sample(probes, pair))
+        return cls(lambda r: sample(r, pair), probes, sample(probes, pair), precision)
 
     def agrees(self, coefficients: np.ndarray, grid: Grid) -> bool:
         """Return whether a spline is exact enough."""
         found = evaluate_spline(coefficients, grid, self.probes)
         value_errors, slope_errors = map(relative_errors, found, self.values)
-        limits = zip(ERRORS, value_errors, slope_errors, strict=True)
-        return all(value < a and slope < b for (_, a, b), value, slope in limits)
+        limits = zip(ERRORS[self.precision], value_errors, slope_errors, strict=True)
+        return all(value < a and slope < b for (a, b), value, slope in limits)
 
     def is_fine(self, grid: Grid) -> bool:
         """Return whether a spline with these knots is exact enough."""
-        return self.agrees(fit_spline(self.sample(grid.points())[0]), grid)
+        return self.agrees(fit_spline(self.sample(grid.points())[0], grid), grid)
 
 
 def _fewest_knots(
-    functions: Sequence[_Exact], cutoff: float, scales: Sequence[float]
+    functions: Sequence[_Exact], cutoff: float, scales: Sequence[float], degree: int
 ) -> Grid | None:
     """Return the coarsest grid that is fine enough for all of these functions."""
     best: Grid | None = None
     for scale in scales:
-        grids = [Grid(cutoff, knots, scale * cutoff) for knots in KNOTS]
+        grids = [Grid(cutoff, knots, scale * cutoff, degree) for knots in KNOTS]
         better = [grid for grid in grids if best is None or _used(grid) < _used(best)]
         fine = bisect_left(better, True, key=lambda grid: all(f.is_fine(grid) for f in functions))
         best = better[fine] if fine < len(better) else best
@@ -164,9 +177,9 @@ def _used(grid: Grid) -> float:
 
 
 def relative_errors(found: np.ndarray, exact: np.ndarray) -> list[float]:
-    """Return the largest error from each of the distances on, over the largest exact number."""
+    """Return the largest error at all distances, and of neighbours, over the largest number."""
     errors, sizes = np.abs(found - exact).max(axis=1), np.abs(exact).max(axis=1)
-    firsts = [int(distance * len(exact)) for distance, *_ in ERRORS]
+    firsts = [0, int(_NEIGHBOURS * len(exact))]
     return [float(errors[i:].max() / max(sizes[i:].max(), 1e-300)) for i in firsts]
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace import __version__
-from lammps_mace.kernels import Grid, evaluate_spline
+from lammps_mace.kernels import Grid, evaluate_spline, spline_degree
 from lammps_mace.lowering import radial_splines
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
@@ -22,7 +22,7 @@ from lammps_mace.runtime.cache import CacheWarning, private_folder
 from lammps_mace.runtime.precision import full_precision
 
 _PROBE_STEP = 137  # a table is compared with the network at every so many of a fit's probes
-_DOUBT = 1e-5  # of the largest: more than any fit leaves
+_DOUBT = {"float32": 1e-5, "float64": 1e-9}  # of the largest: more than any fit leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,7 @@ class SplineRequest:
         radial: of these weights.
         cutoff: Å.
         pairs: of species that have functions of their own.
+        precision: "float32" or "float64", for which they are to be exact enough.
         dtype: of the coefficients.
         most_numbers: how many coefficients there may be.
     """
@@ -40,6 +41,7 @@ class SplineRequest:
     radial: RadialWeights
     cutoff: float
     pairs: SpeciesPairs
+    precision: str
     dtype: str = "float64"
     most_numbers: int = 2**31
 
@@ -56,8 +58,9 @@ def splines(wanted: SplineRequest) -> Splines | None:
     if path is not None and (kept := _kept(path, wanted)) is not None:
         return kept
     found = radial_splines.fit(
-        wanted.radial, wanted.cutoff, wanted.pairs, wanted.dtype, wanted.most_numbers
-    )
+        wanted.radial, wanted.cutoff, wanted.pairs, wanted.precision, wanted.dtype,
+        wanted.most_numbers,
+    )  # fmt: skip
     if found is not None and path is not None:
         write_table(path, found.grid.scale, found.coefficients)
     return found
@@ -66,7 +69,8 @@ def splines(wanted: SplineRequest) -> Splines | None:
 def _fingerprint(wanted: SplineRequest) -> str:
     """Name everything that splines are made from."""
     radial, pairs = wanted.radial, wanted.pairs
-    rules = radial_splines.KNOTS, radial_splines.scales(radial), radial_splines.ERRORS
+    errors = radial_splines.ERRORS[wanted.precision], spline_degree(wanted.precision)
+    rules = radial_splines.KNOTS, radial_splines.scales(radial), errors
     limits = wanted.dtype, wanted.most_numbers
     named = __version__, rules, wanted.cutoff, radial.identity, limits
     digest = hashlib.sha256(repr(named).encode())
@@ -79,7 +83,8 @@ def _fingerprint(wanted: SplineRequest) -> str:
 
 def _kept(path: Path, wanted: SplineRequest) -> Splines | None:
     """Return the splines in a file; None if there is none, or with a CacheWarning a spoiled one."""
-    most = (max(radial_splines.KNOTS) + 3) * len(wanted.pairs) * wanted.radial.matrix.shape[1]
+    degree = spline_degree(wanted.precision)
+    most = (max(radial_splines.KNOTS) + degree) * len(wanted.pairs) * wanted.radial.matrix.shape[1]
     try:
         scale, coefficients = read_table(path, min(most, wanted.most_numbers))
         return _checked(scale, coefficients, wanted)
@@ -102,22 +107,23 @@ def _checked(scale: float, coefficients: np.ndarray, wanted: SplineRequest) -> S
     """
     radial, cutoff = wanted.radial, wanted.cutoff
     n_pairs, n_weights = len(wanted.pairs), radial.matrix.shape[1]
-    shapes = [(n_pairs, knots + 3, n_weights) for knots in radial_splines.KNOTS]
+    degree = spline_degree(wanted.precision)
+    shapes = [(n_pairs, knots + degree, n_weights) for knots in radial_splines.KNOTS]
     if coefficients.shape not in shapes or coefficients.dtype != wanted.dtype:
         raise SpoiledTableError(
             f"its coefficients are {coefficients.dtype} {list(coefficients.shape)}, not "
-            f"{wanted.dtype} [{n_pairs}, knots + 3, {n_weights}]"
+            f"{wanted.dtype} [{n_pairs}, knots + {degree}, {n_weights}]"
         )
     if scale not in [part * cutoff for part in radial_splines.scales(radial)]:
         raise SpoiledTableError(f"its scale of the knots is {scale}")
     if not np.isfinite(coefficients).all():
         raise SpoiledTableError("it has coefficients that are not finite")
-    found = Splines(Grid(cutoff, coefficients.shape[1] - 3, scale), coefficients)
+    found = Splines(Grid(cutoff, coefficients.shape[1] - degree, scale, degree), coefficients)
     probes = radial_splines.probe_distances(cutoff)[::_PROBE_STEP]
     for spline, values in zip(coefficients, _network(radial, probes, wanted.pairs), strict=True):
         kept = evaluate_spline(spline, found.grid, probes)[0]
         error = max(radial_splines.relative_errors(kept, values))
-        if error > _DOUBT:
+        if error > _DOUBT[wanted.precision]:
             raise SpoiledTableError(f"it differs by {error:.1g} from the radial network")
     return found
 

@@ -54,11 +54,10 @@ def _is_complete(linear: LinearMap, irreps: Sequence[e3nn.Irrep]) -> bool:
 def needs_exact_radial(description: ModelDescription) -> bool:
     """Return whether radial weights are evaluated themselves instead of splines fitted to them.
 
-    In float64, for then a user wants every digit; and where splines cannot hold the weights: they
-    have factors of pairs of species, or do not go to zero at the cutoff.
+    Where that is asked for, and where splines cannot hold the weights: they have factors of pairs
+    of species, or do not go to zero at the cutoff.
     """
-    asked = description.exact_radial or description.dtype == "float64"
-    return asked or any(map(_needs_exact, _radial_weights(description)))
+    return description.exact_radial or any(map(_needs_exact, _radial_weights(description)))
 
 
 def _radial_weights(description: ModelDescription) -> Iterator[RadialWeights]:

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
-from lammps_mace.kernels import EdgeWeights, Grid, edges_backward, edges_forward, evaluate_spline
+from lammps_mace.kernels import (
+    EdgeWeights,
+    Grid,
+    edges_backward,
+    edges_forward,
+    evaluate_spline,
+    spline_degree,
+)
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
 KINDS = [(False, np.float64), (False, np.float32), (True, np.float64)]  # explicit weights, dtype
@@ -66,7 +73,8 @@ def table_weights(case, chosen, vectors):
     flat = flat.reshape(rows, paths, blocks * width)[:, :, : case.program.channels]
     r0 = np.linalg.norm(np.asarray(case.vectors, np.float64)[chosen], axis=1)
     splines = flat.reshape(case.program.n_splines, -1, paths * case.program.channels)
-    grid = Grid(CUTOFF, splines.shape[1] - 3, case.program.knot_scale)
+    degree = spline_degree(case.radial.table.dtype)
+    grid = Grid(CUTOFF, splines.shape[1] - degree, case.program.knot_scale, degree)
     found = [evaluate_spline(spline, grid, np.minimum(r0, CUTOFF)) for spline in splines]
     first = case.radial.first_rows
     which = np.zeros(len(r0), int) if first is None else np.asarray(first) // splines.shape[1]

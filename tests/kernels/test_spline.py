@@ -1,4 +1,4 @@
-"""The splines: exact where a cubic is, accurate elsewhere."""
+"""The splines: exact for polynomials of their degree, accurate elsewhere."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from lammps_mace.kernels import Grid, evaluate_spline, fit_spline
 
 CUTOFF = 5.0
 SCALES = (CUTOFF, CUTOFF / 8)
+DEGREES = (3, 7)
 
 
 def bessel(r):
@@ -36,11 +37,13 @@ def test_knots_lie_where_the_grid_says(scale):
     assert grid.limit == np.float32(grid.limit)
 
 
+@pytest.mark.parametrize("degree", DEGREES)
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_cubic_in_s_is_reproduced_with_its_derivative(scale):
-    polynomial = np.polynomial.Polynomial([0.3, -1.0, 0.05, 0.02])
-    grid = Grid(CUTOFF, 10, scale)
-    coefficients = fit_spline(polynomial(grid.position(grid.points()))[:, None])
+def test_a_polynomial_in_s_is_reproduced_with_its_derivative(scale, degree):
+    numbers = [0.3, -1.0, 0.05, 0.02, 1e-3, 2e-4, 3e-5, 1e-6]
+    polynomial = np.polynomial.Polynomial(numbers[: degree + 1])
+    grid = Grid(CUTOFF, 10, scale, degree)
+    coefficients = fit_spline(polynomial(grid.position(grid.points()))[:, None], grid)
     r = np.linspace(0.0, CUTOFF, 57)
     value, derivative = evaluate_spline(coefficients, grid, r)
     s, density = place(grid, r)
@@ -48,43 +51,48 @@ def test_a_cubic_in_s_is_reproduced_with_its_derivative(scale):
     np.testing.assert_allclose(derivative[:, 0] / density, polynomial.deriv()(s), atol=1e-6)
 
 
+@pytest.mark.parametrize("degree", DEGREES)
 @pytest.mark.parametrize("scale", SCALES)
-def test_the_pieces_are_those_of_scipy(scale):
-    coefficients = np.random.default_rng(0).normal(size=(13, 2))
-    grid = Grid(CUTOFF, 10, scale)
+def test_the_pieces_are_those_of_scipy(scale, degree):
+    grid = Grid(CUTOFF, 10, scale, degree)
+    coefficients = np.random.default_rng(0).normal(size=(grid.rows, 2))
     r = np.linspace(0.0, CUTOFF - 1e-9, 40)
     value, derivative = evaluate_spline(coefficients, grid, r)
-    oracle = BSpline(np.arange(-3, 14), coefficients, 3)
+    oracle = BSpline(np.arange(-degree, grid.rows + 1), coefficients, degree)
     s, density = place(grid, r)
     np.testing.assert_allclose(value, oracle(s), atol=1e-13)
     np.testing.assert_allclose(derivative, oracle(s, 1) * density[:, None], atol=1e-12)
 
 
 ERRORS = [
-    (CUTOFF, 128, 2e-5, 5e-4),
-    (CUTOFF, 512, 1e-7, 2e-6),
+    (3, CUTOFF, 128, 2e-5, 5e-4),
+    (3, CUTOFF, 512, 1e-7, 2e-6),
     # Few knots at long distances, where these functions vary as much.
-    (CUTOFF / 8, 128, 0.03, 0.1),
-    (CUTOFF / 8, 512, 4e-5, 4e-4),
+    (3, CUTOFF / 8, 128, 0.03, 0.1),
+    (3, CUTOFF / 8, 512, 4e-5, 4e-4),
+    (7, CUTOFF, 128, 1e-8, 1e-6),
+    (7, CUTOFF, 256, 1e-10, 1e-8),
 ]
 
 
-@pytest.mark.parametrize(("scale", "knots", "value", "derivative"), ERRORS)
-def test_errors_shrink_with_the_knots(scale, knots, value, derivative):
-    grid = Grid(CUTOFF, knots, scale)
-    coefficients = fit_spline(bessel(grid.points())[0])
-    assert coefficients.shape == (knots + 3, 8)
+@pytest.mark.parametrize(("degree", "scale", "knots", "value", "derivative"), ERRORS)
+def test_errors_shrink_with_the_knots(degree, scale, knots, value, derivative):
+    grid = Grid(CUTOFF, knots, scale, degree)
+    coefficients = fit_spline(bessel(grid.points())[0], grid)
+    assert coefficients.shape == (knots + degree, 8)
     r = np.random.default_rng(0).uniform(0.1 * CUTOFF, CUTOFF, 1000)
     for found, exact, limit in zip(
         evaluate_spline(coefficients, grid, r), bessel(r), (value, derivative), strict=True
     ):
         error = np.abs(found - exact).max() / np.abs(exact).max()
-        assert 1e-12 < error < limit  # an error of zero would not be measured
+        assert 1e-15 < error < limit  # an error of zero would not be measured
 
 
 def test_refusals():
     with pytest.raises(ValueError, match="knots=3: a spline needs at least 4"):
         Grid(CUTOFF, 3, CUTOFF)
+    with pytest.raises(ValueError, match="knots=7: a spline needs at least 8"):
+        Grid(CUTOFF, 7, CUTOFF, 7)
     with pytest.raises(ValueError, match="cutoff=0.0: must be positive"):
         Grid(0.0, 8, 1.0)
     with pytest.raises(ValueError, match="scale=-1.0: must be positive"):

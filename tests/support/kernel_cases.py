@@ -16,6 +16,7 @@ from lammps_mace.kernels import (
     Spline,
     native,
     pack_spline,
+    spline_degree,
 )
 from lammps_mace.models.mlip.embedding import harmonics
 from lammps_mace.models.mlip.interaction import EdgeInputs, convolve, message_paths
@@ -116,14 +117,15 @@ def edge_case(
     senders = 11
     dim = source.dim
     paths = len(program.paths)
+    rows_each = knots + spline_degree(dtype)
     radial = (
         EdgeWeights(cast(rng.normal(size=(chunk, paths, channels))))
         if rows
         else Spline(
-            cast(pack_spline(rng.normal(size=(splines * (knots + 3), paths, channels)))),
+            cast(pack_spline(rng.normal(size=(splines * rows_each, paths, channels)))),
             None
             if splines == 1
-            else jnp.asarray(rng.integers(0, splines, chunk) * (knots + 3), jnp.int32),
+            else jnp.asarray(rng.integers(0, splines, chunk) * rows_each, jnp.int32),
         )
     )
     return EdgeCase(

@@ -101,6 +101,7 @@ def make_model(
     seed: int = 0,
     info: dict | None = None,
     total_charge: int | None = None,
+    exact_radial: bool = False,
     **config,
 ) -> Model:
     """Return a model with random weights; ``config`` and ``info`` change the small default."""
@@ -121,7 +122,10 @@ def make_model(
     rng = np.random.default_rng(seed)
     # Float64 weights, so that float64 tests are not limited by float32 products of weights.
     params = jax.tree.map(lambda s: rng.normal(size=s.shape), shapes)
-    return Model(full, dataset_info, params, dtype=dtype, total_charge=total_charge)
+    return Model(
+        full, dataset_info, params, dtype=dtype, total_charge=total_charge,
+        exact_radial=exact_radial,
+    )  # fmt: skip
 
 
 def write_model(path: Path, model: Model) -> Path:
@@ -129,6 +133,7 @@ def write_model(path: Path, model: Model) -> Path:
     return save_model(
         path, model.config, model.dataset_info, model.params, dtype=model.dtype,
         total_charge=model.total_charge, write_charges=model.write_charges,
+        exact_radial=model.exact_radial,
     )  # fmt: skip
 
 
@@ -149,4 +154,5 @@ def splines_of(model: Model) -> Splines | None:
     """Return the splines of the first layer, without its normalization."""
     description, n_species = families.describe(model), len(ELEMENTS)
     radial = description.layers[0].radial
-    return splines(SplineRequest(radial, description.cutoff, SpeciesPairs.of(radial, n_species)))
+    pairs = SpeciesPairs.of(radial, n_species)
+    return splines(SplineRequest(radial, description.cutoff, pairs, description.dtype))

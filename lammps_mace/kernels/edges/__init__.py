@@ -19,7 +19,7 @@ from flax import struct
 
 from lammps_mace.kernels.backends import implementation
 from lammps_mace.kernels.packing import in_blocks
-from lammps_mace.kernels.spline import Grid
+from lammps_mace.kernels.spline import Grid, spline_degree
 
 BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
 
@@ -79,7 +79,9 @@ class EdgeProgram:
 
     def grid(self, radial: Spline) -> Grid:
         """Return the knots of the splines."""
-        return Grid(self.cutoff, radial.table.shape[1] // self.n_splines - 3, self.knot_scale)
+        degree = spline_degree(radial.table.dtype)
+        knots = radial.table.shape[1] // self.n_splines - degree
+        return Grid(self.cutoff, knots, self.knot_scale, degree)
 
     def result_shapes(self, atoms: int) -> tuple[tuple[int, int, int], ...]:
         """Return the shape of each result, [atoms, 2l+1, paths to it * channels]."""
@@ -90,7 +92,7 @@ class EdgeProgram:
 
 
 class Spline(NamedTuple):
-    """Radial weights as cubic splines of the distance.
+    """Radial weights as splines of the distance: cubic in float32, of degree 7 in float64.
 
     Attributes:
         table: packed coefficients, see :func:`pack_spline`.
@@ -140,10 +142,10 @@ class EdgeOperands:
 
 
 def pack_spline(coefficients: np.ndarray) -> np.ndarray:
-    """Arrange coefficients [n_splines * (knots + 3), n_paths, channels] as kernels want them.
+    """Arrange coefficients [n_splines * (knots + degree), n_paths, channels] for the kernels.
 
     Returns:
-        [blocks, n_splines * (knots + 3), n_paths, BLOCK], channels filled up with zeros: the four
+        [blocks, n_splines * (knots + degree), n_paths, BLOCK], channels filled up with zeros: the
         rows that an edge needs lie together.
     """
     return np.ascontiguousarray(in_blocks(coefficients, BLOCK).transpose(2, 0, 1, 3))

@@ -27,8 +27,8 @@ class _Geometry(NamedTuple):
     Attributes:
         matrices: [chunk_edges, columns], elements of the matrices of all paths.
         place: int32 [chunk_edges], rows of the splines of the knots before the distances.
-        pieces: [chunk_edges, 8], the pieces of the splines there and their slopes, 1/Å; zero for
-            edges that do not count.
+        pieces: [chunk_edges, 2 (degree + 1)], the pieces of the splines there and their slopes,
+            1/Å; zero for edges that do not count.
         inside: bool [chunk_edges], the others do not count.
     """
 
@@ -107,7 +107,7 @@ def _geometry(kernels: EdgeKernels, radial: Radial, vectors: jax.Array) -> _Geom
     inside, safe = _inside(kernels, vectors), _safe(kernels, vectors)
     matrices = _directions(kernels, safe)
     if isinstance(radial, EdgeWeights):
-        return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 8)), inside)
+        return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 1)), inside)
     distances = jnp.sqrt(jnp.sum(safe**2, axis=1))
     place, slopes = spline_place_and_slopes(kernels.program.grid(radial), distances)
     rows = place.knots if radial.first_rows is None else place.knots + radial.first_rows

@@ -12,6 +12,7 @@ import numpy as np
 
 from lammps_mace.kernels import pallas_gpu as gpu
 from lammps_mace.kernels.edges import BLOCK, EdgeProgram
+from lammps_mace.kernels.spline import spline_degree
 
 
 class _Entry(NamedTuple):
@@ -79,7 +80,7 @@ class EdgeKernels:
             h = [gpu.load(sent, there, sender, k, lane) for k in range(self.n_source)]
             new: list[jax.Array] = []
             weigh = self._weigh(spline, radial, place, row, lane, there)
-            taps = [gpu.load(pieces, None, row, j) for j in range(4)] if spline else []
+            taps = [gpu.load(pieces, None, row, j) for j in range(_taps(radial))] if spline else []
             for index, rows in enumerate(self.rows):
                 (weight,) = weigh(index, taps)
                 for entries in rows:
@@ -122,8 +123,9 @@ class EdgeKernels:
             dh: list[Any] = [jnp.zeros_like(x) for x in h]
             along = jnp.zeros_like(h[0])
             weigh = self._weigh(spline, radial, place, row, lane, there)
-            starts_of = (0, 4) if spline else ()
-            taps = [[gpu.load(pieces, None, row, i + j) for j in range(4)] for i in starts_of]
+            n = _taps(radial)
+            starts_of = (0, n) if spline else ()
+            taps = [[gpu.load(pieces, None, row, i + j) for j in range(n)] for i in starts_of]
 
             def share(e: _Entry, value: jax.Array) -> None:
                 gpu.store(dmatrices, None, value, block, row, e.column)
@@ -186,10 +188,17 @@ class EdgeKernels:
         block, column = lane // BLOCK, lane % BLOCK
 
         def weights(path: int, *taps: list[jax.Array]) -> list[jax.Array]:
-            near = [gpu.load(radial, there, block, knot + j, path, column) for j in range(4)]
+            near = [
+                gpu.load(radial, there, block, knot + j, path, column) for j in range(_taps(radial))
+            ]
             return [_dot(some, near) for some in taps]
 
         return weights
+
+
+def _taps(table: Any) -> int:
+    """Return how many rows of a table of splines an edge needs."""
+    return spline_degree(table.dtype) + 1
 
 
 def _dot(a: list[jax.Array], b: list[jax.Array]) -> jax.Array:

@@ -142,9 +142,11 @@ def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.
     if isinstance(radial, EdgeWeights):
         return radial.values
     blocks, _, paths, width = radial.table.shape
-    place = spline_place(program.grid(radial), distances)
+    grid = program.grid(radial)
+    place = spline_place(grid, distances)
     first = place.knots if radial.first_rows is None else place.knots + radial.first_rows
-    near = radial.table[:, first[:, None] + jnp.arange(4)]  # [blocks, edges, 4, paths, width]
+    rows = first[:, None] + jnp.arange(grid.degree + 1)
+    near = radial.table[:, rows]  # [blocks, edges, degree + 1, paths, width]
     pieces = place.pieces
     values = jnp.sum(pieces[None, :, :, None, None] * near, axis=2)
     return values.transpose(1, 2, 0, 3).reshape(-1, paths, blocks * width)[:, :, : program.channels]
