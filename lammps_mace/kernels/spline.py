@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import BSpline
 from scipy.linalg import solve_banded
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import splu
 
 _NEARLY_ZERO = 1e-9  # of the cutoff; at 0 itself the model's radial functions are cut to zero
 
@@ -95,9 +93,11 @@ def fit_spline(values: np.ndarray, grid: Grid) -> np.ndarray:
     values = np.asarray(values, np.float64)
     if grid.degree == 3:
         return _fit_cubic(values)
-    knots = np.arange(-grid.degree, grid.rows + 1.0)
-    pieces = BSpline.design_matrix(grid._sites(), knots, grid.degree)
-    return splu(pieces.tocsc()).solve(values)
+    k, t = _split(grid, grid._sites())
+    pieces = _rows(grid, k, spline_pieces(t, grid.degree)).tocoo()
+    bands = np.zeros((2 * grid.degree + 1, grid.rows))
+    bands[grid.degree + pieces.row - pieces.col, pieces.col] = pieces.data
+    return solve_banded((grid.degree, grid.degree), bands, values)
 
 
 def _fit_cubic(values: np.ndarray) -> np.ndarray:
@@ -141,16 +141,23 @@ def evaluate_spline(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return values and derivatives, [n, n_functions] each, at distances [n] in [0, cutoff]."""
     r = np.asarray(r, np.float64)
-    s = grid.position(r)
-    k = np.clip(s.astype(int), 0, grid.knots - 1)
-    t = s - k
+    k, t = _split(grid, grid.position(r))
     density = grid.limit * grid.scale / (r + grid.scale) ** 2  # ds/dr
-    n = grid.degree + 1
-    columns, starts = k[:, None] + np.arange(n), np.arange(0, n * len(r) + 1, n)
-    shape = len(r), len(coefficients)
+    slopes = [density * piece for piece in spline_slopes(t, grid.degree)]
+    values = _rows(grid, k, spline_pieces(t, grid.degree)) @ coefficients
+    return values, _rows(grid, k, slopes) @ coefficients
 
-    def combined(weights: np.ndarray) -> np.ndarray:
-        return csr_array((weights.T.ravel(), columns.ravel(), starts), shape) @ coefficients
 
-    values, slopes = spline_pieces(t, grid.degree), spline_slopes(t, grid.degree)
-    return combined(np.stack(values)), combined(np.stack(slopes) * density)
+def _split(grid: Grid, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the knot before s, and how far s is from it."""
+    k = np.clip(s.astype(int), 0, grid.knots - 1)
+    return k, s - k
+
+
+def _rows(grid: Grid, k: np.ndarray, pieces: list[np.ndarray]) -> csr_array:
+    """Return the matrix [n, rows] that weighs the coefficients from the knots k on with pieces."""
+    n = len(pieces)
+    columns, starts = k[:, None] + np.arange(n), np.arange(0, n * len(k) + 1, n)
+    return csr_array(
+        (np.stack(pieces, axis=1).ravel(), columns.ravel(), starts), (len(k), grid.rows)
+    )

@@ -32,7 +32,7 @@ _NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
 # much to forces; in float64 energies keep ten digits, and forces nine of the largest.
 ERRORS = {
     "float32": ((1e-6, 1e-5), (3e-7, 3e-6)),
-    "float64": ((3e-11, 3e-10), (1e-11, 1e-10)),
+    "float64": ((1e-11, 1e-10), (3e-12, 3e-11)),
 }
 _PROBES = 2053  # prime: never in step with the knots
 _USUAL_KNOTS = 512  # where functions depend on the radii of two elements
