@@ -1,6 +1,8 @@
 """Every kind of file that users try to convert, by its contents: each refused with what to do."""
 
+import io
 import pickle
+import struct
 import zipfile
 
 import pytest
@@ -50,6 +52,20 @@ def test_a_truncated_download(refused, tmp_path):
     assert "or a truncated one: download or copy it again" in refused(data[: len(data) // 2])
 
 
+def test_small_archives_of_code_in_a_file_are_not_the_file(refused, tmp_path):
+    script = tf.write(tmp_path / "code.pt", whole(name("__torch__", "A") + b")\x81"),
+                      extra={"constants.pkl": b"\x80\x02)."}).read_bytes()  # fmt: skip
+    (tmp_path / "code.pt").unlink()
+    old = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + pickle.dumps({"_codegen": script})
+    assert zipfile.is_zipfile(io.BytesIO(old))
+    assert "has the format of torch before 1.6" in refused(old)
+    state = dictionary(_codegen=b"B" + struct.pack("<I", len(script)) + script)
+    new = tf.write(tmp_path / "x.pt", whole(state), {"0": bytes(5000)}).read_bytes()
+    cut = new[: new.index(script) + len(script)]
+    assert zipfile.is_zipfile(io.BytesIO(cut))
+    assert "download or copy it again" in refused(cut)
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [
@@ -78,6 +94,9 @@ def test_a_truncated_download(refused, tmp_path):
          "'mace_cueq_to_e3nn'"),
         (module("mace.modules.models", "MACE", a=name("openequivariance.impl_torch", "X")),
          "mace.cli.convert_oeq_e3nn"),
+        (module("mace.calculators.lammps_mliap_mace", "LAMMPS_MLIAP_MACE",
+         model=name("cuequivariance_torch.primitives", "X")),
+         "convert the model that it was exported from"),
         (module("nequip.model", "Nequip"),
          "asks for 'nequip.model.Nequip', which no MACE model needs"),
     ],

@@ -14,6 +14,7 @@ from lammps_mace.errors import ConvertError
 MOST_BYTES = 2**32
 _TORCH = "/data.pkl"  # end of the name of the pickle that torch.save writes
 _OLD_TORCH = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which it began before 1.6
+_ZIP = b"PK"
 _AGAIN = "download or copy it again"
 _STARTS = (
     (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself: 'git lfs pull'"),
@@ -31,9 +32,12 @@ def kind_of(path: str | os.PathLike[str]) -> Literal["mlip", "torch"]:
     data, name = read_file(Path(path), MOST_BYTES), repr(str(path))
     if not data:
         raise ConvertError(f"{name} is empty: {_AGAIN}")
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    # Models hold small archives of code, which end as one does: those are not the file.
+    if not data.startswith(_ZIP) or not zipfile.is_zipfile(io.BytesIO(data)):
         raise ConvertError(f"{name} {_what(data[:_HEAD_BYTES])}")
     with opened(data, name) as archive:
+        if min((info.header_offset for info in archive.infolist()), default=0):
+            raise ConvertError(f"{name} is truncated: {_AGAIN}")
         return "torch" if any(one.endswith(_TORCH) for one in archive.namelist()) else "mlip"
 
 

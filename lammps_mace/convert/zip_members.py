@@ -71,7 +71,7 @@ def opened(data: bytes, what: str) -> Iterator[zipfile.ZipFile]:
     except ConvertError:
         raise
     except _DAMAGE as error:
-        raise ConvertError(f"{what} is damaged: {error}") from None
+        raise ConvertError(f"{what} is damaged: {error}; download or copy it again") from None
 
 
 def check_members(

@@ -95,7 +95,10 @@ def _made_in(params: Arrays) -> str:
 
 def _refuse_options(model: Module) -> None:
     if model.attribute("use_so3", bool, default=False):
-        raise ConvertError("use_so3: lammps-mace does not know models without parity")
+        raise ConvertError(
+            "use_so3: lammps-mace does not know models without parity; "
+            "run it with the torch library"
+        )
     for path in ("interactions", "products"):
         for key, part in model.record.modules[path].modules.items():
             cueq = part.attributes.get("cueq_config")

@@ -34,7 +34,7 @@ def read_records(path: str | os.PathLike[str]) -> Record:
             lambda member: _MOST_PICKLE_BYTES if member == root + PICKLE else len(data), len(data),
         )  # fmt: skip
         try:
-            return _read(_member_reader(archive, root), Budget(len(data)))
+            return _read(lambda member: archive.read(root + member), Budget(len(data)))
         except ConvertError as error:
             raise ConvertError(f"{name} {error}") from None
 
@@ -51,21 +51,11 @@ def _root(archive: zipfile.ZipFile, name: str) -> str:
             f"{name} is compiled code (TorchScript), as in '*_compiled.model' and '*-lammps.pt': "
             "convert the model that it was compiled from, '*.model' without '_compiled'"
         )
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise ConvertError(
+            f"{name} is packed, which torch never does; unpack it and save the model again in torch"
+        )
     return roots[0]
-
-
-def _member_reader(archive: zipfile.ZipFile, root: str) -> Callable[[str], bytes]:
-    """Return a function: name of a member below the root -> its bytes."""
-
-    def read(member: str) -> bytes:
-        info = archive.getinfo(root + member)
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ConvertError(
-                "is packed, which torch never does; unpack it and save the model again in torch"
-            )
-        return archive.read(info)
-
-    return read
 
 
 def _read(read: Callable[[str], bytes], budget: Budget) -> Record:

@@ -34,6 +34,10 @@ _ACCELERATED = {
     ),
 }  # fmt: skip
 _EXPORT = "LAMMPS_MLIAP_MACE"
+_EXPORTED = (
+    "was exported for ML-IAP and its weights reordered, as mace_create_lammps_model does with "
+    "cuEquivariance; convert the model that it was exported from, '*.model'"
+)
 _SAVE_MODEL = "in torch: torch.save(model, 'x.model')"
 
 
@@ -48,11 +52,12 @@ def check_names(names: list[str]) -> None:
         kind = name.rpartition(".")[2]
         if kind in _CLASSES and name.startswith("mace."):
             raise ConvertError(f"holds {kind}: it {_CLASSES[kind]}; {_RUN_IN_TORCH}")
+    exported = any(name.endswith(f".{_EXPORT}") for name in names)
     for name in names:
         package = name.split(".")[0]
         for start, words in _ACCELERATED.items():
             if package.startswith(start):
-                raise ConvertError(words)
+                raise ConvertError(_EXPORTED if exported else words)
         if not is_known(name):
             raise ConvertError(refusal(name))
 
