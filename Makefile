@@ -29,7 +29,7 @@ lint: $(VENV)/linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cython/plugin/*.cpp' 'cython/plugin/*.h')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cython/*.cpp' 'cython/*.h' 'cython/*.c')
 	$(MAKE) docs
 
 # Into build/docs; any warning is an error. The variable silences an advertisement.

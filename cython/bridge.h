@@ -81,8 +81,7 @@ typedef struct lammps_mace_bridge {
   int (*describe)(void *potential, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges, int **row_bytes,
                   lammps_mace_charges *charges, lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
-  int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species,
-                      lammps_mace_failure *failure);
+  int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species, lammps_mace_failure *failure);
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);
   /* Text for the log at the end of a run (malloc'ed: the caller frees it). stuck: it was a minimisation whose line search found
    * no way down. */
@@ -94,8 +93,7 @@ typedef struct lammps_mace_bridge {
 
 /* Starts Python as `python` would be (unless it runs already) and imports lammps_mace._bridge; NULL on failure.
  * hosted: LAMMPS is linked with Python, so it will finalize the interpreter. */
-typedef const lammps_mace_bridge *(*lammps_mace_bridge_opener)(const char *python, int hosted,
-                                                               lammps_mace_failure *failure);
+typedef const lammps_mace_bridge *(*lammps_mace_bridge_opener)(const char *python, int hosted, lammps_mace_failure *failure);
 #define LAMMPS_MACE_BRIDGE_SYMBOL "lammps_mace_bridge_open"
 
 #ifdef __cplusplus

@@ -52,7 +52,7 @@ static const lammps_mace_bridge *table(const char *python, lammps_mace_failure *
   const lammps_mace_bridge *found = NULL;
   PyObject *module = PyImport_ImportModule("lammps_mace._bridge");
   PyObject *capsule = module ? PyObject_GetAttrString(module, "_table") : NULL;
-  if (capsule) found = (const lammps_mace_bridge *) PyCapsule_GetPointer(capsule, "lammps_mace._bridge._table");
+  if (capsule) found = (const lammps_mace_bridge *)PyCapsule_GetPointer(capsule, "lammps_mace._bridge._table");
   if (!found) describe_import_error(python, failure);
   Py_XDECREF(capsule);
   Py_XDECREF(module);
@@ -67,15 +67,13 @@ static int version_differs(void)
   return strncmp(Py_GetVersion(), built, strlen(built)) != 0;
 }
 
-#ifdef __cplusplus
-extern "C"
-#endif
-__attribute__((visibility("default"))) const lammps_mace_bridge *
-lammps_mace_bridge_open(const char *python, int hosted, lammps_mace_failure *failure)
+Py_EXPORTED_SYMBOL const lammps_mace_bridge *lammps_mace_bridge_open(const char *python, int hosted,
+                                                                     lammps_mace_failure *failure)
 {
   if (version_differs()) {
     snprintf(failure->reason, sizeof failure->reason,
-             "lammps-mace was built for Python %d.%d, but this process runs Python %.32s: install lammps-mace into that Python",
+             "lammps-mace was built for Python %d.%d, but this process runs Python %.32s: "
+             "install lammps-mace into that Python",
              PY_MAJOR_VERSION, PY_MINOR_VERSION, Py_GetVersion());
     return NULL;
   }

@@ -12,7 +12,7 @@ using lammps_mace::kHarmonics;
 using lammps_mace::kSplineRows;
 using lammps_mace::kTableBlock;
 
-struct Segment {  // edges [begin, end) of the batch belong to this atom; `more`: continues an earlier batch
+struct Segment {    // edges [begin, end) of the batch belong to this atom; `more`: continues an earlier batch
   std::int64_t atom;
   int begin, end;
   bool more;
@@ -20,8 +20,7 @@ struct Segment {  // edges [begin, end) of the batch belong to this atom; `more`
 
 // Where one edge finds its radial weights of path 0 and block 0, the pieces of its spline, its matrices (entries of
 // both are a vector apart), and the features of its sender.
-template <class T>
-struct EdgeAt {
+template <class T> struct EdgeAt {
   const T *weights, *pieces, *matrices;
   std::int64_t sender;
 };
@@ -30,16 +29,13 @@ struct EdgeAt {
 class Arena {
  public:
   explicit Arena(void *memory) : at_(static_cast<char *>(memory)) {}
-  template <class U>
-  U *take(std::size_t n) {
+  template <class U> U *take(std::size_t n)
+  {
     U *p = reinterpret_cast<U *>(at_);
     at_ += bytes<U>(n);
     return p;
   }
-  template <class U>
-  static std::size_t bytes(std::size_t n) {
-    return (n * sizeof(U) + 63) / 64 * 64;
-  }
+  template <class U> static std::size_t bytes(std::size_t n) { return (n * sizeof(U) + 63) / 64 * 64; }
 
  private:
   char *at_;
@@ -47,39 +43,38 @@ class Arena {
 
 constexpr int kMaxSegments = 256;
 constexpr int kMaxEdges = 1024;
-constexpr std::size_t kMatrixBytes = 256 * 1024;  // what the matrices of a batch may take of the cache
+constexpr std::size_t kMatrixBytes = 256 * 1024;    // what the matrices of a batch may take of the cache
 
 // What an edge's matrices are made for: their values, and in the backward pass also their slopes in two directions
 // across the edge.
 constexpr int kForward = 1, kBackward = 3;
 
 // Per edge: x, y, z, 1/r; the pieces of its spline and their slopes; row of vectors and sender.
-template <class T>
-struct Batch {
+template <class T> struct Batch {
   static constexpr int W = kWidth<T>;
-  int sets;  // kForward or kBackward
+  int sets;    // kForward or kBackward
   int capacity, size = 0, n_segments = 0;
   Segment *segments;
   T *x, *y, *z, *inverse;
-  Vector<T> *pieces;             // [edge / W][pieces, slopes][edge % W]
+  Vector<T> *pieces;    // [edge / W][pieces, slopes][edge % W]
   std::int32_t *senders;
   EdgeAt<T> *at;
   // Strides of the radial weights: from knot (or edge) to knot, from path to path, from block to block of channels.
   std::int64_t knot_stride, path_stride, slab;
   std::int64_t *rows;
-  Vector<T> *matrices;           // [edge / W][set][row][edge % W]
-  T *values;                     // [matrix entry], the Clebsch-Gordan coefficients
+  Vector<T> *matrices;    // [edge / W][set][row][edge % W]
+  T *values;              // [matrix entry], the Clebsch-Gordan coefficients
 
-  void *more;                    // bytes asked for besides
+  void *more;    // bytes asked for besides
 
-  Batch(const EdgeTask<T> &task, int sets, std::size_t bytes = 0) : sets(sets) {
+  Batch(const EdgeTask<T> &task, int sets, std::size_t bytes = 0) : sets(sets)
+  {
     const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 4 * Arena::bytes<T>(n) +
-                             Arena::bytes<T>(2 * kSplineRows<T> * n) +
-                             Arena::bytes<std::int32_t>(n) + Arena::bytes<EdgeAt<T>>(n) +
-                             Arena::bytes<std::int64_t>(n) +
+                             Arena::bytes<T>(2 * kSplineRows<T> * n) + Arena::bytes<std::int32_t>(n) +
+                             Arena::bytes<EdgeAt<T>>(n) + Arena::bytes<std::int64_t>(n) +
                              Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
@@ -94,13 +89,15 @@ struct Batch {
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
 
-  void locate(const EdgeTask<T> &task, int edge, const T *weights) {
+  void locate(const EdgeTask<T> &task, int edge, const T *weights)
+  {
     at[edge].weights = weights;
     at[edge].matrices = reinterpret_cast<const T *>(matrices_of(task, edge)) + edge % W;
     at[edge].pieces = reinterpret_cast<const T *>(pieces_of(edge)) + edge % W;
     at[edge].sender = static_cast<std::int64_t>(senders[edge]) * task.sent_rows * task.channels;
   }
-  Vector<T> *matrices_of(const EdgeTask<T> &task, int edge) const {
+  Vector<T> *matrices_of(const EdgeTask<T> &task, int edge) const
+  {
     return matrices + static_cast<std::size_t>(edge / W) * sets * task.couplings.rows;
   }
   Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 2 * kSplineRows<T>; }
@@ -109,12 +106,12 @@ struct Batch {
 // Where filling goes on: the next edge, and its atom.
 struct Cursor {
   std::int64_t atom = 0;
-  std::int64_t edge = -1;  // -1: at the atom's first
+  std::int64_t edge = -1;    // -1: at the atom's first
 };
 
 // Adds edges of the atom from the cursor on; false when the batch is full.
-template <class T>
-bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
+template <class T> bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor)
+{
   const bool more = cursor.edge >= 0;
   Segment segment{cursor.atom, batch.size, batch.size, more};
   std::int64_t e = more ? cursor.edge : task.starts[cursor.atom];
@@ -139,8 +136,8 @@ bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
 }
 
 // The pieces of the cubic B-spline at t and their slopes, as in kernels/spline.py.
-template <class T>
-LM_INLINE void cubic_pieces(Vector<T> t, Vector<T> *b, Vector<T> *d) {
+template <class T> LM_INLINE void cubic_pieces(Vector<T> t, Vector<T> *b, Vector<T> *d)
+{
   const Vector<T> q = 1 - t;
   b[0] = q * q * q * T(1. / 6), b[1] = (3 * t - 6) * t * t * T(1. / 6) + T(2. / 3);
   b[3] = t * t * t * T(1. / 6), b[2] = (3 * q - 6) * q * q * T(1. / 6) + T(2. / 3);
@@ -149,13 +146,17 @@ LM_INLINE void cubic_pieces(Vector<T> t, Vector<T> *b, Vector<T> *d) {
 }
 
 // The same of any degree by the recurrence over the degrees, from piece to piece downwards.
-template <class T, int Degree>
-LM_INLINE void pieces_of_degree(Vector<T> t, Vector<T> *b, Vector<T> *d) {
+template <class T, int Degree> LM_INLINE void pieces_of_degree(Vector<T> t, Vector<T> *b, Vector<T> *d)
+{
   b[0] = t * 0 + 1;
   LM_EACH(p0, Degree, {
     constexpr int p = p0 + 1;
     b[p] = Vector<T>{};
-    if constexpr (p == Degree) LM_EACH(j, p + 1, { d[j] = -b[j]; if constexpr (j > 0) d[j] += b[j - 1]; })
+    if constexpr (p == Degree)
+      LM_EACH(j, p + 1, {
+        d[j] = -b[j];
+        if constexpr (j > 0) d[j] += b[j - 1];
+      })
     LM_EACH(i, p, {
       constexpr int j = p - i;
       b[j] = ((t + T(i)) * b[j - 1] + (T(1 + j) - t) * b[j]) * T(1. / p);
@@ -165,8 +166,8 @@ LM_INLINE void pieces_of_degree(Vector<T> t, Vector<T> *b, Vector<T> *d) {
 }
 
 // Where an edge's radial weights begin, and the pieces (and slopes) of its spline where they are splines.
-template <class T>
-void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r) {
+template <class T> void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r)
+{
   constexpr int W = kWidth<T>;
   constexpr int kRows = kSplineRows<T>;
   Vector<T> *b = batch.pieces_of(begin), *d = b + kRows;
@@ -188,7 +189,7 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
   }
   // Not s - k: that would lose digits where knots are far apart.
   const Vector<T> rest = limit - k, t = rest * (r - scale * k / rest) * inverse;
-  const Vector<T> density = limit * scale * inverse * inverse;  // ds/dr
+  const Vector<T> density = limit * scale * inverse * inverse;    // ds/dr
   if constexpr (kRows == 4)
     cubic_pieces<T>(t, b, d);
   else
@@ -198,7 +199,8 @@ void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector
 
 // The matrices of W edges from their harmonics; from the slopes of these, those of the matrices.
 template <class T>
-void prepare_matrices(const EdgeTask<T> &task, const T *values, const Vector<T> *harmonics, Vector<T> *out) {
+void prepare_matrices(const EdgeTask<T> &task, const T *values, const Vector<T> *harmonics, Vector<T> *out)
+{
   const auto &m = task.couplings;
   for (int row = 0; row < m.rows; row++) {
     Vector<T> entry = {};
@@ -208,8 +210,8 @@ void prepare_matrices(const EdgeTask<T> &task, const T *values, const Vector<T> 
 }
 
 // Unit vectors, radial weights and matrices of W edges at once; lanes past the end get a harmless vector.
-template <class T>
-void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin) {
+template <class T> void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin)
+{
   constexpr int W = kWidth<T>;
   for (int i = batch.size; i < begin + W; i++) batch.x[i] = 1, batch.y[i] = 0, batch.z[i] = 0;
   Vector<T> x = load(batch.x + begin), y = load(batch.y + begin), z = load(batch.z + begin);
@@ -230,8 +232,8 @@ void prepare_group(const EdgeTask<T> &task, Batch<T> &batch, int begin) {
 }
 
 // Fills the batch from the cursor on; false when there is no atom left.
-template <class T>
-bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
+template <class T> bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor)
+{
   if (cursor.atom >= task.atoms) return false;
   batch.size = batch.n_segments = 0;
   while (cursor.atom < task.atoms && batch.n_segments < kMaxSegments)
@@ -240,4 +242,4 @@ bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor) {
   return true;
 }
 
-}  // namespace
+}    // namespace

@@ -13,17 +13,14 @@ namespace {
 using namespace lammps_mace;
 
 // Atoms at a time: as many as leave the values of two levels of the tree in registers; backward also their adjoints.
-template <bool Back>
-constexpr int kAtoms = !Back ? 8 : kVectorBytes == 64 ? 6 : 4;
+template <bool Back> constexpr int kAtoms = !Back ? 8 : kVectorBytes == 64 ? 6 : 4;
 constexpr int kMaxOrder = 4;
 
-template <class T, bool Back>
-struct Atoms {  // one vector of channels of each
+template <class T, bool Back> struct Atoms {    // one vector of channels of each
   Vector<T> v[kAtoms<Back>];
 };
 
-template <class T, bool Back>
-struct Walk {
+template <class T, bool Back> struct Walk {
   const std::int32_t *code;
   const Vector<T> *weights;
   const Atoms<T, Back> *x;
@@ -32,7 +29,8 @@ struct Walk {
 
 // value += sum over the group; with Back also dx, `above` being the adjoint times the factors above the group.
 template <class T, bool Back, int Depth>
-LM_INLINE void walk_group(Walk<T, Back> &w, const Atoms<T, Back> &above, Atoms<T, Back> &value) {
+LM_INLINE void walk_group(Walk<T, Back> &w, const Atoms<T, Back> &above, Atoms<T, Back> &value)
+{
   constexpr int N = kAtoms<Back>;
   const int leaves = *w.code++;
   for (int i = 0; i < leaves; i++) {
@@ -48,18 +46,17 @@ LM_INLINE void walk_group(Walk<T, Back> &w, const Atoms<T, Back> &above, Atoms<T
       Atoms<T, Back> inner, below;
       LM_EACH(a, N, inner.v[a] = weight; if constexpr (Back) below.v[a] = above.v[a] * w.x[row].v[a];)
       walk_group<T, Back, Depth - 1>(w, below, inner);
-      LM_EACH(a, N, value.v[a] += w.x[row].v[a] * inner.v[a];
-              if constexpr (Back) w.dx[row].v[a] += above.v[a] * inner.v[a];)
+      LM_EACH(a, N, value.v[a] += w.x[row].v[a] * inner.v[a]; if constexpr (Back) w.dx[row].v[a] += above.v[a] * inner.v[a];)
     }
   }
 }
 
-template <class T, bool Back>
-struct Scratch {
+template <class T, bool Back> struct Scratch {
   Vector<T> *weights;
   Atoms<T, Back> *x, *dx;
 
-  explicit Scratch(const ContractionTask<T> &task) {
+  explicit Scratch(const ContractionTask<T> &task)
+  {
     const std::size_t row = sizeof(Atoms<T, Back>);
     const std::size_t weight_bytes = Arena::bytes<T>(std::size_t(task.n_terms) * kWidth<T>);
     char *memory = static_cast<char *>(task.scratch(weight_bytes + 2 * row * task.n_rows));
@@ -70,16 +67,16 @@ struct Scratch {
 };
 
 // Calls visit(row, block, offset of [atom][m][0]) for all rows of the features.
-template <class T, class F>
-LM_INLINE void each_row(const ContractionTask<T> &task, std::int64_t atom, F &&visit) {
+template <class T, class F> LM_INLINE void each_row(const ContractionTask<T> &task, std::int64_t atom, F &&visit)
+{
   int row = 0;
   for (int b = 0; b < task.n_blocks; b++)
     for (std::int64_t m = 0; m < task.dims[b]; m++) visit(row++, b, (atom * task.dims[b] + m) * task.channels);
 }
 
 template <class T, bool Back, bool Tail>
-void contract_atoms(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, std::int64_t first, int channel,
-                    int n) {
+void contract_atoms(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, std::int64_t first, int channel, int n)
+{
   constexpr int N = kAtoms<Back>;
   // Past the last atom the last one is taken again; its results are not stored twice.
   const int count = static_cast<int>(std::min<std::int64_t>(N, task.atoms - first));
@@ -107,7 +104,8 @@ void contract_atoms(const ContractionTask<T> &task, const Scratch<T, Back> &scra
 }
 
 template <class T, bool Back, bool Tail>
-void contract_block(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, int channel) {
+void contract_block(const ContractionTask<T> &task, const Scratch<T, Back> &scratch, int channel)
+{
   const int n = std::min(kWidth<T>, task.channels - channel);
   for (int t = 0; t < task.n_terms; t++)
     scratch.weights[t] =
@@ -116,20 +114,19 @@ void contract_block(const ContractionTask<T> &task, const Scratch<T, Back> &scra
     contract_atoms<T, Back, Tail>(task, scratch, first, channel, n);
 }
 
-template <class T, bool Back>
-void contraction(const ContractionTask<T> &task) {
+template <class T, bool Back> void contraction(const ContractionTask<T> &task)
+{
   const Scratch<T, Back> scratch(task);
   int channel = 0;
-  for (; channel + kWidth<T> <= task.channels; channel += kWidth<T>)
-    contract_block<T, Back, false>(task, scratch, channel);
+  for (; channel + kWidth<T> <= task.channels; channel += kWidth<T>) contract_block<T, Back, false>(task, scratch, channel);
   if (channel < task.channels) contract_block<T, Back, true>(task, scratch, channel);
 }
 
-}  // namespace
+}    // namespace
 
 namespace LM_ISA {
 void contraction_forward_f32(const ContractionTask<float> &task) { contraction<float, false>(task); }
 void contraction_forward_f64(const ContractionTask<double> &task) { contraction<double, false>(task); }
 void contraction_backward_f32(const ContractionTask<float> &task) { contraction<float, true>(task); }
 void contraction_backward_f64(const ContractionTask<double> &task) { contraction<double, true>(task); }
-}  // namespace LM_ISA
+}    // namespace LM_ISA

@@ -11,20 +11,20 @@
 
 namespace lammps_mace {
 
-inline xla::ffi::Error invalid(const std::string &what) {
+inline xla::ffi::Error invalid(const std::string &what)
+{
   return xla::ffi::Error::InvalidArgument("lammps-mace kernels: " + what);
 }
 
 // `call` as XLA may call it: it is C beyond this point, where an exception would end the process.
-template <auto call>
-struct Guarded;
-template <class... Arguments, xla::ffi::Error (*call)(Arguments...)>
-struct Guarded<call> {
-  static xla::ffi::Error run(Arguments... arguments) {
+template <auto call> struct Guarded;
+template <class... Arguments, xla::ffi::Error (*call)(Arguments...)> struct Guarded<call> {
+  static xla::ffi::Error run(Arguments... arguments)
+  {
     try {
       return call(arguments...);
     } catch (const std::bad_alloc &) {
-      return xla::ffi::Error(xla::ffi::ErrorCode::kResourceExhausted, "no host memory");  // short: in the string itself
+      return xla::ffi::Error(xla::ffi::ErrorCode::kResourceExhausted, "no host memory");    // short: in the string itself
     } catch (const std::exception &error) {
       return xla::ffi::Error::Internal(error.what());
     }
@@ -32,11 +32,11 @@ struct Guarded<call> {
 };
 
 // XLA updates operands in place where it can, and else hands over a copy's place to fill.
-inline void fill_copy(const xla::ffi::AnyBuffer &from, xla::ffi::AnyBuffer &to) {
-  if (from.untyped_data() != to.untyped_data())
-    std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
+inline void fill_copy(const xla::ffi::AnyBuffer &from, xla::ffi::AnyBuffer &to)
+{
+  if (from.untyped_data() != to.untyped_data()) std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
 }
 
-}  // namespace lammps_mace
+}    // namespace lammps_mace
 
 #endif

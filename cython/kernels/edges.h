@@ -9,8 +9,7 @@ namespace {
 using namespace lammps_mace;
 
 // Radial weights of one edge, as splines: kSplineRows rows of the table. `path`: from the weights of the first path.
-template <class T>
-struct Splined {
+template <class T> struct Splined {
   static constexpr bool kGiven = false;
   static constexpr int kRows = kSplineRows<T>;
   const T *at;
@@ -18,21 +17,23 @@ struct Splined {
   const T *pieces;
 
   LM_INLINE Splined(const Batch<T> &batch, int edge)
-      : at(batch.at[edge].weights), row(batch.knot_stride), slab(batch.slab), pieces(batch.at[edge].pieces) {}
+      : at(batch.at[edge].weights), row(batch.knot_stride), slab(batch.slab), pieces(batch.at[edge].pieces)
+  {}
   LM_INLINE T piece(int k) const { return pieces[k * kWidth<T>]; }
-  LM_INLINE const T *block(std::int64_t path, int channel) const {
+  LM_INLINE const T *block(std::int64_t path, int channel) const
+  {
     return at + path + channel / kTableBlock * slab + channel % kTableBlock;
   }
 
-  template <bool Tail>
-  LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const {
+  template <bool Tail> LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const
+  {
     const T *t = block(path, channel);
     Vector<T> value = piece(0) * load_some<Tail>(t, n);
     LM_EACH(k, kRows - 1, value += piece(k + 1) * load_some<Tail>(t + (k + 1) * row, n);)
     return value;
   }
-  template <bool Tail>
-  LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const {
+  template <bool Tail> LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const
+  {
     const T *t = block(path, channel);
     const Vector<T> first = load_some<Tail>(t, n);
     value = piece(0) * first, slope = piece(kRows) * first;
@@ -44,44 +45,42 @@ struct Splined {
 };
 
 // The same where they are given, edge by edge.
-template <class T>
-struct Given {
+template <class T> struct Given {
   static constexpr bool kGiven = true;
   const T *at;
 
   LM_INLINE Given(const Batch<T> &batch, int edge) : at(batch.at[edge].weights) {}
 
-  template <bool Tail>
-  LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const {
+  template <bool Tail> LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const
+  {
     return load_some<Tail>(at + path + channel, n);
   }
 };
 
 // Where one path finds its arrays.
-template <class T>
-struct Operands {
-  std::int64_t stride;  // between the components of the result, or of its adjoint
-  std::int64_t result;  // of the path's first component in its array
+template <class T> struct Operands {
+  std::int64_t stride;    // between the components of the result, or of its adjoint
+  std::int64_t result;    // of the path's first component in its array
   Operands() = default;
   LM_INLINE Operands(const EdgeTask<T> &task, const Path &path, std::int64_t atom)
       : stride(static_cast<std::int64_t>(task.result_paths[path.result]) * task.channels),
-        result(atom * (2 * path.target + 1) * stride + path.position * task.channels) {}
+        result(atom * (2 * path.target + 1) * stride + path.position * task.channels)
+  {}
 };
 
-template <class T>
-LM_INLINE const T *matrix_of(const Batch<T> &batch, const Path &path, int edge) {
+template <class T> LM_INLINE const T *matrix_of(const Batch<T> &batch, const Path &path, int edge)
+{
   return batch.at[edge].matrices + path.matrix * kWidth<T>;
 }
 
 // The degrees of a path as a type.
-template <int L1, int LO, bool Diagonal>
-struct Degrees {
+template <int L1, int LO, bool Diagonal> struct Degrees {
   static constexpr int source = L1, target = LO;
   static constexpr bool scalar = Diagonal;
 };
 
-template <class Kernel, int L1, class F>
-Kernel kernel_by_target(const Path &path, F &&f) {
+template <class Kernel, int L1, class F> Kernel kernel_by_target(const Path &path, F &&f)
+{
   if (path.scalar) return f(Degrees<L1, L1, true>{});
   switch (path.target) {
     case 0: return f(Degrees<L1, 0, false>{});
@@ -93,8 +92,8 @@ Kernel kernel_by_target(const Path &path, F &&f) {
 }
 
 // Returns f(degrees of the path), a function pointer.
-template <class Kernel, class F>
-Kernel kernel_by_degrees(const Path &path, F &&f) {
+template <class Kernel, class F> Kernel kernel_by_degrees(const Path &path, F &&f)
+{
   static_assert(kMaxSource == 3);
   switch (path.source) {
     case 0: return kernel_by_target<Kernel, 0>(path, f);
@@ -104,4 +103,4 @@ Kernel kernel_by_degrees(const Path &path, F &&f) {
   }
 }
 
-}  // namespace
+}    // namespace

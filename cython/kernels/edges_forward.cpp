@@ -8,7 +8,8 @@ constexpr int kForwardBlocks = kVectorBytes == 64 ? 2 : 1;
 
 // One path, one atom, Blocks blocks of channels: each matrix element is loaded once for all of them.
 template <class T, class Radial, int L1, int LO, bool Scalar, int Blocks>
-void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel)
+{
   constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
   const Path &path = task.paths[index];
   const Operands<T> at(task, path, segment.atom);
@@ -16,8 +17,7 @@ void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   const T *sent = task.sent + path.source_row * channels + channel;
   T *out = task.results[path.result] + at.result + channel;
   Vector<T> sums[M * Blocks] = {};
-  if (segment.more)
-    LM_EACH(m, M, LM_EACH(b, Blocks, sums[m * Blocks + b] = load(out + m * at.stride + b * W);))
+  if (segment.more) LM_EACH(m, M, LM_EACH(b, Blocks, sums[m * Blocks + b] = load(out + m * at.stride + b * W);))
   for (int e = segment.begin; e < segment.end; e++) {
     const Radial weights(batch, e);
     const T *h = sent + batch.at[e].sender, *matrix = matrix_of(batch, path, e);
@@ -29,16 +29,16 @@ void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
     if constexpr (Scalar)
       LM_EACH(m, M * Blocks, sums[m] += matrix[0] * s[m];)
     else
-      LM_EACH(m, M, LM_EACH(k, N, LM_EACH(b, Blocks, {
-        sums[m * Blocks + b] += matrix[(m * N + k) * W] * s[k * Blocks + b];
-      })))
+      LM_EACH(m, M,
+              LM_EACH(k, N, LM_EACH(b, Blocks, { sums[m * Blocks + b] += matrix[(m * N + k) * W] * s[k * Blocks + b]; })))
   }
   LM_EACH(m, M, LM_EACH(b, Blocks, store(out + m * at.stride + b * W, sums[m * Blocks + b]);))
 }
 
 // The same for the last, incomplete block of channels, whatever the degrees.
 template <class T, class Radial>
-void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel) {
+void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel)
+{
   constexpr int W = kWidth<T>;
   const Path &path = task.paths[index];
   const int N = 2 * path.source + 1, M = 2 * path.target + 1, n = task.channels - channel;
@@ -62,11 +62,10 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   for (int m = 0; m < M; m++) store_some<true>(out + m * at.stride, sums[m], n);
 }
 
-template <class T>
-using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
+template <class T> using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
 
-template <class T, class Radial, int Blocks>
-Forward<T> forward_kernel(const Path &path) {
+template <class T, class Radial, int Blocks> Forward<T> forward_kernel(const Path &path)
+{
   return kernel_by_degrees<Forward<T>>(path, [](auto d) LM_FLAT -> Forward<T> {
     using D = decltype(d);
     return forward_path<T, Radial, D::source, D::target, D::scalar, Blocks>;
@@ -74,8 +73,8 @@ Forward<T> forward_kernel(const Path &path) {
 }
 
 // All paths and atoms, the channels from `channel` on; returns where it stopped.
-template <class T, class Radial>
-int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel) {
+template <class T, class Radial> int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel)
+{
   constexpr int W = kWidth<T>;
   const int left = task.channels - channel, blocks = left >= kForwardBlocks * W ? kForwardBlocks : 1;
   for (int p = 0; p < task.n_paths; p++) {
@@ -88,21 +87,21 @@ int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel
   return channel + blocks * W;
 }
 
-template <class T, class Radial>
-void forward_with(const EdgeTask<T> &task) {
+template <class T, class Radial> void forward_with(const EdgeTask<T> &task)
+{
   Batch<T> batch(task, kForward);
   for (Cursor cursor; next_batch(task, batch, cursor);)
     for (int channel = 0; channel < task.channels;) channel = forward_channels<T, Radial>(task, batch, channel);
 }
 
-template <class T>
-void forward(const EdgeTask<T> &task) {
+template <class T> void forward(const EdgeTask<T> &task)
+{
   task.table ? forward_with<T, Splined<T>>(task) : forward_with<T, Given<T>>(task);
 }
 
-}  // namespace
+}    // namespace
 
 namespace LM_ISA {
 void edges_forward_f32(const EdgeTask<float> &task) { forward(task); }
 void edges_forward_f64(const EdgeTask<double> &task) { forward(task); }
-}  // namespace LM_ISA
+}    // namespace LM_ISA

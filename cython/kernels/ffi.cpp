@@ -26,7 +26,8 @@ struct Free {
 };
 
 // One growing buffer per thread.
-void *scratch(std::size_t bytes) {
+void *scratch(std::size_t bytes)
+{
   thread_local std::unique_ptr<void, Free> memory;
   thread_local std::size_t size = 0;
   if (bytes > size) {
@@ -46,7 +47,8 @@ using Reals = ffi::Span<const double>;
 using IntBuffer = ffi::Buffer<ffi::S32>;
 
 // Rows of the first dimension from `first` on become zero.
-void clear_from(std::int64_t first, ffi::AnyBuffer &buffer) {
+void clear_from(std::int64_t first, ffi::AnyBuffer &buffer)
+{
   const std::int64_t rows = buffer.dimensions()[0];
   if (first == rows) return;
   const std::size_t row_bytes = buffer.size_bytes() / rows;
@@ -58,17 +60,19 @@ struct Filled {
   std::int32_t species;
   std::int64_t atoms;
 
-  Filled(const IntBuffer &species, const IntBuffer &atoms)
-      : species(species.typed_data()[0]), atoms(atoms.typed_data()[0]) {}
+  Filled(const IntBuffer &species, const IntBuffer &atoms) : species(species.typed_data()[0]), atoms(atoms.typed_data()[0])
+  {}
 
-  ffi::Error check(std::int64_t rows) const {
+  ffi::Error check(std::int64_t rows) const
+  {
     if (atoms >= 0 && atoms <= rows) return ffi::Error::Success();
     return invalid(std::to_string(atoms) + " atoms in " + std::to_string(rows) + " rows");
   }
 };
 
 // N_lm of harmonics.h, [degree + 1][degree + 1].
-std::vector<double> harmonic_norms(int degree) {
+std::vector<double> harmonic_norms(int degree)
+{
   std::vector<double> norms((degree + 1) * (degree + 1), 0.0);
   for (int l = 0; l <= degree; l++)
     for (int m = 0; m <= l; m++) {
@@ -93,8 +97,8 @@ struct EdgeCall {
 };
 
 // The task with all that does not depend on the direction. norms lives as long as the call.
-template <class T>
-EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
+template <class T> EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms)
+{
   EdgeTask<T> task{};
   task.paths = reinterpret_cast<const Path *>(call.paths.begin());
   task.n_paths = static_cast<int>(call.paths.size() * sizeof(std::int32_t) / sizeof(Path));
@@ -124,7 +128,8 @@ EdgeTask<T> edge_task(const EdgeCall &call, std::vector<double> &norms) {
   return task;
 }
 
-ffi::Error check(const EdgeCall &call) {
+ffi::Error check(const EdgeCall &call)
+{
   const auto type = call.vectors.element_type();
   if (type != ffi::F32 && type != ffi::F64) return invalid("vectors must be float32 or float64");
   if (call.sent.element_type() != type || call.radial.element_type() != type)
@@ -133,16 +138,15 @@ ffi::Error check(const EdgeCall &call) {
   const std::int64_t n_paths = call.paths.size() * sizeof(std::int32_t) / sizeof(Path);
   const std::int64_t channels = call.sent.dimensions()[2];
   const bool table = shape.size() == 4 && shape[2] == n_paths && shape[3] == lammps_mace::kTableBlock &&
-                     shape[0] * shape[3] >= channels && call.n_splines > 0 && shape[1] % call.n_splines == 0 &&
-                     shape[1] / call.n_splines >= (type == ffi::F32 ? lammps_mace::kSplineRows<float>
-                                                                    : lammps_mace::kSplineRows<double>);
+      shape[0] * shape[3] >= channels && call.n_splines > 0 && shape[1] % call.n_splines == 0 &&
+      shape[1] / call.n_splines >= (type == ffi::F32 ? lammps_mace::kSplineRows<float> : lammps_mace::kSplineRows<double>);
   const bool rows = shape.size() == 3 && shape[1] == n_paths && shape[2] == channels;
   if (!table && !rows) return invalid("the radial weights do not fit the paths and channels");
   return ffi::Error::Success();
 }
 
-template <class T>
-void forward(const EdgeCall &call, ffi::RemainingRets &results) {
+template <class T> void forward(const EdgeCall &call, ffi::RemainingRets &results)
+{
   std::vector<double> norms;
   std::vector<T *> out;
   for (std::size_t i = 0; i < results.size(); i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
@@ -155,11 +159,12 @@ void forward(const EdgeCall &call, ffi::RemainingRets &results) {
 }
 
 ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
-                         IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results,
-                         Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
-                         double cutoff, double knot_scale, std::int32_t n_splines) {
-  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,
-                      paths,        result_paths, first, harmonics, values, cutoff, knot_scale, n_splines};
+                         IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
+                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff,
+                         double knot_scale, std::int32_t n_splines)
+{
+  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,     paths,
+                      result_paths, first,      harmonics, values, cutoff, knot_scale, n_splines};
   if (auto error = check(call); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -167,7 +172,8 @@ ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBu
 
 // Results: gradient; with `to_senders` also the senders' adjoint; with explicit weights also theirs.
 template <class T>
-void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets &results, bool to_senders) {
+void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets &results, bool to_senders)
+{
   std::vector<double> norms;
   std::vector<const T *> adjoints;
   const std::size_t targets = call.result_paths.size();
@@ -197,9 +203,10 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyB
                           IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more,
                           ffi::RemainingRets results, Integers paths, Integers result_paths, Integers first,
                           Integers harmonics, Reals values, double cutoff, double knot_scale, std::int32_t n_splines,
-                          bool to_senders) {
-  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,
-                      paths,        result_paths, first, harmonics, values, cutoff, knot_scale, n_splines};
+                          bool to_senders)
+{
+  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,     paths,
+                      result_paths, first,      harmonics, values, cutoff, knot_scale, n_splines};
   if (auto error = check(call); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
@@ -208,14 +215,14 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyB
 }
 
 // What both directions of the contraction share; dims and blocks live as long as the call.
-template <class T>
-struct ContractionCall {
+template <class T> struct ContractionCall {
   std::vector<std::int64_t> dims;
   std::vector<const T *> blocks;
   ContractionTask<T> task{};
 
   ContractionCall(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &args, std::size_t n_blocks,
-                  Integers code, Integers order, std::int64_t n_components) {
+                  Integers code, Integers order, std::int64_t n_components)
+  {
     for (std::size_t i = 0; i < n_blocks; i++) {
       const auto block = *args.get<ffi::AnyBuffer>(i);
       const auto shape = block.dimensions();
@@ -235,7 +242,8 @@ struct ContractionCall {
 
 // `of_atoms` has a row for each atom and component.
 ffi::Error check(const ffi::AnyBuffer &weights, const Filled &filled, Integers order, ffi::RemainingArgs &args,
-                 std::size_t n_blocks, const ffi::AnyBuffer &of_atoms) {
+                 std::size_t n_blocks, const ffi::AnyBuffer &of_atoms)
+{
   const auto shape = weights.dimensions();
   if (shape.size() != 3 || shape[1] != static_cast<std::int64_t>(order.size()))
     return invalid("the weights do not fit the monomials");
@@ -251,7 +259,8 @@ ffi::Error check(const ffi::AnyBuffer &weights, const Filled &filled, Integers o
 
 template <class T>
 void contract(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &blocks, ffi::AnyBuffer &result,
-              Integers code, Integers order) {
+              Integers code, Integers order)
+{
   ContractionCall<T> call(weights, filled, blocks, blocks.size(), code, order, result.dimensions()[1]);
   call.task.result = result.typed_data<T>();
   if constexpr (sizeof(T) == 4)
@@ -262,7 +271,8 @@ void contract(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &
 }
 
 ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms, ffi::RemainingArgs blocks,
-                               ffi::Result<ffi::AnyBuffer> result, Integers code, Integers order) {
+                               ffi::Result<ffi::AnyBuffer> result, Integers code, Integers order)
+{
   const Filled filled(species, atoms);
   if (auto error = check(weights, filled, order, blocks, blocks.size(), *result); error.failure()) return error;
   weights.element_type() == ffi::F32 ? contract<float>(weights, filled, blocks, *result, code, order)
@@ -272,7 +282,8 @@ ffi::Error contraction_forward(ffi::AnyBuffer weights, IntBuffer species, IntBuf
 
 template <class T>
 void pull_back(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &args, ffi::RemainingRets &results,
-               Integers code, Integers order) {
+               Integers code, Integers order)
+{
   const std::size_t n_blocks = args.size() - 1;
   const auto adjoint = *args.get<ffi::AnyBuffer>(n_blocks);
   ContractionCall<T> call(weights, filled, args, n_blocks, code, order, adjoint.dimensions()[1]);
@@ -292,19 +303,20 @@ void pull_back(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs 
 
 ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms,
                                 ffi::RemainingArgs blocks_and_adjoint, ffi::RemainingRets results, Integers code,
-                                Integers order) {
+                                Integers order)
+{
   const Filled filled(species, atoms);
   const std::size_t n_blocks = blocks_and_adjoint.size() - 1;
   const auto adjoint = *blocks_and_adjoint.get<ffi::AnyBuffer>(n_blocks);
-  if (auto error = check(weights, filled, order, blocks_and_adjoint, n_blocks, adjoint); error.failure())
-    return error;
+  if (auto error = check(weights, filled, order, blocks_and_adjoint, n_blocks, adjoint); error.failure()) return error;
   weights.element_type() == ffi::F32 ? pull_back<float>(weights, filled, blocks_and_adjoint, results, code, order)
                                      : pull_back<double>(weights, filled, blocks_and_adjoint, results, code, order);
   return ffi::Error::Success();
 }
 
 ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const ffi::AnyBuffer &result,
-                 const Filled &filled) {
+                 const Filled &filled)
+{
   const auto rows = block.dimensions(), packed = table.dimensions(), out = result.dimensions();
   if (block.element_type() != ffi::F32 && block.element_type() != ffi::F64)
     return invalid("features must be float32 or float64");
@@ -319,11 +331,12 @@ ffi::Error check(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, const
 }
 
 template <class T>
-void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, const Filled &filled) {
+void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::AnyBuffer &result, const Filled &filled)
+{
   const auto rows = block.dimensions(), packed = table.dimensions();
   const std::int64_t matrix = packed[0] > 1 ? filled.species * packed[1] * packed[2] * packed[3] : 0;
   const int columns = static_cast<int>(result.dimensions()[2]);
-  const LinearTask<T> task{block.typed_data<T>(), filled.atoms * rows[1], static_cast<int>(rows[2]), columns,
+  const LinearTask<T> task{block.typed_data<T>(),          filled.atoms * rows[1], static_cast<int>(rows[2]), columns,
                            table.typed_data<T>() + matrix, result.typed_data<T>()};
   if constexpr (sizeof(T) == 4)
     lammps_mace::kernels().linear_f32(task);
@@ -333,7 +346,8 @@ void multiply(const ffi::AnyBuffer &block, const ffi::AnyBuffer &table, ffi::Any
 }
 
 // Operands: all blocks, then their tables.
-ffi::Error linear(IntBuffer species, IntBuffer atoms, ffi::RemainingArgs args, ffi::RemainingRets results) {
+ffi::Error linear(IntBuffer species, IntBuffer atoms, ffi::RemainingArgs args, ffi::RemainingRets results)
+{
   const std::size_t n = results.size();
   if (args.size() != 2 * n) return invalid("as many matrices as blocks are needed");
   const Filled filled(species, atoms);
@@ -347,38 +361,38 @@ ffi::Error linear(IntBuffer species, IntBuffer atoms, ffi::RemainingArgs args, f
   return ffi::Error::Success();
 }
 
-ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same) {
+ffi::Error pass_index(IntBuffer index, ffi::ResultBuffer<ffi::S32> same)
+{
   same->typed_data()[0] = index.typed_data()[0];
   return ffi::Error::Success();
 }
 
-}  // namespace
+}    // namespace
 
-#define LM_EDGE_OPERANDS        \
-  ffi::Ffi::Bind()              \
-      .Arg<ffi::AnyBuffer>()    \
-      .Arg<IntBuffer>()         \
-      .Arg<ffi::AnyBuffer>()    \
-      .Arg<IntBuffer>()         \
-      .Arg<IntBuffer>()         \
-      .Arg<IntBuffer>()         \
+#define LM_EDGE_OPERANDS \
+  ffi::Ffi::Bind() \
+      .Arg<ffi::AnyBuffer>() \
+      .Arg<IntBuffer>() \
+      .Arg<ffi::AnyBuffer>() \
+      .Arg<IntBuffer>() \
+      .Arg<IntBuffer>() \
+      .Arg<IntBuffer>() \
       .Arg<ffi::AnyBuffer>()
-#define LM_EDGE_ATTRIBUTES(binding)         \
-  binding.Attr<Integers>("paths")           \
-      .Attr<Integers>("result_paths")       \
-      .Attr<Integers>("coupling_first")     \
+#define LM_EDGE_ATTRIBUTES(binding) \
+  binding.Attr<Integers>("paths") \
+      .Attr<Integers>("result_paths") \
+      .Attr<Integers>("coupling_first") \
       .Attr<Integers>("coupling_harmonics") \
-      .Attr<Reals>("coupling_values")       \
-      .Attr<double>("cutoff")               \
-      .Attr<double>("knot_scale")           \
+      .Attr<Reals>("coupling_values") \
+      .Attr<double>("cutoff") \
+      .Attr<double>("knot_scale") \
       .Attr<std::int32_t>("n_splines")
 
 #pragma GCC visibility push(default)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, Guarded<edges_forward>::run,
                               LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingRets()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_backward, Guarded<edges_backward>::run,
-                              LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingArgs().RemainingRets())
-                                  .Attr<bool>("to_senders"));
+                              LM_EDGE_ATTRIBUTES(LM_EDGE_OPERANDS.RemainingArgs().RemainingRets()).Attr<bool>("to_senders"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_forward, Guarded<contraction_forward>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
@@ -399,6 +413,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_contraction_backward, Guarded<contract
                                   .Attr<Integers>("order"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_linear, Guarded<linear>::run,
                               ffi::Ffi::Bind().Arg<IntBuffer>().Arg<IntBuffer>().RemainingArgs().RemainingRets());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_pass_index, pass_index,
-                              ffi::Ffi::Bind().Arg<IntBuffer>().Ret<IntBuffer>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_pass_index, pass_index, ffi::Ffi::Bind().Arg<IntBuffer>().Ret<IntBuffer>());
 #pragma GCC visibility pop

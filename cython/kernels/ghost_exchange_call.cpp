@@ -26,11 +26,10 @@ struct CallTiming {
 
 using Words = ffi::Buffer<ffi::U32>;
 
-std::int64_t nanoseconds() {
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+std::int64_t nanoseconds() { return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-const char *exchange(const ExchangeHandle &handle, bool reverse, ffi::AnyBuffer &buffer) {
+const char *exchange(const ExchangeHandle &handle, bool reverse, ffi::AnyBuffer &buffer)
+{
   const int item_bytes = static_cast<int>(ffi::ByteWidth(buffer.element_type()));
   lammps_mace_rows rows{buffer.untyped_data(), 1, item_bytes, handle.row_index};
   for (std::size_t axis = 1; axis < buffer.dimensions().size(); axis++) rows.width *= buffer.dimensions()[axis];
@@ -38,7 +37,8 @@ const char *exchange(const ExchangeHandle &handle, bool reverse, ffi::AnyBuffer 
 }
 
 ffi::Error ghost_exchange(ffi::AnyBuffer given, Words handle_words, ffi::Result<ffi::AnyBuffer> rows,
-                          ffi::Result<Words> timing_words, ffi::Result<ffi::AnyBuffer> zero, bool reverse) {
+                          ffi::Result<Words> timing_words, ffi::Result<ffi::AnyBuffer> zero, bool reverse)
+{
   CallTiming timing{nanoseconds(), 0, syscall(SYS_gettid)};
   ExchangeHandle handle;
   if (handle_words.size_bytes() != sizeof handle || timing_words->size_bytes() != sizeof timing)
@@ -53,9 +53,10 @@ ffi::Error ghost_exchange(ffi::AnyBuffer given, Words handle_words, ffi::Result<
   return ffi::Error::Success();
 }
 
-}  // namespace
+}    // namespace
 
 #pragma GCC visibility push(default)
+// clang-format off
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_ghost_exchange, lammps_mace::Guarded<ghost_exchange>::run,
                               ffi::Ffi::Bind()
                                   .Arg<ffi::AnyBuffer>()
@@ -64,4 +65,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_ghost_exchange, lammps_mace::Guarded<g
                                   .Ret<Words>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<bool>("reverse"));
+// clang-format on
 #pragma GCC visibility pop

@@ -11,11 +11,11 @@ namespace {
 
 using lammps_mace::kMaxDegree;
 
-template <class T>
-struct Azimuth {  // real and imaginary part of (z + i x)^m
+template <class T> struct Azimuth {    // real and imaginary part of (z + i x)^m
   Vector<T> re[kMaxDegree + 1], im[kMaxDegree + 1];
 
-  LM_INLINE Azimuth(int degree, Vector<T> x, Vector<T> z) {
+  LM_INLINE Azimuth(int degree, Vector<T> x, Vector<T> z)
+  {
     re[0] = Vector<T>{} + T(1);
     im[0] = Vector<T>{};
     for (int m = 1; m <= degree; m++) {
@@ -28,8 +28,8 @@ struct Azimuth {  // real and imaginary part of (z + i x)^m
 LM_INLINE int harmonic(int l, int m) { return l * l + l + m; }
 
 // Calls visit(l, m, N_lm, P_lm, dP_lm/dy) for all 0 <= m <= l <= degree.
-template <class T, class F>
-LM_INLINE void legendre(int degree, const double *norms, Vector<T> y, F &&visit) {
+template <class T, class F> LM_INLINE void legendre(int degree, const double *norms, Vector<T> y, F &&visit)
+{
   T diagonal = 1;
   for (int m = 0; m <= degree; m++) {
     Vector<T> before = {}, slope_before = {}, p = Vector<T>{} + diagonal, slope = {};
@@ -46,7 +46,8 @@ LM_INLINE void legendre(int degree, const double *norms, Vector<T> y, F &&visit)
 
 // out[harmonic] of vectors, one edge per lane.
 template <class T>
-LM_INLINE void harmonics(int degree, const double *norms, Vector<T> x, Vector<T> y, Vector<T> z, Vector<T> *out) {
+LM_INLINE void harmonics(int degree, const double *norms, Vector<T> x, Vector<T> y, Vector<T> z, Vector<T> *out)
+{
   const Azimuth<T> azimuth(degree, x, z);
   legendre<T>(degree, norms, y, [&](int l, int m, T norm, Vector<T> p, Vector<T>) LM_FLAT {
     out[harmonic(l, m)] = norm * p * azimuth.re[m];
@@ -57,7 +58,8 @@ LM_INLINE void harmonics(int degree, const double *norms, Vector<T> x, Vector<T>
 // out[harmonic]: their slopes in a direction, with x, y, z taken as independent.
 template <class T>
 LM_INLINE void harmonic_slopes(int degree, const double *norms, Vector<T> x, Vector<T> y, Vector<T> z,
-                               const Vector<T> *direction, Vector<T> *out) {
+                               const Vector<T> *direction, Vector<T> *out)
+{
   const Azimuth<T> azimuth(degree, x, z);
   legendre<T>(degree, norms, y, [&](int l, int m, T norm, Vector<T> p, Vector<T> slope) LM_FLAT {
     const Vector<T> along_y = norm * slope * direction[1];
@@ -71,11 +73,11 @@ LM_INLINE void harmonic_slopes(int degree, const double *norms, Vector<T> x, Vec
 
 // Two unit vectors that are perpendicular to unit vectors and to each other (Duff et al., Building an Orthonormal
 // Basis, Revisited, 2017), [direction][x, y, z].
-template <class T>
-struct Across {
+template <class T> struct Across {
   Vector<T> direction[2][3];
 
-  LM_INLINE Across(Vector<T> x, Vector<T> y, Vector<T> z) {
+  LM_INLINE Across(Vector<T> x, Vector<T> y, Vector<T> z)
+  {
     const Vector<T> sign = z < T(0) ? Vector<T>{} - T(1) : Vector<T>{} + T(1);
     const Vector<T> a = T(-1) / (sign + z), b = x * y * a;
     direction[0][0] = T(1) + sign * x * x * a, direction[0][1] = sign * b, direction[0][2] = -sign * x;
@@ -83,4 +85,4 @@ struct Across {
   }
 };
 
-}  // namespace
+}    // namespace

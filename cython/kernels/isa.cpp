@@ -6,7 +6,8 @@
 
 #include "kernels.h"
 
-namespace lammps_mace {
+using namespace lammps_mace;
+
 namespace {
 
 struct Choice {
@@ -15,10 +16,17 @@ struct Choice {
   Kernels kernels;
 };
 
-#define LM_KERNELS(isa)                                                                                         \
-  {isa::edges_forward_f32,       isa::edges_forward_f64,       isa::edges_backward_f32,                         \
-   isa::edges_backward_f64,      isa::contraction_forward_f32, isa::contraction_forward_f64,                    \
-   isa::contraction_backward_f32, isa::contraction_backward_f64, isa::linear_f32, isa::linear_f64}
+#define LM_KERNELS(isa) \
+  {isa::edges_forward_f32, \
+   isa::edges_forward_f64, \
+   isa::edges_backward_f32, \
+   isa::edges_backward_f64, \
+   isa::contraction_forward_f32, \
+   isa::contraction_forward_f64, \
+   isa::contraction_backward_f32, \
+   isa::contraction_backward_f64, \
+   isa::linear_f32, \
+   isa::linear_f64}
 
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 const Choice kChoices[] = {
@@ -26,8 +34,7 @@ const Choice kChoices[] = {
     {"avx512",
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("fma");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
      },
      LM_KERNELS(avx512)},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, LM_KERNELS(avx2)},
@@ -35,7 +42,8 @@ const Choice kChoices[] = {
     {"sse2", [] { return true; }, LM_KERNELS(sse2)},
 };
 
-const Choice *widest() {
+const Choice *widest()
+{
 #ifdef LM_WIDE
   __builtin_cpu_init();
 #endif
@@ -44,22 +52,20 @@ const Choice *widest() {
   return nullptr;
 }
 
-std::atomic<const Choice *> &chosen() {
+std::atomic<const Choice *> &chosen()
+{
   static std::atomic<const Choice *> choice{widest()};
   return choice;
 }
 
-}  // namespace
+}    // namespace
 
-const Kernels &kernels() { return chosen().load()->kernels; }
-
-}  // namespace lammps_mace
-
-using namespace lammps_mace;
+const Kernels &lammps_mace::kernels() { return chosen().load()->kernels; }
 
 const char *lammps_mace_kernels_isa() { return chosen().load()->name; }
 
-int lammps_mace_kernels_use(const char *isa) {
+int lammps_mace_kernels_use(const char *isa)
+{
   chosen();
   for (const auto &choice : kChoices) {
     if (std::strcmp(choice.name, isa) != 0) continue;

@@ -7,7 +7,7 @@ namespace lammps_mace {
 
 const Kernels &kernels();
 
-}  // namespace lammps_mace
+}    // namespace lammps_mace
 
 #pragma GCC visibility push(default)
 extern "C" {

@@ -12,19 +12,17 @@ using namespace lammps_mace;
 // A tile of the result stays in registers: kRows rows of kVectors vectors, with what is multiplied beside them.
 constexpr int kRows = kVectorBytes == 64 ? 12 : 6, kVectors = 2;
 
-template <class T>
-constexpr int kColumns = kVectors * kWidth<T>;
+template <class T> constexpr int kColumns = kVectors * kWidth<T>;
 
-template <class T>
-struct Tile {
+template <class T> struct Tile {
   const T *rows, *panel;
   std::int64_t in, out;
   T *result;
 };
 
 // R rows, kColumns columns of which `columns` exist.
-template <class T, int R>
-void multiply_tile(const Tile<T> &tile, int columns) {
+template <class T, int R> void multiply_tile(const Tile<T> &tile, int columns)
+{
   constexpr int W = kWidth<T>;
   const std::int64_t in = tile.in;
   // Every third row has a pointer, the others are one or two steps away: that fits the registers.
@@ -37,7 +35,7 @@ void multiply_tile(const Tile<T> &tile, int columns) {
     Vector<T> column[kVectors];
     LM_EACH(v, kVectors, column[v] = load(panel + v * W);)
     LM_EACH(r, R, {
-      const Vector<T> x = at[r / 3][r % 3 * in + k] - Vector<T>{};  // in every lane, loaded once
+      const Vector<T> x = at[r / 3][r % 3 * in + k] - Vector<T>{};    // in every lane, loaded once
       LM_EACH(v, kVectors, sums[r * kVectors + v] += x * column[v];)
     })
   }
@@ -52,14 +50,14 @@ void multiply_tile(const Tile<T> &tile, int columns) {
   })
 }
 
-template <class T, int R>
-void multiply_rest(const Tile<T> &tile, int columns, int rows) {
+template <class T, int R> void multiply_rest(const Tile<T> &tile, int columns, int rows)
+{
   if (rows == R) return multiply_tile<T, R>(tile, columns);
   if constexpr (R > 1) multiply_rest<T, R - 1>(tile, columns, rows);
 }
 
-template <class T>
-void linear(const LinearTask<T> &task) {
+template <class T> void linear(const LinearTask<T> &task)
+{
   for (int column = 0; column < task.out; column += kColumns<T>) {
     const int columns = std::min(kColumns<T>, task.out - column);
     const T *panel = task.table + column / kPanel * kPanel * std::int64_t(task.in) + column % kPanel;
@@ -73,9 +71,9 @@ void linear(const LinearTask<T> &task) {
   }
 }
 
-}  // namespace
+}    // namespace
 
 namespace LM_ISA {
 void linear_f32(const LinearTask<float> &task) { linear(task); }
 void linear_f64(const LinearTask<double> &task) { linear(task); }
-}  // namespace LM_ISA
+}    // namespace LM_ISA

@@ -6,9 +6,9 @@
 
 namespace lammps_mace {
 
-constexpr int kTableBlock = 16;  // channels that lie together in a packed spline table
-constexpr int kPanel = 32;       // columns that lie together in a packed matrix
-constexpr int kMaxDegree = 4;    // of harmonics and targets
+constexpr int kTableBlock = 16;    // channels that lie together in a packed spline table
+constexpr int kPanel = 32;         // columns that lie together in a packed matrix
+constexpr int kMaxDegree = 4;      // of harmonics and targets
 constexpr int kMaxSource = 3;
 constexpr int kHarmonics = (kMaxDegree + 1) * (kMaxDegree + 1);
 
@@ -27,54 +27,51 @@ struct CouplingTable {
 };
 
 template <class T>
-constexpr int kSplineRows = sizeof(T) == 4 ? 4 : 8;  // cubic, or of degree 7; as spline_degree in kernels/spline.py
+constexpr int kSplineRows = sizeof(T) == 4 ? 4 : 8;    // cubic, or of degree 7; as spline_degree in kernels/spline.py
 
-template <class T>
-struct EdgeTask {
+template <class T> struct EdgeTask {
   const Path *paths;
   CouplingTable couplings;
   int n_paths, channels, degree;
-  double cutoff, knot_scale;       // of the spline: see lammps_mace/kernels/spline.py
-  const double *norms;             // [degree + 1][degree + 1], see harmonics.h
-  const T *table;                  // [blocks][table_rows][n_paths][kTableBlock], or null
-  std::int64_t knots, table_rows;  // knots + kSplineRows - 1 rows for each spline
-  const std::int32_t *first_rows;  // [chunk_edges], of the spline of each edge; null: there is one
-  const T *rows;                   // [chunk_edges][n_paths][channels] where there is no table
-  std::int64_t first_row;          // edge of rows[0] and first_rows[0]
-  const T *vectors;                // [n_edges][3]
+  double cutoff, knot_scale;         // of the spline: see lammps_mace/kernels/spline.py
+  const double *norms;               // [degree + 1][degree + 1], see harmonics.h
+  const T *table;                    // [blocks][table_rows][n_paths][kTableBlock], or null
+  std::int64_t knots, table_rows;    // knots + kSplineRows - 1 rows for each spline
+  const std::int32_t *first_rows;    // [chunk_edges], of the spline of each edge; null: there is one
+  const T *rows;                     // [chunk_edges][n_paths][channels] where there is no table
+  std::int64_t first_row;            // edge of rows[0] and first_rows[0]
+  const T *vectors;                  // [n_edges][3]
   const std::int32_t *starts, *ends, *senders;
   std::int64_t atoms;
-  const T *sent;                   // [n_senders][sent_rows][channels]
+  const T *sent;    // [n_senders][sent_rows][channels]
   std::int64_t sent_rows;
-  const std::int32_t *result_paths;  // paths to each result
-  T *const *results;               // forward: [atoms][2l + 1][paths * channels] each
-  const T *const *adjoints;        // backward: likewise
-  T *gradient, *sent_adjoint, *row_adjoint;  // backward; the latter two may be null
-  void *(*scratch)(std::size_t bytes);       // 64-byte aligned, valid until the next call on this thread
+  const std::int32_t *result_paths;            // paths to each result
+  T *const *results;                           // forward: [atoms][2l + 1][paths * channels] each
+  const T *const *adjoints;                    // backward: likewise
+  T *gradient, *sent_adjoint, *row_adjoint;    // backward; the latter two may be null
+  void *(*scratch)(std::size_t bytes);         // 64-byte aligned, valid until the next call on this thread
 };
 
-template <class T>
-struct ContractionTask {
-  const std::int32_t *code;   // see contraction.cpp
-  const std::int32_t *order;  // [n_terms] rows of the weights as the code meets them
+template <class T> struct ContractionTask {
+  const std::int32_t *code;     // see contraction.cpp
+  const std::int32_t *order;    // [n_terms] rows of the weights as the code meets them
   int n_terms, n_components, n_blocks, n_rows, channels;
   const std::int64_t *dims;
   std::int64_t atoms;
-  const T *weights;           // [n_terms][channels], of the one species
-  const T *const *blocks;     // [atoms][dims[b]][channels] each
-  T *result;                  // forward: [atoms][n_components][channels]
-  const T *adjoint;           // backward: likewise
-  T *const *block_adjoints;   // backward: like blocks
+  const T *weights;            // [n_terms][channels], of the one species
+  const T *const *blocks;      // [atoms][dims[b]][channels] each
+  T *result;                   // forward: [atoms][n_components][channels]
+  const T *adjoint;            // backward: likewise
+  T *const *block_adjoints;    // backward: like blocks
   void *(*scratch)(std::size_t bytes);
 };
 
-template <class T>
-struct LinearTask {
-  const T *rows;       // [n_rows][in]
+template <class T> struct LinearTask {
+  const T *rows;    // [n_rows][in]
   std::int64_t n_rows;
   int in, out;
-  const T *table;      // [panels][in][kPanel]
-  T *result;           // [n_rows][out]
+  const T *table;    // [panels][in][kPanel]
+  T *result;         // [n_rows][out]
 };
 
 // One set per instruction set.
@@ -91,4 +88,4 @@ struct Kernels {
   void (*linear_f64)(const LinearTask<double> &);
 };
 
-}  // namespace lammps_mace
+}    // namespace lammps_mace

@@ -20,55 +20,44 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-template <class T>
-struct Simd;
-template <>
-struct Simd<float> {
+template <class T> struct Simd;
+template <> struct Simd<float> {
   typedef float type __attribute__((vector_size(kVectorBytes)));
   typedef float loose __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef std::int32_t integer __attribute__((vector_size(kVectorBytes)));
 };
-template <>
-struct Simd<double> {
+template <> struct Simd<double> {
   typedef double type __attribute__((vector_size(kVectorBytes)));
   typedef double loose __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef std::int64_t integer __attribute__((vector_size(kVectorBytes)));
 };
 
-template <class T>
-using Vector = typename Simd<T>::type;
-template <class T>
-constexpr int kWidth = kVectorBytes / static_cast<int>(sizeof(T));
+template <class T> using Vector = typename Simd<T>::type;
+template <class T> constexpr int kWidth = kVectorBytes / static_cast<int>(sizeof(T));
 
-template <class T>
-LM_INLINE Vector<T> load(const T *p) {
-  return *reinterpret_cast<const typename Simd<T>::loose *>(p);
-}
+template <class T> LM_INLINE Vector<T> load(const T *p) { return *reinterpret_cast<const typename Simd<T>::loose *>(p); }
 
-template <class T>
-LM_INLINE void store(T *p, Vector<T> v) {
-  *reinterpret_cast<typename Simd<T>::loose *>(p) = v;
-}
+template <class T> LM_INLINE void store(T *p, Vector<T> v) { *reinterpret_cast<typename Simd<T>::loose *>(p) = v; }
 
 // The first n lanes only, zeros behind them; n is the vector width unless Tail.
-template <bool Tail, class T>
-LM_INLINE Vector<T> load_some(const T *p, int n) {
+template <bool Tail, class T> LM_INLINE Vector<T> load_some(const T *p, int n)
+{
   if constexpr (!Tail) return load(p);
   Vector<T> v = {};
   std::memcpy(&v, p, sizeof(T) * n);
   return v;
 }
 
-template <bool Tail, class T>
-LM_INLINE void store_some(T *p, Vector<T> v, int n) {
+template <bool Tail, class T> LM_INLINE void store_some(T *p, Vector<T> v, int n)
+{
   if constexpr (Tail)
     std::memcpy(p, &v, sizeof(T) * n);
   else
     store(p, v);
 }
 
-template <class T>
-LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer lanes) {
+template <class T> LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer lanes)
+{
 #if defined(__clang__)
   Vector<T> out;
   for (int i = 0; i < kWidth<T>; i++) out[i] = lanes[i] < kWidth<T> ? u[lanes[i]] : v[lanes[i] - kWidth<T>];
@@ -81,8 +70,8 @@ LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer 
 LM_INLINE float root(float x) { return __builtin_sqrtf(x); }
 LM_INLINE double root(double x) { return __builtin_sqrt(x); }
 
-template <class T>
-LM_INLINE Vector<T> roots(Vector<T> v) {
+template <class T> LM_INLINE Vector<T> roots(Vector<T> v)
+{
   T lanes[kWidth<T>];
   store(lanes, v);
   for (T &x : lanes) x = root(x);
@@ -91,8 +80,8 @@ LM_INLINE Vector<T> roots(Vector<T> v) {
 
 // For u and v that hold n values each, spread over groups of W / n lanes: the same values, u's before v's, each summed
 // to half as many lanes.
-template <class T, int n>
-LM_INLINE Vector<T> fold(Vector<T> u, Vector<T> v) {
+template <class T, int n> LM_INLINE Vector<T> fold(Vector<T> u, Vector<T> v)
+{
   constexpr int W = kWidth<T>, half = W / n / 2;
   typename Simd<T>::integer low = {}, high = {};
   for (int i = 0; i < W; i++) {
@@ -103,24 +92,26 @@ LM_INLINE Vector<T> fold(Vector<T> u, Vector<T> v) {
 }
 
 // The sums over the lanes of n vectors, n a power of two up to W, each in a group of W / n lanes.
-template <class T, int n>
-LM_INLINE Vector<T> sums(const Vector<T> *v) {
-  if constexpr (n == 1) return v[0];
-  else return fold<T, n / 2>(sums<T, n / 2>(v), sums<T, n / 2>(v + n / 2));
+template <class T, int n> LM_INLINE Vector<T> sums(const Vector<T> *v)
+{
+  if constexpr (n == 1)
+    return v[0];
+  else
+    return fold<T, n / 2>(sums<T, n / 2>(v), sums<T, n / 2>(v + n / 2));
 }
 
 // unrolled<N>([&](auto i) { ... }): i is a compile-time constant, so that arrays of vectors stay in registers.
-template <class F, int... I>
-LM_INLINE void unrolled_over(F &&f, std::integer_sequence<int, I...>) {
+template <class F, int... I> LM_INLINE void unrolled_over(F &&f, std::integer_sequence<int, I...>)
+{
   (f(std::integral_constant<int, I>{}), ...);
 }
 
-template <int N, class F>
-LM_INLINE void unrolled(F &&f) {
-  unrolled_over(f, std::make_integer_sequence<int, N>{});
-}
+template <int N, class F> LM_INLINE void unrolled(F &&f) { unrolled_over(f, std::make_integer_sequence<int, N>{}); }
 
-}  // namespace
+}    // namespace
 
 #define LM_EACH(i, n, ...) \
-  unrolled<n>([&](auto i##_) LM_FLAT { constexpr int i = decltype(i##_)::value; __VA_ARGS__ });
+  unrolled<n>([&](auto i##_) LM_FLAT { \
+    constexpr int i = decltype(i##_)::value; \
+    __VA_ARGS__ \
+  });

@@ -49,10 +49,7 @@ namespace {
     return new PairMLIAPUnified(lmp);
   }
 
-  void *create_pair(void *lmp)
-  {
-    return create(static_cast<LAMMPS *>(lmp));
-  }
+  void *create_pair(void *lmp) { return create(static_cast<LAMMPS *>(lmp)); }
 
   // LAMMPS warns about a plugin that overrides a built-in style; ours keeps it available, so we remove the entry first.
   void take_over_builtin(void *lmp)

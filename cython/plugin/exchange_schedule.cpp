@@ -138,16 +138,10 @@ void ExchangeSchedule::join_rest()
     const size_t items = kind == Kind::sum ? 1 : kind == Kind::charge ? ghosts.row_of.size() : n_rows;
     std::vector<double> zeros((items * bytes + 7) / 8, 0.0);
     switch (kind) {
-      case Kind::sum:
-        sum(zeros.data(), bytes / int(sizeof(double)));
-        break;
-      case Kind::charge:
-        forward_charges(zeros.data());
-        break;
+      case Kind::sum: sum(zeros.data(), bytes / int(sizeof(double))); break;
+      case Kind::charge: forward_charges(zeros.data()); break;
       case Kind::forward:
-      case Kind::reverse:
-        exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, row_index.data()});
-        break;
+      case Kind::reverse: exchange(kind == Kind::reverse, {zeros.data(), bytes / 4, 4, row_index.data()}); break;
     }
   }
 }

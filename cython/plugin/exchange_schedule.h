@@ -27,8 +27,7 @@ class ExchangeSchedule {
   // A reference: `comm_style` puts another Comm in its place.
   ExchangeSchedule(LAMMPS_NS::Comm *&comm, LAMMPS_NS::Pair *pair, MPI_Comm world)
       : messages(world), comm(comm), pair(pair), world(world)
-  {
-  }
+  {}
 
   void plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges);
   int widest_row() const;    // in bytes, whole doubles

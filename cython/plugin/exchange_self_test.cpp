@@ -35,18 +35,14 @@ namespace {
   }
 
   // 32 bits: a sum over a million copies is exact in a double.
-  double known(int64_t tag, int column)
-  {
-    return double(uint32_t(hashed(hashed(uint64_t(tag)) + uint64_t(column))));
-  }
+  double known(int64_t tag, int column) { return double(uint32_t(hashed(hashed(uint64_t(tag)) + uint64_t(column)))); }
 
   class ExchangeSelfTest {
    public:
     ExchangeSelfTest(LAMMPS *lmp, ExchangeSchedule &exchange)
         : lmp(lmp), exchange(exchange), width(exchange.widest_row() / 8), n_local(lmp->atom->nlocal),
           n_total(exchange.ghosts.atoms.size())
-    {
-    }
+    {}
 
     void run()
     {
@@ -216,9 +212,6 @@ std::string moved_wrongly(const std::string &finder, const std::string &what)
       ": use the mpirun and MPI library that LAMMPS was built for";
 }
 
-void check_exchange(LAMMPS *lmp, ExchangeSchedule &exchange)
-{
-  ExchangeSelfTest(lmp, exchange).run();
-}
+void check_exchange(LAMMPS *lmp, ExchangeSchedule &exchange) { ExchangeSelfTest(lmp, exchange).run(); }
 
 }    // namespace lammps_mace

@@ -31,10 +31,7 @@ namespace {
     static int group(const Comm &comm) { return comm.*(&CommSettings::bordergroup); }
   };
 
-  std::string command(const std::string &words)
-  {
-    return "`neigh_modify exclude " + words + "`";
-  }
+  std::string command(const std::string &words) { return "`neigh_modify exclude " + words + "`"; }
 
   // Of a list that is a copy of another, the skipped pairs stand in one of the two.
   const NeighList *skipping(const NeighList *list)

@@ -12,15 +12,9 @@ using namespace LAMMPS_NS;
 namespace lammps_mace {
 namespace {
 
-  bool operator<(const Owner &a, const Owner &b)
-  {
-    return std::tie(a.rank, a.index) < std::tie(b.rank, b.index);
-  }
+  bool operator<(const Owner &a, const Owner &b) { return std::tie(a.rank, a.index) < std::tie(b.rank, b.index); }
 
-  bool operator==(const Owner &a, const Owner &b)
-  {
-    return std::tie(a.rank, a.index) == std::tie(b.rank, b.index);
-  }
+  bool operator==(const Owner &a, const Owner &b) { return std::tie(a.rank, a.index) == std::tie(b.rank, b.index); }
 
 }    // namespace
 

@@ -164,10 +164,7 @@ void HaloExchange::wait_for_windows()
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-char *HaloExchange::copies(const Rows &rows) const
-{
-  return owners.empty() ? nullptr : rows.of(n_local);
-}
+char *HaloExchange::copies(const Rows &rows) const { return owners.empty() ? nullptr : rows.of(n_local); }
 
 void HaloExchange::to_copies(const Rows &rows)
 {

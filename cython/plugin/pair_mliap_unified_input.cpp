@@ -23,10 +23,7 @@ using namespace LAMMPS_NS;
 namespace lammps_mace {
 namespace {
 
-  bool is_option(const char *word)
-  {
-    return std::strcmp(word, "start_check") == 0 || std::strcmp(word, "exclusions") == 0;
-  }
+  bool is_option(const char *word) { return std::strcmp(word, "start_check") == 0 || std::strcmp(word, "exclusions") == 0; }
 
 }    // namespace
 
@@ -165,10 +162,7 @@ void PairMLIAPUnified::init_style()
 }
 
 // Whether the energy of an atom depends on more than its own pairs.
-bool PairMLIAPUnified::beyond_neighbours() const
-{
-  return !potential->row_bytes.empty() || coulomb.active();
-}
+bool PairMLIAPUnified::beyond_neighbours() const { return !potential->row_bytes.empty() || coulomb.active(); }
 
 // LAMMPS does not ask a pair style whether its stress is fit for a heat current.
 void PairMLIAPUnified::refuse_heat_flux()
@@ -184,9 +178,6 @@ void PairMLIAPUnified::refuse_heat_flux()
                "`compute ID group centroid/stress/atom NULL virial`");
 }
 
-double PairMLIAPUnified::init_one(int, int)
-{
-  return std::max(potential->cutoff_angstrom, coulomb.settings.cutoff);
-}
+double PairMLIAPUnified::init_one(int, int) { return std::max(potential->cutoff_angstrom, coulomb.settings.cutoff); }
 
 }    // namespace lammps_mace

@@ -44,10 +44,7 @@ namespace {
 
 }    // namespace
 
-void PairMLIAPUnified::write_restart(FILE *file)
-{
-  write(file, record);
-}
+void PairMLIAPUnified::write_restart(FILE *file) { write(file, record); }
 
 // For pair hybrid, whose pair_coeff commands have to be written again.
 void PairMLIAPUnified::write_restart_settings(FILE *file)

@@ -25,10 +25,7 @@ namespace {
     return text ? text : "unknown reason";
   }
 
-  bool python_is_in_process()
-  {
-    return dlsym(RTLD_DEFAULT, "Py_IsInitialized") != nullptr;
-  }
+  bool python_is_in_process() { return dlsym(RTLD_DEFAULT, "Py_IsInitialized") != nullptr; }
 
   // Of the Python in this process, such as "3.11.7".
   std::string python_version()
@@ -126,10 +123,7 @@ bool PythonPotential::find(const std::string &named, const std::string &was, con
   return true;
 }
 
-PythonPotential::~PythonPotential()
-{
-  bridge->destroy(handle);
-}
+PythonPotential::~PythonPotential() { bridge->destroy(handle); }
 
 bool PythonPotential::describe(Failure &failure)
 {
