@@ -12,7 +12,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND _isas avx2 avx512)
 endif()
 
-add_library(kernels MODULE "${_kernels}/ffi.cpp" "${_kernels}/ghost_exchange_call.cpp" "${_kernels}/isa.cpp")
+file(GLOB _calls CONFIGURE_DEPENDS "${_kernels}/*_call.cpp")
+add_library(kernels MODULE ${_calls} "${_kernels}/isa.cpp")
 foreach(_isa IN LISTS _isas)
   add_library(kernels_${_isa} OBJECT "${_kernels}/edges_forward.cpp" "${_kernels}/edges_backward.cpp"
               "${_kernels}/contraction.cpp" "${_kernels}/linear.cpp")

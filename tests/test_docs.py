@@ -100,7 +100,7 @@ def test_page_of_variables_has_every_variable():
         path
         for folder in ("lammps_mace", "cython", "tests")
         for path in (ROOT / folder).rglob("*.*")
-        if path.suffix in (".py", ".cpp", ".c", ".pyx", ".h")
+        if path.suffix in (".py", ".cpp", ".c", ".pyx", ".pxi", ".h")
     ]
     used = {
         name

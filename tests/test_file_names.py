@@ -11,7 +11,7 @@ from lammps_mace.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "examples", "cmake", "benchmarks")
-SUFFIXES = "model|json|safetensors|zip|xyz|data|lmp|txt|npz|png|py|pyx|cpp|h|cmake|md|sh"
+SUFFIXES = "model|json|safetensors|zip|xyz|data|lmp|txt|npz|png|py|pyx|pxi|cpp|h|cmake|md|sh"
 # Not what follows a star: a pattern names no file.
 NAME = re.compile(rf"(?<![\w./$<-])(?<!`\*)[\w./-]*\w\.(?:{SUFFIXES})\b(?![\w(])|\bin\.\w+\b")
 LINK = re.compile(r"\]\(([^)#:]+)\)")

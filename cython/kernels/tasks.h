@@ -1,4 +1,4 @@
-// What the kernels are asked to do: plain data, filled by ffi.cpp, the same for every instruction set.
+// What the kernels are asked to do: plain data, filled by the custom calls, the same for every instruction set.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,164 @@
+// The backward pass of one path, or of a group of paths from one source, for one edge.
+// Sums over the channels stay in registers: the adjoint of the path's matrix.
+#pragma once
+
+#include "backward_edge.h"
+
+namespace {
+
+// What fits the registers: accumulators of a matrix beside the other vectors, and of a tile.
+constexpr int kAtOnce = kVectorBytes == 64 ? 21 : 7, kTileSize = kVectorBytes == 64 ? 25 : 10;
+
+// One path of a group, one block of channels: the adjoints of its source and of its matrix.
+template <class T, class Member, class Edge>
+LM_INLINE void backward_member(const Edge &edge, const PathAt<T> &path, int channel, const Vector<T> *source,
+                               Vector<T> *dsource, Vector<T> *dmatrix, Vector<T> &along)
+{
+  constexpr int N = 2 * Member::source + 1, M = 2 * Member::target + 1, W = kWidth<T>;
+  const T *matrix = edge.matrices + path.matrix;
+  Vector<T> r, slope, s[N], q[N] = {};
+  weights_of<false>(edge, path.weights, channel, W, r, slope);
+  LM_EACH(k, N, s[k] = r * source[k];)
+  LM_EACH(m, M, {
+    const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
+    if constexpr (Member::scalar)
+      q[m] = matrix[0] * adjoint;
+    else
+      LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint; dmatrix[m * N + k] += adjoint * s[k];)
+  })
+  const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
+  give_weights<false>(edge, path.weights, channel, W, slope, dr, along);
+}
+
+// The same for all paths of a group; the adjoints of their matrices follow each other from First on.
+template <class T, int First, class Member, class... Rest, class Edge>
+LM_INLINE void backward_members(const Edge &edge, const PathAt<T> *paths, int channel, const Vector<T> *source,
+                                Vector<T> *dsource, Vector<T> *dmatrix, Vector<T> &along)
+{
+  backward_member<T, Member>(edge, *paths, channel, source, dsource, dmatrix + First, along);
+  if constexpr (sizeof...(Rest) > 0)
+    backward_members<T, First + kEntries<Member>, Rest...>(edge, paths + 1, channel, source, dsource, dmatrix, along);
+}
+
+template <class T, int First, class Member, class... Rest, class Edge>
+LM_INLINE void add_members(const Edge &edge, const PathAt<T> *paths, const Vector<T> *dmatrix, Share<T> &share)
+{
+  LM_EACH(k, kEntries<Member>, add_entry(edge, paths->matrix + k * kWidth<T>, dmatrix[First + k], share);)
+  if constexpr (sizeof...(Rest) > 0) add_members<T, First + kEntries<Member>, Rest...>(edge, paths + 1, dmatrix, share);
+}
+
+// Paths from one source, one edge, all whole blocks of channels. For matrices that fit the registers together.
+template <class T, class Radial, class Member, class... Rest>
+void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T, Radial> &start, Share<T> &share)
+{
+  constexpr int N = 2 * Member::source + 1, W = kWidth<T>;
+  // Copies: for all that the compiler knows, a store below might change the originals.
+  EdgeStart<T, Radial> edge = start;
+  PathAt<T> paths[1 + sizeof...(Rest)];
+  std::copy_n(at, 1 + sizeof...(Rest), paths);
+  const T *h = edge.h + paths->source;
+  T *dh = edge.dh ? edge.dh + paths->source : nullptr;
+  Vector<T> dmatrix[(kEntries<Rest> + ... + (kEntries<Member> + 1))] = {};
+  Share<T> here;
+  for (int channel = 0; channel + W <= channels; channel += W) {
+    Vector<T> source[N], dsource[N] = {};
+    LM_EACH(k, N, source[k] = load(h + k * channels + channel);)
+    if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
+    // Opaque: the pieces are read where they are needed and leave their registers to the sums.
+    if constexpr (!Radial::kGiven) asm("" : "+r"(edge.weights.pieces));
+    backward_members<T, 0, Member, Rest...>(edge, paths, channel, source, dsource, dmatrix, here.along);
+    if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
+  }
+  add_members<T, 0, Member, Rest...>(edge, paths, dmatrix, here);
+  share.add(here);
+}
+
+// Adds what the entries get of N columns and M rows of a matrix, the first at `entry`, over a panel of channels.
+template <class T, int N, int M, class Edge>
+LM_INLINE void outer_products(const Edge &edge, std::int64_t entry, const T *adjoint, std::int64_t stride, int panel,
+                              const Vector<T> *s, Share<T> &share)
+{
+  Vector<T> sums[M * N] = {};
+  for (int i = 0; i < panel; i++, s += N)
+    LM_EACH(m, M, {
+      const Vector<T> a = load(adjoint + m * stride + i * kWidth<T>);
+      LM_EACH(k, N, sums[m * N + k] += a * s[k];)
+    })
+  LM_EACH(k, M * N, add_entry(edge, entry + k * kWidth<T>, sums[k], share);)
+}
+
+// The same for larger matrices: first all but the matrix, for a panel of channels; then the matrix tile by tile.
+template <class T, class Radial, int L1, int LO>
+void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T, Radial> &edge, Share<T> &share)
+{
+  constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>, kPanel = 16;
+  constexpr int kTile = kTileSize / N < M ? kTileSize / N : M, kRest = M % kTile;
+  const PathAt<T> path = *paths;
+  const T *h = edge.h + path.source, *matrix = edge.matrices + path.matrix;
+  T *dh = edge.dh ? edge.dh + path.source : nullptr;
+  Vector<T> s[kPanel * N];
+  Share<T> here;
+  for (int start = 0; start + W <= channels; start += kPanel * W) {
+    const int panel = std::min(kPanel, (channels - start) / W);
+    for (int i = 0; i < panel; i++) {
+      const int channel = start + i * W;
+      Vector<T> r, slope, source[N], dsource[N] = {}, q[N] = {};
+      weights_of<false>(edge, path.weights, channel, W, r, slope);
+      LM_EACH(m, M, {
+        const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
+        LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint;)
+      })
+      LM_EACH(k, N, source[k] = load(h + k * channels + channel); s[i * N + k] = r * source[k];)
+      if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
+      const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
+      give_weights<false>(edge, path.weights, channel, W, slope, dr, here.along);
+      if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
+    }
+    const T *a = path.adjoint + start;
+    LM_EACH(t, M / kTile, {
+      outer_products<T, N, kTile>(edge, path.matrix + t * kTile * N * W, a + t * kTile * path.stride, path.stride, panel, s,
+                                  here);
+    })
+    if constexpr (kRest > 0)
+      outer_products<T, N, kRest>(edge, path.matrix + (M - kRest) * N * W, a + (M - kRest) * path.stride, path.stride, panel,
+                                  s, here);
+  }
+  share.add(here);
+}
+
+template <class T, class Radial, class D>
+void backward_path(int channels, const PathAt<T> *path, const EdgeStart<T, Radial> &edge, Share<T> &share)
+{
+  if constexpr (kEntries<D> <= kAtOnce)
+    backward_group<T, Radial, D>(channels, path, edge, share);
+  else
+    backward_in_tiles<T, Radial, D::source, D::target>(channels, path, edge, share);
+}
+
+// The same for the last, incomplete block of channels, whatever the degrees.
+template <class T, class Radial>
+void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, const EdgeStart<T, Radial> &edge,
+                   Share<T> &share)
+{
+  constexpr int W = kWidth<T>;
+  const int N = 2 * degrees.source + 1, M = 2 * degrees.target + 1, n = channels % W, channel = channels - n;
+  const bool scalar = degrees.scalar;
+  Vector<T> r, slope, dr = {};
+  weights_of<true>(edge, path.weights, channel, n, r, slope);
+  for (int k = 0; k < N; k++) {
+    const std::int64_t row = path.source + k * channels + channel;
+    const Vector<T> source = load_some<true>(edge.h + row, n), s = r * source;
+    Vector<T> q = {};
+    for (int m = scalar ? k : 0; m < (scalar ? k + 1 : M); m++) {
+      const Vector<T> adjoint = load_some<true>(path.adjoint + m * path.stride + channel, n);
+      const std::int64_t entry = path.matrix + (scalar ? 0 : (m * N + k) * W);
+      q += edge.matrices[entry] * adjoint;
+      if (!scalar) add_entry(edge, entry, adjoint * s, share);
+    }
+    dr += q * source;
+    if (edge.dh) store_some<true>(edge.dh + row, load_some<true>(edge.dh + row, n) + r * q, n);
+  }
+  give_weights<true>(edge, path.weights, channel, n, slope, dr, share.along);
+}
+
+}    // namespace
