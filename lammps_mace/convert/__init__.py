@@ -58,16 +58,21 @@ def convert(
         ConvertError: the checkpoint cannot be converted; no file was written.
     """
     _check_output(Path(output))
+    is_torch = _is_torch(path, verify)
     options = Options(dtype, head, total_charge, total_spin, write_charges, exact_radial)
-    is_torch = kind_of(path) == "torch"
     found = (torch_model if is_torch else mlip_model)(path, options)
     model = found.model if elements is None else _of_elements(found.model, elements)
-    if verify and not is_torch:
-        raise ConvertError("--verify: only models of mace-torch can be run by torch; leave it out")
     checked = _checked(model, path if verify else None) if is_torch else []
     write_model(output, model)
-    notes = [f"note: {note}" for note in found.notes]
-    return [*found.summary, *notes, *checked, *_use(output, model)]
+    return [*found.summary, *(f"note: {n}" for n in found.notes), *checked, *_use(output, model)]
+
+
+def _is_torch(path: str | os.PathLike[str], verify: bool) -> bool:
+    """Return whether a checkpoint is of mace-torch; only such a one can be verified."""
+    is_torch = kind_of(path) == "torch"
+    if verify and not is_torch:
+        raise ConvertError("--verify: only models of mace-torch can be run by torch; leave it out")
+    return is_torch
 
 
 def _checked(model: Model, source: str | os.PathLike[str] | None) -> list[str]:

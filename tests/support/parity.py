@@ -99,16 +99,43 @@ def _apart(rng: np.random.Generator, cell: np.ndarray, n: int) -> np.ndarray:
     return np.array(found)
 
 
+class _Dice:
+    """Random choices of one seed, each a draw of its generator."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def pick(self, *values: Any) -> Any:
+        return values[self.rng.integers(len(values))]
+
+    def sometimes(self, probability: float = 0.3) -> bool:
+        return bool(self.rng.random() < probability)
+
+
 def random_case(seed: int) -> Case:
     """Return a combination of options; every field of the configuration occurs."""
-    rng = np.random.default_rng(seed)
+    dice = _Dice(seed)
+    config = _random_config(dice)
+    heads, coulomb = config["num_readout_heads"], config["use_coulomb_term"]
+    n_elements = dice.pick(1, 2, 3, 4, 10)
+    info = _random_info(dice, coulomb)
+    if several := dice.sometimes():
+        count = max(heads, 2)
+        info["dataset_name"] = [f"set{i}" for i in range(count)]
+        info["atomic_energies_map"] = [
+            {z: -0.1 * z + i for z in ELEMENTS[:n_elements]} for i in range(count)
+        ]
+    charged = config["predict_partial_charges"] or config["use_total_charge_embedding"]
+    return Case(
+        config, info, dice.pick(*SHAPES), n_elements,
+        charge=dice.pick(-1, 0, 2) if charged or coulomb else None,
+        head=int(dice.rng.integers(max(heads, 2 if several else 1))),
+        seed=seed,
+    )  # fmt: skip
 
-    def pick(*values: Any) -> Any:
-        return values[rng.integers(len(values))]
 
-    def sometimes(probability: float = 0.3) -> bool:
-        return bool(rng.random() < probability)
-
+def _random_config(dice: _Dice) -> dict[str, Any]:
+    pick, sometimes = dice.pick, dice.sometimes
     l_max = pick(0, 1, 1, 1, 1, 2, 2, 3)
     acts = ("silu", "elu", "relu", "tanh", "sigmoid", "swish", "none")
     gaunt_messages = sometimes(0.25)
@@ -117,12 +144,12 @@ def random_case(seed: int) -> Case:
     heads, charged, coulomb, embed = pick(1, 1, 2, 3), sometimes(), sometimes(0.2), sometimes(0.25)
     # Bases of high powers of many irreps take minutes.
     highest = {0: 4, 1: 3, 2: 2, 3: 2}[l_max + (1 if pseudo and l_max < 3 else 0)]
-    config = {
+    return {
         "num_layers": pick(1, 1, 2, 2, 2, 3),
         "num_channels": pick(1, 2, 3, 4),
         "l_max": l_max,
         "node_symmetry": pick(None, *range(min(l_max, 2) + 1)),
-        "correlation": int(rng.integers(1, highest + 1)),
+        "correlation": int(dice.rng.integers(1, highest + 1)),
         "readout_irreps": pick(["4x0e", "0e"], ["3x0e+2x0o", "0e"], ["5x0e", "1x0e"]),
         "num_readout_heads": heads,
         "include_pseudotensors": pseudo,
@@ -147,28 +174,18 @@ def random_case(seed: int) -> Case:
         "symmetric_contraction_backend": backend,
         "use_gaunt_tp_message_passing": gaunt_messages,
     }
-    n_elements = pick(1, 2, 3, 4, 10)
-    info = {
-        "graph_cutoff_angstrom": float(rng.uniform(2.5, 3.5)),
-        "avg_num_neighbors": float(rng.uniform(8.0, 20.0)),
-        "avg_r_min_angstrom": pick(None, 1.1),
-        "scaling_mean": pick(0.0, -0.7),
-        "scaling_stdev": pick(1.0, 0.4),
+
+
+def _random_info(dice: _Dice, coulomb: bool) -> dict[str, Any]:
+    return {
+        "graph_cutoff_angstrom": float(dice.rng.uniform(2.5, 3.5)),
+        "avg_num_neighbors": float(dice.rng.uniform(8.0, 20.0)),
+        "avg_r_min_angstrom": dice.pick(None, 1.1),
+        "scaling_mean": dice.pick(0.0, -0.7),
+        "scaling_stdev": dice.pick(1.0, 0.4),
         "total_charge_set": [-1, 0, 2],
         "long_range_cutoff_angstrom": 6.0 if coulomb else None,
     }
-    if several := sometimes():
-        count = max(heads, 2)
-        info["dataset_name"] = [f"set{i}" for i in range(count)]
-        info["atomic_energies_map"] = [
-            {z: -0.1 * z + i for z in ELEMENTS[:n_elements]} for i in range(count)
-        ]
-    return Case(
-        config, info, pick(*SHAPES), n_elements,
-        charge=pick(-1, 0, 2) if charged or coulomb or embed else None,
-        head=int(rng.integers(max(heads, 2 if several else 1))),
-        seed=seed,
-    )  # fmt: skip
 
 
 def make_oracle(case: Case) -> Oracle:

@@ -65,33 +65,11 @@ def _arguments(a: Architecture) -> dict:
     dice = np.random.default_rng(a.seed)
     n, heads = len(a.elements), len(a.heads)
     energies = -np.round(dice.uniform(1, 10, (heads, n)), 3)
-    many = {
-        "heads": list(a.heads),
-        "radial_MLP": list(a.radial_mlp),
-        "radial_type": a.radial,
-        "apply_cutoff": a.cutoff_inside,
-        "use_reduced_cg": a.reduced_cg,
-        "use_agnostic_product": a.agnostic_product,
-        "use_last_readout_only": a.last_readout_only,
-        "keep_last_layer_irreps": a.keep_last_irreps,
-        "distance_transform": a.transform,
-        "pair_repulsion": a.zbl,
-        "edge_irreps": _irreps(a.edge_channels, a.edge_l) if a.edge_channels else None,
-        "use_edge_irreps_first": a.edge_irreps_first,
-        "readout_cls": getattr(modules, f"{a.readout}ReadoutBlock", None),
-    }
-    if a.embedding:
-        many["embedding_specs"] = {
-            name: {"type": "categorical", "per": "graph", "in_dim": 1, "emb_dim": 5,
-                   "num_classes": len(values), "offset": -min(values)}
-            for name, values in (("total_charge", CHARGES), ("total_spin", SPINS))
-        }  # fmt: skip
-        many["use_embedding_readout"] = a.embedding_readout
+    scale_and_shift = {}
     if a.model == "ScaleShiftMACE":
-        single = heads == 1
         scale, shift = dice.uniform(0.6, 1.6, heads), dice.uniform(-0.5, 0.5, heads)
-        many["atomic_inter_scale"] = scale[0] if single else scale.tolist()
-        many["atomic_inter_shift"] = shift[0] if single else shift.tolist()
+        for key, values in (("atomic_inter_scale", scale), ("atomic_inter_shift", shift)):
+            scale_and_shift[key] = values[0] if heads == 1 else values.tolist()
     return {
         "r_max": a.r_max,
         "num_bessel": a.n_radial,
@@ -108,8 +86,36 @@ def _arguments(a: Architecture) -> dict:
         "atomic_numbers": list(a.elements),
         "correlation": a.correlation[0] if len(set(a.correlation)) == 1 else list(a.correlation),
         "gate": modules.gate_dict[a.gate],
-        **many,
+        **_options(a),
+        **scale_and_shift,
     }
+
+
+def _options(a: Architecture) -> dict:
+    """Return the arguments that a model may leave out; an old mace-torch knows some of them."""
+    options = {
+        "heads": list(a.heads),
+        "radial_MLP": list(a.radial_mlp),
+        "radial_type": a.radial,
+        "apply_cutoff": a.cutoff_inside,
+        "use_reduced_cg": a.reduced_cg,
+        "use_agnostic_product": a.agnostic_product,
+        "use_last_readout_only": a.last_readout_only,
+        "keep_last_layer_irreps": a.keep_last_irreps,
+        "distance_transform": a.transform,
+        "pair_repulsion": a.zbl,
+        "edge_irreps": _irreps(a.edge_channels, a.edge_l) if a.edge_channels else None,
+        "use_edge_irreps_first": a.edge_irreps_first,
+        "readout_cls": getattr(modules, f"{a.readout}ReadoutBlock", None),
+    }
+    if a.embedding:
+        options["embedding_specs"] = {
+            name: {"type": "categorical", "per": "graph", "in_dim": 1, "emb_dim": 5,
+                   "num_classes": len(values), "offset": -min(values)}
+            for name, values in (("total_charge", CHARGES), ("total_spin", SPINS))
+        }  # fmt: skip
+        options["use_embedding_readout"] = a.embedding_readout
+    return options
 
 
 def _irreps(channels: int, l_max: int, both: bool = False) -> o3.Irreps:
