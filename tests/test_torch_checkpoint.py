@@ -130,6 +130,10 @@ REFUSED = {
                 "radial_embedding.cutoff_fn.r_max is 4.5 Å, beyond the 4 Å of r_max"),
     "harmonics": ("small", attribute("spherical_harmonics.irreps_out", "1x0e+1x1e"),
                   "spherical_harmonics are not those of each degree once"),
+    "other norm": ("small", attribute("spherical_harmonics.normalization", "integral"),
+                   "spherical_harmonics have the normalization 'integral', or read vectors of"),
+    "any length": ("small", attribute("spherical_harmonics.normalize", False),
+                   "or read vectors of any length; lammps-mace knows 'component' of unit vectors"),
     "weights left": ("small", parameter(f"{UP}.weight", longer), "numbers; 8 are used"),
     "weights missing": ("small", parameter(f"{UP}.weight", lambda a: a[:-1]),
                         "has 7 numbers; more are needed"),
@@ -140,8 +144,22 @@ REFUSED = {
     "more biases": ("small", lambda m: with_bias(at(m, UP)), "linear_up has biases, which no MACE"),
     "embedding with biases": (
         "small", lambda m: with_bias(at(m, "node_embedding.linear")),
-        "node_embedding.linear maps what is no scalar, or has biases",
+        "node_embedding.linear has biases, which no MACE has there",
     ),
+    "readout with biases": ("small", lambda m: with_bias(at(m, "readouts.0.linear")),
+                            "readouts.0.linear has biases, which no MACE has there"),
+    "hidden with biases": ("small", lambda m: with_bias(at(m, "readouts.1.linear_1")),
+                           "readouts.1.linear_1 has biases, which no MACE has there"),
+    "energy with biases": ("small", lambda m: with_bias(at(m, "readouts.1.linear_2")),
+                           "readouts.1.linear_2 has biases, which no MACE has there"),
+    "readout without biases": ("small", lambda m: with_middle(m, "readouts.1.linear_1"),
+                               "readouts.1.linear_mid has no biases: the file is damaged"),
+    "no scalar inside": ("small", lambda m: with_middle(m, UP),
+                         "readouts.1.linear_mid ends in what is no scalar"),
+    "LoRA with biases": ("small", lambda m: lora_with_biases(m),
+                         "interactions.1.linear_up.lora_B has biases, which no MACE has there"),
+    "weights of its own": ("small", buffer("interactions.1.conv_tp.weight", lambda _: np.ones(4)),
+                           "interactions.1.conv_tp has weights of its own; a MACE makes them of"),
     "irrep twice": ("small", attribute(f"{LINEAR}.irreps_out", "2x0e+2x0e"),
                     "linear: an irrep stands twice"),
     "skip weights": ("small", parameter(f"{SKIP}.weight", longer), "numbers; 8 are used"),
@@ -208,6 +226,22 @@ def with_bias(linear):
         **linear.attributes, "instructions": [*linear.attributes["instructions"], bias]
     }  # fmt: skip
     linear.buffers = {**linear.buffers, "bias": np.ones(1)}
+
+
+def with_middle(model, key):
+    """Let the last readout be one with biases, its second map another one of the model."""
+    module("readouts.1", of_kind("mace.modules.blocks.NonLinearBiasReadoutBlock"))(model)
+    module("readouts.1.linear_mid", lambda _: at(model, key))(model)
+
+
+def lora_with_biases(model):
+    """Wrap a linear map as LoRA does, each of its three parts the map itself; one has biases."""
+    name, inner = "interactions.1.linear_up", at(model, UP)
+    parts = {key: copy.copy(inner) for key in ("base", "lora_A", "lora_B")}
+    with_bias(parts["lora_B"])
+    values = {**inner.attributes, "scaling": 0.5}
+    lora = Record("mace.modules.lora.LoRAO3Linear", attributes=values, modules=parts)
+    module(name, lambda _: lora)(model)
 
 
 def other_mode(product, mode):

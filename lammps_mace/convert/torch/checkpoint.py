@@ -9,7 +9,7 @@ import numpy as np
 from lammps_mace.convert.checkpoint import parse
 from lammps_mace.convert.torch.accounting import Module
 from lammps_mace.convert.torch.layers import KINDS, Arrays, Path, read_layer
-from lammps_mace.convert.torch.maps import dense, scalar_map
+from lammps_mace.convert.torch.maps import scalar_map, unbiased_dense
 from lammps_mace.convert.torch.radial import read_radial, read_repulsion
 from lammps_mace.convert.torch.readouts import read_readouts
 from lammps_mace.convert.torch.records import Record, irreps
@@ -115,9 +115,6 @@ def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
     heads = model.record.attributes.get("heads") or ["Default"]
     heads = [str(head) for head in heads]
     nodes = scalar_map(model.module("node_embedding", "LinearNodeEmbeddingBlock"), "linear")
-    harmonics = irreps(
-        model.module("spherical_harmonics", "SphericalHarmonics").attribute("irreps_out", object)
-    )
     energies = model.module("atomic_energies_fn", "AtomicEnergiesBlock").array("atomic_energies")
     params: Arrays = {
         "node_embedding": nodes,
@@ -129,14 +126,12 @@ def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
         "atomic_numbers": [int(number) for number in numbers],
         "cutoff_angstrom": float(model.scalar("r_max")),
         "channels": nodes.shape[1],
-        "max_degree": len(harmonics) - 1,
+        "max_degree": _highest_degree(model),
         "radial": radial,
         "heads": heads,
         "scale_shift": model.kind == "ScaleShiftMACE",
         "pair_repulsion": "pair_repulsion_fn" in model,
     }
-    if [(1, l, (-1) ** l) for l in range(len(harmonics))] != list(harmonics):  # noqa: E741
-        raise ConvertError("spherical_harmonics are not those of each degree once")
     if settings["pair_repulsion"]:
         params |= read_repulsion(model, numbers.astype(int))
     if settings["scale_shift"]:
@@ -145,6 +140,21 @@ def _model(model: Module) -> tuple[dict[str, Any], Arrays]:
             params[key] = _per_head(key, np.atleast_1d(block.array(key)), heads)
     _embeddings(model, settings, params)
     return settings, params
+
+
+def _highest_degree(model: Module) -> int:
+    """Return the highest degree of the spherical harmonics."""
+    module = model.module("spherical_harmonics", "SphericalHarmonics")
+    found = irreps(module.attribute("irreps_out", object))
+    if [(1, degree, (-1) ** degree) for degree in range(len(found))] != list(found):
+        raise ConvertError("spherical_harmonics are not those of each degree once")
+    normalization = module.attribute("normalization", str, default="component")
+    if normalization != "component" or not module.attribute("normalize", bool, default=True):
+        raise ConvertError(
+            f"spherical_harmonics have the normalization {normalization!r}, or read vectors of any "
+            "length; lammps-mace knows 'component' of unit vectors"
+        )
+    return len(found) - 1
 
 
 def _per_head(name: str, array: np.ndarray, heads: list[str]) -> np.ndarray:
@@ -176,11 +186,8 @@ def _embeddings(model: Module, settings: dict[str, Any], params: Arrays) -> None
              "offset": int(spec.get("offset", 0))}
         )  # fmt: skip
     project = joint.module("project", "Sequential")
-    weight, bias = dense(project, "0")
+    params["joint_embedding#project"] = unbiased_dense(project, "0").T
     project.module("1", "SiLU")
-    if bias is not None:
-        raise ConvertError("joint_embedding.project has biases, which no MACE has there")
-    params["joint_embedding#project"] = weight.T
     settings["embeddings"] = found
     settings["embedding_readout"] = "embedding_readout" in model
     if settings["embedding_readout"]:

@@ -12,10 +12,10 @@ from lammps_mace.convert.torch.maps import (
     Matrices,
     by_species,
     channels_of,
-    linear,
     normed_network,
     perceptron,
     scalar_map,
+    unbiased,
 )
 from lammps_mace.convert.torch.records import instruction, irreps
 from lammps_mace.errors import ConvertError
@@ -40,7 +40,7 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
     settings["sent_channels"], settings["sent"] = _irreps(interaction, "edge_irreps", "linear_up")
     _, settings["messages"] = _irreps(interaction, "target_irreps")
     _, settings["target"] = _irreps(interaction, "hidden_irreps")
-    arrays = _named("linear_up", _matrices(interaction, "linear_up"))
+    arrays = _named("linear_up", unbiased(interaction, "linear_up"))
     paths, factors = _paths(interaction.module("conv_tp", "TensorProduct"))
     network = normed_network if kind.is_non_linear else perceptron
     weights = network(interaction, "conv_tp_weights")
@@ -54,7 +54,7 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
     if kind.is_non_linear:
         arrays |= _non_linear(interaction, settings["messages"])
     else:
-        arrays |= _named("linear", _matrices(interaction, "linear"))
+        arrays |= _named("linear", unbiased(interaction, "linear"))
         arrays |= _named("skip_tp", by_species(interaction, "skip_tp"))
     interaction.module("reshape", "reshape_irreps")
     if "density_fn" in interaction and not kind.has_density:
@@ -73,16 +73,12 @@ def _irreps(module: Module, key: str, linear: str = "") -> tuple[int, str]:
     return channels_of(f"{module.place}.{key}", irreps(value))
 
 
-def _matrices(module: Module, key: str) -> Matrices:
-    matrices, bias = linear(module, key)
-    if bias is not None:
-        raise ConvertError(f"{module.place}.{key} has biases, which no MACE has there")
-    return matrices
-
-
 def _paths(module: Module) -> tuple[list[Path], list[float]]:
     """Return the products of a convolution and their factors."""
     module.ignore("weight", "output_mask")
+    own = module.record.get("weight")
+    if own is not None and own.size:
+        raise ConvertError(f"{module.place} has weights of its own; a MACE makes them of distances")
     keys = "irreps_in1", "irreps_in2", "irreps_out"
     one, two, out = (irreps(module.attribute(key, object)) for key in keys)
     paths, factors = [], []
@@ -114,12 +110,12 @@ def _non_linear(module: Module, messages: str) -> Arrays:
     arrays = {key: module.scalar(key) for key in ("alpha", "beta")}
     for side in ("source_embedding", "target_embedding"):
         arrays[side] = scalar_map(module, side)
-    after = fold_gate(module, _matrices(module, "linear_2"), messages)
-    skip = {irrep: matrix[None] for irrep, matrix in _matrices(module, "skip_tp").items()}
+    after = fold_gate(module, unbiased(module, "linear_2"), messages)
+    skip = {irrep: matrix[None] for irrep, matrix in unbiased(module, "skip_tp").items()}
     return {
         **arrays,
-        **_named("linear", _matrices(module, "linear_1")),
-        **_named("linear_res", _matrices(module, "linear_res")),
+        **_named("linear", unbiased(module, "linear_1")),
+        **_named("linear_res", unbiased(module, "linear_res")),
         **_named("linear_2", after),
         **_named("skip_tp", skip),
     }
@@ -142,7 +138,7 @@ def _product(module: Module, kind: Interaction, settings: dict[str, Any]) -> Arr
         counts.append(tuple(array.shape[-1] for key, array in found.items() if key[0] == "U"))
         arrays |= _inside(f"contraction#{name((irrep[0], irrep[1]))}", found)
     settings["contraction"] = tuple(counts)
-    return {**arrays, **_named("product", _matrices(module, "linear"))}
+    return {**arrays, **_named("product", unbiased(module, "linear"))}
 
 
 def _contraction(module: Module, degree: int) -> Arrays:

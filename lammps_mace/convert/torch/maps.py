@@ -38,11 +38,19 @@ def linear(parent: Module, key: str) -> tuple[Matrices, np.ndarray | None]:
     return matrices, bias
 
 
+def unbiased(parent: Module, key: str) -> Matrices:
+    """Return the matrices of a linear map of e3nn that must not have biases."""
+    matrices, bias = linear(parent, key)
+    if bias is not None:
+        raise ConvertError(f"{parent.place}.{key} has biases, which no MACE has there")
+    return matrices
+
+
 def scalar_map(parent: Module, key: str) -> np.ndarray:
     """Return the matrix [in, out] of a linear map between scalars 0e, without biases."""
-    matrices, bias = linear(parent, key)
-    if list(matrices) != ["0e"] or bias is not None:
-        raise ConvertError(f"{parent.place}.{key} maps what is no scalar, or has biases")
+    matrices = unbiased(parent, key)
+    if list(matrices) != ["0e"]:
+        raise ConvertError(f"{parent.place}.{key} is no map between scalars (0e)")
     return matrices["0e"]
 
 
@@ -78,8 +86,7 @@ def _merged(module: Module) -> tuple[Matrices, np.ndarray | None]:
     """Return base + scaling * A B of a linear map with low-rank changes."""
     scaling = module.number("scaling")
     matrices, bias = linear(module, "base")
-    before, _ = linear(module, "lora_A")
-    after, _ = linear(module, "lora_B")
+    before, after = (unbiased(module, key) for key in ("lora_A", "lora_B"))
     for irrep in matrices.keys() & before.keys() & after.keys():
         matrices[irrep] = matrices[irrep] + scaling * before[irrep] @ after[irrep]
     return matrices, bias
@@ -203,7 +210,14 @@ def dense(parent: Module, key: str) -> tuple[np.ndarray, np.ndarray | None]:
     if module.kind == "Linear":
         weight = module.array("weight", -1, -1)
         return weight, module.array("bias", len(weight)) if "bias" in module else None
-    before, _ = dense(module, "lora_A")
-    after, _ = dense(module, "lora_B")
+    before, after = (unbiased_dense(module, key) for key in ("lora_A", "lora_B"))
     weight, bias = dense(module, "base")
     return weight + module.number("scaling") * after @ before, bias
+
+
+def unbiased_dense(parent: Module, key: str) -> np.ndarray:
+    """Return the weight [out, in] of a linear map of torch that must not have biases."""
+    weight, bias = dense(parent, key)
+    if bias is not None:
+        raise ConvertError(f"{parent.place}.{key} has biases, which no MACE has there")
+    return weight

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lammps_mace.convert.torch.accounting import Module
-from lammps_mace.convert.torch.maps import linear, normalized_function
+from lammps_mace.convert.torch.maps import linear, normalized_function, scalar_map
 from lammps_mace.errors import ConvertError
 
 Arrays = dict[str, np.ndarray]
@@ -37,7 +37,7 @@ def read_readouts(
 
 
 def _linear(module: Module) -> Arrays:
-    return {"linear": _scalars(module, "linear")[0]}
+    return {"linear": scalar_map(module, "linear")}
 
 
 def _hidden(module: Module, settings: dict[str, Any], n_heads: int) -> Arrays:
@@ -47,31 +47,26 @@ def _hidden(module: Module, settings: dict[str, Any], n_heads: int) -> Arrays:
     gate, factor = "none", 1.0
     if acts.record.modules:
         gate, factor = normalized_function(acts, "0")
-    first, _ = _scalars(module, "linear_1")
-    found = {"linear_1": first}
+    found = {"linear_1": scalar_map(module, "linear_1")}
     if settings["kind"] == "biased":
-        middle, bias = _scalars(module, "linear_mid")
-        found |= {"linear_mid": factor * middle, "bias_mid": _bias(module, bias)}
-    last, bias = _scalars(module, "linear_2")
+        middle, found["bias_mid"] = _biased(module, "linear_mid")
+        last, found["bias_2"] = _biased(module, "linear_2")
+        found["linear_mid"] = factor * middle
+    else:
+        last = scalar_map(module, "linear_2")
     found["linear_2"] = factor * last
-    if settings["kind"] == "biased":
-        found["bias_2"] = _bias(module, bias)
-    width, left = divmod(first.shape[1], n_heads)
+    width, left = divmod(found["linear_1"].shape[1], n_heads)
     if left or module.attribute("num_heads", int, default=1) != n_heads:
         raise ConvertError(f"{module.place} has not the same hidden scalars for {n_heads} heads")
     settings |= {"width": width, "gate": gate}
     return found
 
 
-def _scalars(module: Module, key: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the matrix of a map that scalars leave, and its biases."""
+def _biased(module: Module, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix and the biases of a map between scalars."""
     matrices, bias = linear(module, key)
     if list(matrices) != ["0e"]:
         raise ConvertError(f"{module.place}.{key} ends in what is no scalar")
-    return matrices["0e"], bias
-
-
-def _bias(module: Module, bias: np.ndarray | None) -> np.ndarray:
     if bias is None:
-        raise ConvertError(f"{module.place} has no biases: the file is damaged or no MACE")
-    return bias
+        raise ConvertError(f"{module.place}.{key} has no biases: the file is damaged or no MACE")
+    return matrices["0e"], bias
