@@ -87,7 +87,7 @@ def test_small_archives_of_code_in_a_file_are_not_the_file(refused, tmp_path):
         (module("mace.modules.models", "AtomicDipolesMACE"), "predicts dipoles"),
         (module("mace.modules.models", "AtomicDielectricMACE"), "predicts dipoles"),
         (module("mace.modules.models", "EnergyDipolesMACE"), "predicts dipoles"),
-        (module("mace.modules.models", "ScaleShiftBOTNet"), "the network before MACE"),
+        (module("mace.modules.models", "ScaleShiftBOTNet"), "the predecessor of MACE"),
         (module("mace.modules.models", "MACE", a=module("mace.modules.blocks",
          "RealAgnosticAttResidualInteractionBlock")), "weighs its messages by attention"),
         (module("mace.modules.models", "MACE", a=name("cuequivariance_torch.primitives", "X")),

@@ -1,4 +1,4 @@
-"""Splines in JAX: between which knots distances are, and the pieces there."""
+"""Splines in JAX: the knots around a distance, and the basis functions (pieces) there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class SplinePlace(NamedTuple):
     """Where distances are on a grid.
 
     Attributes:
-        knots: int32 [n], the knots before them.
-        pieces: [n, degree + 1], what weighs the coefficients from there on; differentiable.
+        knots: int32 [n], the knot before each distance.
+        pieces: [n, degree + 1], factors of the coefficients from that knot on; differentiable.
     """
 
     knots: jax.Array

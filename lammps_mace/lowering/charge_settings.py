@@ -1,4 +1,4 @@
-"""What a model's charges are for in LAMMPS; without JAX, for the plugin asks before JAX starts."""
+"""How LAMMPS uses the charges of a model; imports no JAX, for the plugin asks before JAX starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lammps_mace.models.partial_charges import PartialCharges
 
 
 def charge_settings(model: Model) -> ChargeSettings | None:
-    """Return what a model's charges are for, None when nobody needs them.
+    """Return how LAMMPS uses the charges of a model, None if it does not.
 
     Raises:
         ValueError: the Coulomb sum has no cutoff, or the model no total charge.
@@ -19,7 +19,7 @@ def charge_settings(model: Model) -> ChargeSettings | None:
 
 
 def settings_of(charges: PartialCharges | None) -> ChargeSettings | None:
-    """Return what these charges are for, None when nobody needs them.
+    """Return how LAMMPS uses these charges, None if it does not.
 
     Raises:
         ValueError: they have no total charge.

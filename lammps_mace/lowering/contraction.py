@@ -1,4 +1,4 @@
-"""The contraction of a layer as the kernels want it: its monomials and a weight for each."""
+"""The contraction of a layer as the kernels take it: its monomials and a weight for each."""
 
 from __future__ import annotations
 

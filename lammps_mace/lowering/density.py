@@ -38,7 +38,7 @@ class DensityProgram:
     def backward(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, adjoint: jax.Array, vectors: jax.Array
     ) -> jax.Array:
-        """Return dE/d vectors with the share of the adjoint of N."""
+        """Return dE/d vectors with what the adjoint of N adds to it."""
         sent = _ones(weights, arrays)
         adjoints = ((self.factor * adjoint)[:, None, None],)
         return self.edges.backward(weights, arrays, chunk, sent, adjoints, vectors, None)[0]

@@ -27,7 +27,7 @@ from lammps_mace.models.description import RadialWeights
 
 
 class Sent(NamedTuple):
-    """What senders send.
+    """The features that senders send.
 
     Attributes:
         rows: int32 [n_edges], of ``features``.
@@ -40,7 +40,7 @@ class Sent(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EdgeSums:
-    """An edge operation and where its radial weights come from; the numbers are in its weights.
+    """An edge operation with its radial weights; all numbers are in the weights that it is given.
 
     Attributes:
         program: the edge operation.
@@ -64,7 +64,7 @@ class EdgeSums:
         self, weights: Any, arrays: StepArrays, chunk: Chunk, sent: Sent,
         adjoints: tuple[jax.Array, ...], vectors: jax.Array, sent_adjoint: jax.Array | None,
     ) -> tuple[jax.Array, jax.Array | None]:  # fmt: skip
-        """Return dE/d vectors and the adjoint of what was sent with the shares of these adjoints.
+        """Return dE/d vectors and the adjoint of what was sent, each with what these adjoints add.
 
         Args:
             sent_adjoint: None where it is not wanted.

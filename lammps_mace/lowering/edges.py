@@ -1,4 +1,4 @@
-"""The sums over neighbours of a layer as the kernels want them, and the map of these sums."""
+"""The sums over neighbours of a layer as the kernels take them, and the maps of these sums."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def sent_irreps(layer: LayerDescription) -> e3nn.Irreps:
 
 
 def mix_tables(layer: LayerDescription) -> list[np.ndarray]:
-    """Return per target of the edges [1 or n_species, paths * channels, channels out].
+    """Return the map of the sums of each target, [1 or n_species, paths * channels, channels out].
 
-    Maps that follow each other are one matrix.
+    Maps that follow each other are multiplied to one matrix.
     """
     return [
         reduce(np.matmul, (linear[str(irrep)] for linear in layer.mix))

@@ -1,4 +1,4 @@
-"""From the description of a layer to its program and weights: what is folded, and into what."""
+"""Lowers the description of a layer to its program and weights, with constants folded in."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LayerLowering:
 
     @cached_property
     def first_features(self) -> tuple[np.ndarray, np.ndarray]:
-        """What atoms know, and send, before the first layer, float64 [n_species, 1, channels]."""
+        """Features before the first layer and what atoms send, float64 [n_species, 1, channels]."""
         own, sent = (np.asarray(x, np.float64) for x in self.description.first_features())
         return own, sent
 
@@ -113,7 +113,7 @@ class LayerLowering:
         return {irrep: pack_matrices(matrix, self.backend) for irrep, matrix in linear.items()}
 
     def _fitted(self, layer: LayerDescription) -> _Fitted:
-        """Return the radial weights and their splines or, of very many, their functions'."""
+        """Return the radial weights with their splines, or with those of their functions."""
         radial = _normalized(layer)
         pairs = SpeciesPairs.of(radial, self._n_species)
         if self.exact_radial:
@@ -131,7 +131,7 @@ class LayerLowering:
     def _edges(
         self, layer: LayerDescription, fitted: _Fitted, is_first: bool
     ) -> tuple[EdgeProgram, dict[str, Any]]:
-        """Return the edge operation, what it reads, and the map of its sums."""
+        """Return the edge operation, and the weights of it and of the maps of its sums."""
         program, mix = edge_program(layer, self.description.cutoff), mix_tables(layer)
         weights = self._first(layer) if is_first else {}
         radial, found = fitted.radial, fitted.splines
@@ -153,7 +153,7 @@ class LayerLowering:
         if self.exact_radial:
             return None
         pairs = SpeciesPairs.of(radial, self._n_species)
-        # Of many pairs no more digits are kept than are used: they are much memory.
+        # Splines of many pairs take much memory: no more digits are kept than are used.
         precision = self.description.dtype
         dtype = "float64" if len(pairs) == 1 else precision
         wanted = SplineRequest(radial, self.description.cutoff, pairs, precision, dtype)
@@ -162,7 +162,7 @@ class LayerLowering:
     def _messages(
         self, layer: LayerDescription, is_first: bool
     ) -> tuple[MessageProgram, dict[str, Any]]:
-        """Return what comes between the map of the sums and the contraction."""
+        """Return the operations between the mixed sums and the contraction, and their weights."""
         density, gate = None, layer.message_gate
         weights: dict[str, Any] = {}
         if isinstance(layer.normalization, Density):
@@ -185,11 +185,11 @@ class LayerLowering:
         return {"0e": np.einsum("smb,sba->sma", sent, matrix)}
 
     def _first(self, layer: LayerDescription) -> dict[str, Any]:
-        """Return what the first layer starts from, per species."""
+        """Return what atoms send in the first layer, and their skip, per species."""
         own, sent = self.first_features
         if layer.skip is None:
             return {"first": sent, "first_skip": None}
-        # The atoms of a species know scalars only: the skip of the other irreps is zero.
+        # The first features are scalars: the skip of the other irreps is zero.
         skip = np.broadcast_to(layer.skip["0e"], (len(own), *layer.skip["0e"].shape[1:]))
         scalars = np.einsum("smb,sba->sma", own, skip)
         others = np.zeros((len(own), layer.target.dim - 1, scalars.shape[2]))
@@ -199,7 +199,7 @@ class LayerLowering:
         """Return the maps of the next layer that read only an atom's own features."""
         if after is None:
             return {}
-        assert after.send is not None  # only the first layer sends what it is given
+        assert after.send is not None  # only the first layer has no such map
         send = dict(after.send)
         if _is_merged(layer):
             send = {irrep: layer.product[irrep] @ matrix for irrep, matrix in send.items()}

@@ -31,12 +31,12 @@ class Channels:
 
 @dataclass(frozen=True, eq=False)
 class LayerProgram:
-    """What an optimized layer computes; the numbers are in its weights.
+    """What an optimized layer computes; all numbers are in the weights that it is given.
 
     Attributes:
         edges: the sums over neighbours.
         knots: of the splines of the weights, or of their functions; None without.
-        messages: what comes between the mixed sums and the contraction.
+        messages: operations between the mixed sums and the contraction.
         contraction: of the messages.
         target: irreps that leave the layer, multiplicity 1 each.
         next_target: irreps that leave the next layer; None after the last.

@@ -38,7 +38,7 @@ def in_low_rank_basis(
     mix: list[np.ndarray],
     precision: str,
 ) -> tuple[EdgeProgram, np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return the first layer's edge operation with fewer channels, as it is if there are none.
+    """Return the first layer's edge operation with fewer channels, unchanged if that saves none.
 
     What atoms send depends on their species s alone there. With all radial weights made from few
     functions, R_pc(r) = sum_k u_k(r) g_kpc,
@@ -58,7 +58,7 @@ def in_low_rank_basis(
     """
     knots, n_paths, channels = coefficients.shape
     n_species = len(sent)
-    if n_species * BLOCK >= channels:  # nor could they be fewer: the decomposition is spared
+    if n_species * BLOCK >= channels:  # there cannot be fewer: no need to decompose
         return program, coefficients, sent, mix
     functions, parts = low_rank_basis(coefficients.reshape(knots, -1), precision)
     n_functions = functions.shape[1]

@@ -1,4 +1,4 @@
-"""Lowering: turn a model into the layers that the engine runs, the fastest that it allows."""
+"""Lowering: turns a model into the fastest layers that the engine can run it with."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lammps_mace.models.description import ModelDescription
 from lammps_mace.models.model import Model
 from lammps_mace.runtime.precision import full_precision
 
-# Some operations of every layer can start with the step; of more than eight that can start at
-# once XLA's CPU runtime gives some to another thread.
+# Some operations of every layer can start as soon as the step does. Where more than eight can
+# start at once, XLA's CPU runtime gives some of them to another thread.
 _SINGLE_THREADED_LAYERS = 4
 
 
@@ -68,7 +68,8 @@ def _layers(
 def _with_pair_energy(network: ModelDescription, layers: Sequence[Layer]) -> Sequence[Layer]:
     if network.pair_energy is None:
         return layers
-    *others, last = layers  # whose passes are one: no features of it have to be kept
+    # The last layer does both passes at once, so that nothing of it has to be saved.
+    *others, last = layers
     return [*others, PairEnergyLayer(last, network)]
 
 
@@ -76,6 +77,6 @@ def describe(model: Model) -> str:
     """Return how a model will be computed, without the work of lowering it."""
     description = families.describe(model)
     if reason := obstacle(description):
-        return f"plain network, for kernels do not know {reason}"
+        return f"plain network, because the kernels do not know {reason}"
     exact = needs_exact_radial(description)
     return "kernels, " + ("exact radial network" if exact else "radial splines")

@@ -21,12 +21,12 @@ Rows = tuple[jax.Array, ...]  # per irrep of the messages, [n, 2l+1, channels]
 
 @dataclass(frozen=True, eq=False)
 class MessageProgram:
-    """What comes between the mixed sums and the contraction.
+    """Operations between the mixed sums and the contraction.
 
     Attributes:
         irreps: of the messages, in the order of their rows.
         sent: irreps of what atoms send.
-        density, gate: what there is of both.
+        density, gate: None where a layer has none.
         backend: of the kernels.
     """
 
@@ -51,8 +51,8 @@ class MessageProgram:
             weights: of the layer; ``own`` and ``after`` are read.
             mixed: the sums over neighbours after their map.
             divisors: [n], where there is a density.
-            own: [n, dim, channels], what the atoms themselves send; None in the first layer, whose
-                weights have the map of that for each species.
+            own: [n, dim, channels], what the atoms themselves send; None in the first layer, where
+                the weights hold its map for each species.
         """
         if divisors is not None:
             mixed = tuple(rows / divisors[:, None, None] for rows in mixed)
@@ -87,7 +87,7 @@ class MessageProgram:
 
 
 def through_gate(gate: MessageGate, blocks: Blocks) -> Blocks:
-    """Return irrep -> [n, 2l+1, channels] past the gate; see :class:`MessageGate`."""
+    """Return irrep -> [n, 2l+1, channels] after the gate; see :class:`MessageGate`."""
     [scalar] = [irrep for irrep in blocks if irrep == "0e"]
     scalars, gates = jnp.split(blocks[scalar], [gate.n_scalars], axis=2)
     passed = {scalar: gate.scalars(scalars)}

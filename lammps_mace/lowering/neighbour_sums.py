@@ -25,7 +25,7 @@ def neighbour_sums(
 
     Args:
         function: of a pair.
-        vectors: [n_pairs, 3], Å, those of the chunk and what follows them.
+        vectors: [n_pairs, 3], Å, of the chunk's pairs and of some that follow.
     """
     senders = chunk.pairs(arrays.sender_species)
     receivers = jnp.broadcast_to(chunk.species, senders.shape)

@@ -69,7 +69,7 @@ class OptimizedLayer:
             self.sent_shape = program.next_sent.dim, channels.sent
         sums = tuple(shape[1:] for shape in program.edges.program.result_shapes(0))
         mixed = tuple(zip(program.contraction.dims, channels.mixed, strict=True))
-        # What takes less memory: its traffic is what saving costs, mixing again is cheap.
+        # Saves whichever takes less memory: traffic is the cost, and mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
 
@@ -80,7 +80,7 @@ class OptimizedLayer:
 
     @property
     def single_threaded(self) -> bool:
-        """Whether C++ kernels do nearly everything: of few operations XLA hands none on."""
+        """Whether C++ kernels do nearly everything, so that XLA uses no other thread."""
         on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges.program)
         return on_cpu and "spline" in self.weights and self._program.messages.gate is None
 
@@ -157,7 +157,7 @@ class OptimizedLayer:
         self, weights: Any, arrays: StepArrays, chunk: Chunk,
         features: NodeFeatures | None, mixed: Rows,
     ) -> tuple[Rows, Callable[[Rows, Gradients], tuple[Rows, Gradients]]]:  # fmt: skip
-        """Return the messages, and what gives the adjoint of ``mixed`` and adds the others."""
+        """Return the messages, and a function from their adjoint to those of all that they read."""
         program = self._program.messages
         if program.is_identity:
             return mixed, lambda adjoints, gradients: (adjoints, gradients)
@@ -232,7 +232,7 @@ class OptimizedLayer:
         if program.bound is not None:
             joined = join(blocks, program.target)
             blocks = split(bounded(joined, program.target, program.bound), program.target)
-        if skip is not None and not program.merged:  # what has no skip is given zeros
+        if skip is not None and not program.merged:  # a layer without a skip is given zeros
             blocks = {ir: blocks[ir] + x for ir, x in split(skip, program.target).items()}
         outputs = program.readout(weights["readout"], blocks)
         if program.next_target is None or program.next_sent is None:
@@ -243,7 +243,7 @@ class OptimizedLayer:
 
 
 def _sent(weights: Any, arrays: StepArrays, features: NodeFeatures | None) -> Sent:
-    """Return what atoms send; in the first layer species send."""
+    """Return what atoms send: in the first layer a row for each species."""
     if features is None:
         return Sent(arrays.sender_species, weights["first"])
     return Sent(arrays.senders, features.sent)

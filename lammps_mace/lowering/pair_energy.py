@@ -16,10 +16,10 @@ from lammps_mace.models.description import ModelDescription
 
 
 class PairEnergyLayer:
-    """See :class:`lammps_mace.engine.layer.Layer`; its formula is evaluated, never a spline.
+    """See :class:`lammps_mace.engine.layer.Layer`; the formula is evaluated, never a spline.
 
     Args:
-        layer: makes everything but the energy of the pairs.
+        layer: computes everything but the energy of the pairs.
         description: of the whole model, with a ``pair_energy``.
     """
 

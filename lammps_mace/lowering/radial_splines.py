@@ -16,9 +16,9 @@ from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import RadialWeights, SpeciesDependence
 from lammps_mace.runtime.precision import full_precision
 
-# No more knots than needed: in disordered structures the splines of all distances have to stay in
-# the caches. Trained networks vary most near 0, where they were never trained, far more than at
-# distances of neighbours.
+# A fit takes the smallest of these numbers of knots that meets all ERRORS. Fewer knots are faster:
+# in disordered structures the splines of all distances have to stay in the caches. Trained
+# networks vary most near distance 0, where there were no training data.
 KNOTS = (
     *(128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1280, 1536),
     *(2048, 2560, 3072, 4096, 5120, 6144, 8192),
@@ -26,17 +26,17 @@ KNOTS = (
 SCALES = (1.0, 1 / 4, 1 / 8)  # of the cutoff, see Grid
 # Where distances are taken relative to the radii of two elements: light ones vary near 0 only.
 PAIR_SCALES = (1.0, 1 / 2, 1 / 4, 1 / 8)
-_NEIGHBOURS = 0.35  # of the cutoff: hardly any neighbours are nearer
-# The first number of knots is taken for which values and slopes are exact enough, at all distances
-# and at those of neighbours: to these parts of the largest there. In float32 rounding does as
-# much to forces; in float64 energies keep ten digits, and forces nine of the largest.
+_NEIGHBOURS = 0.35  # cutoffs; hardly any neighbours are nearer
+# The largest errors of values and of slopes, relative to the largest value and slope: of all
+# distances, then of those of neighbours. In float32 rounding changes forces as much; in float64
+# energies keep ten digits, and forces nine of the largest.
 ERRORS = {
     "float32": ((1e-6, 1e-5), (3e-7, 3e-6)),
     "float64": ((1e-11, 1e-10), (3e-12, 3e-11)),
 }
-_PROBES = 2053  # prime: never in step with the knots
-_USUAL_KNOTS = 512  # where functions depend on the radii of two elements
-_PROBE_STEP = 5  # for most of very many pairs of species one batch of them must do
+_PROBES = 2053  # prime, so that they never coincide with the knots
+_USUAL_KNOTS = 512  # of functions that depend on the radii of two elements
+_PROBE_STEP = 5  # most of many pairs of species are checked at every fifth probe: one batch
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
 
 
@@ -86,7 +86,7 @@ def fit(
 ) -> Splines | None:
     """Return the splines with the fewest knots at the distances of neighbours.
 
-    None where no number of knots is exact enough, or the coefficients are too many.
+    Returns None where no number of knots is exact enough, or the coefficients are too many.
 
     Args:
         pairs: of species that have functions of their own.
@@ -98,7 +98,7 @@ def fit(
     if len(pairs) * _USUAL_KNOTS * n_weights > most_numbers:  # a search takes seconds
         return None
     sample = _sampler(radial, pairs)
-    # Knots that are close enough for some pairs mostly are for all: the others are only checked.
+    # Knots that are close enough for a few pairs mostly are for all: the others are only checked.
     searched = {0, len(pairs) // 2, len(pairs) - 1}
     probes = probe_distances(cutoff)
     few = probes[::_PROBE_STEP]
@@ -123,7 +123,7 @@ def fit(
 
 @dataclass(frozen=True, eq=False)
 class _Exact:
-    """The functions of a pair of species, and what a spline is compared with.
+    """The exact functions of a pair of species, with which a spline is compared.
 
     Attributes:
         sample: gives values and slopes at distances.

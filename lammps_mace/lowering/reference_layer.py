@@ -1,4 +1,4 @@
-"""ReferenceLayer: a layer as the network itself defines it; runs every option, at a price."""
+"""ReferenceLayer: a layer as the network itself defines it; it has every option, but is slow."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _accumulate(
     gradients: Gradients, arrays: StepArrays, chunk: Chunk, pulled: tuple[jax.Array, ...]
 ) -> Gradients:
     vectors, own, sent = pulled
-    # Behind the pairs of the chunk are those of the next: theirs must not be added twice.
+    # The arrays go on with pairs of the next chunk, which must not be added twice.
     mask = chunk.pair_mask()
     summed = chunk.add_pairs(gradients.vectors, jnp.where(mask[:, None], vectors, 0.0))
     if gradients.features is None:

@@ -27,10 +27,10 @@ _DOUBT = {"float32": 1e-5, "float64": 1e-9}  # of the largest: more than any fit
 
 @dataclass(frozen=True, eq=False)
 class SplineRequest:
-    """Which splines are wanted.
+    """A request for splines.
 
     Attributes:
-        radial: of these weights.
+        radial: the weights.
         cutoff: Å.
         pairs: of species that have functions of their own.
         precision: "float32" or "float64", for which they are to be exact enough.
@@ -49,9 +49,9 @@ class SplineRequest:
 def splines(wanted: SplineRequest) -> Splines | None:
     """Return radial weights as splines of the distance, for each pair of species.
 
-    None where no number of knots is exact enough, or they are too many. Kept in the cache folder:
-    fitting takes a second. What is kept there is used if it is whole and agrees with the network,
-    else fitted again with a CacheWarning.
+    Returns None where no number of knots is exact enough, or they are too many. Splines are kept
+    in the cache folder, because fitting takes a second. A table from there is used if it is whole
+    and agrees with the network; else the splines are fitted again, with a CacheWarning.
     """
     folder = private_folder("splines")
     path = None if folder is None else folder / f"{_fingerprint(wanted)}.table"

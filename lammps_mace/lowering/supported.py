@@ -1,4 +1,4 @@
-"""What the kernels cannot compute of a description, by name, and where splines will not do."""
+"""Names what the kernels cannot compute, and tells where splines cannot replace the network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lammps_mace.models.description import (
 
 
 def obstacle(description: ModelDescription) -> str | None:
-    """Return what of a model cannot be lowered, None if all of it can."""
+    """Return the name of a part of a model that cannot be lowered, None if there is none."""
     if description.undescribed:
         return description.undescribed
     if description.deterministic_sums and jax.default_backend() != "cpu":
@@ -37,7 +37,7 @@ def _layer_obstacle(layer: LayerDescription) -> str | None:
 
 
 def _needed_maps(layer: LayerDescription) -> Iterator[tuple[LinearMap, Sequence[e3nn.Irrep]]]:
-    """Give the maps that must have a matrix for each of these irreps."""
+    """Yield maps, each with the irreps for which it must have a matrix."""
     yield layer.product, [irrep for _, irrep in layer.target]
     if layer.send is not None:
         yield layer.send, [irrep for _, irrep in sent_irreps(layer)]
@@ -52,10 +52,10 @@ def _is_complete(linear: LinearMap, irreps: Sequence[e3nn.Irrep]) -> bool:
 
 
 def needs_exact_radial(description: ModelDescription) -> bool:
-    """Return whether radial weights are evaluated themselves instead of splines fitted to them.
+    """Return whether the radial functions are evaluated instead of splines fitted to them.
 
-    Where that is asked for, and where splines cannot hold the weights: they have factors of pairs
-    of species, or do not go to zero at the cutoff.
+    So where that is asked for, and where splines cannot represent the weights: these have factors
+    of pairs of species, or do not go to zero at the cutoff.
     """
     return description.exact_radial or any(map(_needs_exact, _radial_weights(description)))
 

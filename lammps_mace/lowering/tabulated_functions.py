@@ -1,4 +1,4 @@
-"""Radial functions of very many pairs of species: splines of the few that all weights are made of.
+"""Splines for very many pairs of species: of the few functions that all radial weights are made of.
 
 A spline of every radial weight of every pair takes megabytes for a pair. Those of the functions
 before the last linear map take a twentieth of that; the map is then a matrix product for each edge.

@@ -1,4 +1,4 @@
-"""Every module, parameter and buffer of a checkpoint is used, or known to say nothing."""
+"""Checks that every module, parameter and buffer of a checkpoint is used, or has no effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 3  # names in one message
 
 
 class Module:
-    """A module of a checkpoint, which notes what is taken of it."""
+    """A module of a checkpoint, which records what has been read of it."""
 
     def __init__(self, record: Record, path: str = "", taken: set[str] | None = None) -> None:
         self.record, self.path = record, path
@@ -38,11 +38,13 @@ class Module:
         """Return a submodule, which must be one of these kinds.
 
         Raises:
-            ConvertError: it is missing, or another.
+            ConvertError: it is missing, or of another kind.
         """
         record = self.record.modules.get(name)
         if record is None:
-            raise ConvertError(f"{self.place} has no {name!r}: the file is damaged or no MACE")
+            raise ConvertError(
+                f"{self.place} has no {name!r}: the file is damaged or holds no MACE"
+            )
         found = Module(record, self._below(name), self._taken)
         if found.kind not in kinds:
             raise ConvertError(
@@ -60,38 +62,42 @@ class Module:
         """Return a parameter or buffer in float64.
 
         Args:
-            shape: that it must have, -1 for any length; no numbers: any.
+            shape: the required one, -1 for any length; without it any shape will do.
 
         Raises:
             ConvertError: it is missing, of another shape, or not finite.
         """
         found = self.record.parameters.get(name, self.record.buffers.get(name))
         if found is None:
-            raise ConvertError(f"{self.place} has no {name!r}: the file is damaged or no MACE")
+            raise ConvertError(
+                f"{self.place} has no {name!r}: the file is damaged or holds no MACE"
+            )
         fits = len(found.shape) == len(shape) and all(
             wanted in (-1, size) for wanted, size in zip(shape, found.shape, strict=True)
         )
         if shape and not fits:
             raise ConvertError(
-                f"{self.place}.{name} has shape {found.shape}; {shape} is what fits the others"
+                f"{self.place}.{name} has shape {found.shape}; the model needs {shape}"
             )
         self._taken.add(self._below(name))
         if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
-            raise ConvertError(f"{self.place}.{name} holds what is no finite number")
+            raise ConvertError(f"{self.place}.{name} has values that are not finite")
         return found.astype(np.float64)
 
     def scalar(self, name: str) -> np.ndarray:
         """Return a parameter or buffer of one number, of shape ()."""
         found = self.array(name)
         if found.size != 1:
-            raise ConvertError(f"{self.place}.{name} has shape {found.shape}; one number is wanted")
+            raise ConvertError(
+                f"{self.place}.{name} has shape {found.shape}; it must be one number"
+            )
         return found.reshape(())
 
     def attribute(self, name: str, *kinds: type, default: Any = ...) -> Any:
         """Return a plain attribute, which must be of one of these types.
 
         Raises:
-            ConvertError: it is of another, or missing and there is no default.
+            ConvertError: it is of another type, or missing and there is no default.
         """
         if default is not ... and name not in self.record.attributes:
             return default
@@ -99,7 +105,7 @@ class Module:
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
             raise ConvertError(
                 f"{self.place}.{name} is {'missing' if found is ... else type(found).__name__}: "
-                "the file is damaged or no MACE"
+                "the file is damaged or holds no MACE"
             )
         return found
 
@@ -111,7 +117,7 @@ class Module:
                 return float(self.scalar(name))
             found = found.item() if found.size == 1 else None
         if isinstance(found, bool) or not isinstance(found, float | int) or not np.isfinite(found):
-            raise ConvertError(f"{self.place}.{name} is no finite number")
+            raise ConvertError(f"{self.place}.{name} is not a finite number")
         return float(found)
 
     def function(self, name: str) -> str:
@@ -120,11 +126,11 @@ class Module:
         if found is None:
             return "none"
         if not isinstance(found, Reference | Record):
-            raise ConvertError(f"{self.place}.{name} is no function: the file is damaged")
+            raise ConvertError(f"{self.place}.{name} is not a function: the file is damaged")
         return found.kind
 
     def ignore(self, *names: str) -> None:
-        """Note that these arrays and modules, with all below, say nothing about the network."""
+        """Record that these arrays and modules, with all below them, have no effect."""
         for name in names:
             if name in self.record.modules:
                 below = self._below(name)
@@ -134,10 +140,10 @@ class Module:
             self._taken.add(self._below(name))
 
     def check_all_taken(self) -> None:
-        """Check that nothing is left of the module and all below it.
+        """Check that everything in the module and below it was used or ignored.
 
         Raises:
-            ConvertError: something was neither used nor ignored; the message names it.
+            ConvertError: something was neither; the message names it.
         """
         left = [name for name in self._all() if name not in self._taken]
         if left:

@@ -1,4 +1,4 @@
-"""Bounds on what a pickle may make: memory, depth, and values counted as often as they are seen."""
+"""Limits for the objects of a pickle: memory, nesting, and the values that they refer to."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Budget:
         self._left = _FREE_BYTES + file_bytes
 
     def spend(self, size: int) -> None:
-        """Take the memory of one operation.
+        """Subtract the memory of one operation.
 
         Raises:
             ConvertError: nothing is left.
         """
         self._left -= _OPERATION_BYTES + size
         if self._left < 0:
-            raise ConvertError("makes far more objects of its bytes than any model does")
+            raise ConvertError("makes far more objects than its size allows")
 
     def spend_contents(self, *values: Any) -> None:
-        """Take the memory of copies of what these hold, if anything."""
+        """Subtract the memory of copies of what these containers hold."""
         for value in values:
             if isinstance(value, str | bytes):
                 self.spend(len(value))
@@ -43,35 +43,35 @@ class Budget:
 
 
 def check_tree(root: Any) -> None:
-    """Check that what a pickle made can be walked through: it ends, soon, and holds no circle.
+    """Check that the objects of a pickle form a tree of bounded depth and size.
 
     Raises:
-        ConvertError: it cannot.
+        ConvertError: they form a cycle, or exceed a limit.
     """
     sizes: dict[int, int] = {}
-    way: list[tuple[Any, list[Any], int]] = [(root, _contents(root), 1)]
-    on_way = {id(root)}
-    while way:
-        value, rest, size = way.pop()
+    stack: list[tuple[Any, list[Any], int]] = [(root, _contents(root), 1)]
+    on_stack = {id(root)}
+    while stack:
+        value, rest, size = stack.pop()
         if rest:
             inner = rest.pop()
-            way.append((value, rest, size + sizes.get(id(inner), 1)))
-            if id(inner) in on_way:
-                raise ConvertError("holds an object that is a part of itself, as in no model")
+            stack.append((value, rest, size + sizes.get(id(inner), 1)))
+            if id(inner) in on_stack:
+                raise ConvertError("holds an object that contains itself, which no model does")
             if id(inner) not in sizes and (contents := _contents(inner)):
-                way[-1] = (value, rest, size)
-                way.append((inner, contents, 1))
-                on_way.add(id(inner))
-            if len(way) > _DEEPEST:
-                raise ConvertError(f"is nested more than {_DEEPEST} levels deep, as no model is")
+                stack[-1] = (value, rest, size)
+                stack.append((inner, contents, 1))
+                on_stack.add(id(inner))
+            if len(stack) > _DEEPEST:
+                raise ConvertError(f"is nested more than {_DEEPEST} levels deep, which no model is")
             continue
         if size > _MOST_VALUES:
-            raise ConvertError(f"refers to more than {_MOST_VALUES:,} values, as no model does")
+            raise ConvertError(f"refers to more than {_MOST_VALUES:,} values, which no model does")
         sizes[id(value)] = size
-        on_way.discard(id(value))
-        if way:
-            outer, others, so_far = way.pop()
-            way.append((outer, others, so_far + size))
+        on_stack.discard(id(value))
+        if stack:
+            outer, others, so_far = stack.pop()
+            stack.append((outer, others, so_far + size))
 
 
 def _contents(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Checkpoints of mace-torch, read as records: their configuration and arrays."""
+"""Reads the configuration and the arrays of a checkpoint of mace-torch from its records."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lammps_mace.models.torch.shapes import layer_paths, parameter_shapes
 
 _CLASSES = "MACE", "ScaleShiftMACE"
 _CHEBYSHEV = (
-    "forces are derivatives of the energy; those of mace-torch itself are not with a Chebyshev "
-    "basis, for torch does not differentiate these functions"
+    "with a Chebyshev basis, forces of mace-torch are not the derivatives of its energy, because "
+    "torch does not differentiate these functions; those of lammps-mace are"
 )
 _QUANTITIES = "total_charge", "total_spin"
 
@@ -50,7 +50,7 @@ def read_torch_checkpoint(record: Record, name: str) -> TorchCheckpoint:
         name: of the file, for messages.
 
     Raises:
-        ConvertError: it is no MACE that lammps-mace knows, or it has a part that it does not.
+        ConvertError: it is no MACE, or has a part that lammps-mace does not know.
     """
     try:
         return _read(record)
@@ -82,7 +82,7 @@ def _read(record: Record) -> TorchCheckpoint:
 
 
 def _made_in(params: Arrays) -> str:
-    """Return the precision in which a model was made: a later one leaves its constants."""
+    """Return the precision in which a model was made: its constants stay rounded to that."""
     constants = [
         array
         for name, array in params.items()
@@ -104,7 +104,7 @@ def _refuse_options(model: Module) -> None:
             cueq = part.attributes.get("cueq_config")
             if isinstance(cueq, Record) and cueq.get("enabled", True):
                 raise ConvertError(
-                    f"{path}.{key} is of cuEquivariance; convert the model with "
+                    f"{path}.{key} is built for cuEquivariance; convert the model with "
                     "mace_cueq_to_e3nn first"
                 )
 
@@ -199,7 +199,10 @@ def _layers(model: Module, params: Arrays) -> tuple[list[dict[str, Any]], list[l
     interactions = model.modules("interactions", *KINDS)
     products = model.modules("products", "EquivariantProductBasisBlock")
     if len(interactions) != len(products) or int(model.scalar("num_interactions")) != len(products):
-        raise ConvertError("the model has not as many products as interactions")
+        raise ConvertError(
+            f"the model has {len(interactions)} interactions, {len(products)} products and "
+            f"num_interactions={int(model.scalar('num_interactions'))}, which must be equal"
+        )
     layers, paths = [], []
     for index, (interaction, product) in enumerate(zip(interactions, products, strict=True)):
         settings, arrays, found = read_layer(interaction, product)
@@ -218,7 +221,9 @@ def _check(config: TorchMaceConfig, params: Arrays, paths: list[list[Path]]) -> 
         )
     for index, (layer, found) in enumerate(zip(config.layers, paths, strict=True)):
         if layer_paths(config, layer) != found:
-            raise ConvertError(f"interactions.{index}.conv_tp has other products than a MACE")
+            raise ConvertError(
+                f"interactions.{index}.conv_tp has other tensor products than a MACE"
+            )
     shapes = parameter_shapes(config)
     for name in shapes.keys() ^ params.keys():
         what = "lacks" if name in shapes else "has, unlike a MACE,"
@@ -226,5 +231,5 @@ def _check(config: TorchMaceConfig, params: Arrays, paths: list[list[Path]]) -> 
     for name, shape in shapes.items():
         if params[name].shape != shape:
             raise ConvertError(
-                f"{name.replace('#', '.')} has shape {params[name].shape}; {shape} fits the others"
+                f"{name.replace('#', '.')} has shape {params[name].shape}; the model needs {shape}"
             )

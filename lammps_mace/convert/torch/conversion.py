@@ -1,4 +1,4 @@
-"""Checkpoints of mace-torch as models: which head, charge and spin a simulation uses."""
+"""Makes a model of a checkpoint of mace-torch, with the head, charge and spin of a simulation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lammps_mace.models.torch.config import EmbeddingConfig, TorchMaceConfig
 from lammps_mace.models.torch.model import TorchModel
 from lammps_mace.models.torch.shapes import parameter_shapes
 
-_PRETRAINED = "pt_head"  # of fine-tuned models: the head of the model before
+_PRETRAINED = "pt_head"  # of fine-tuned models: the head of the foundation model
 _DEFAULTS = {"total_charge": 0, "total_spin": 1}
 _OPTIONS = {"total_charge": "--total-charge", "total_spin": "--total-spin"}
 _ENERGIES = ("atomic_energies", "scale", "shift")  # may be thousands of eV: never rounded
@@ -67,12 +67,14 @@ def choose_head(heads: tuple[str, ...], wanted: str | None) -> tuple[str, ...]:
 
 
 def _choose(config: TorchMaceConfig, quantity: str, wanted: int | None) -> tuple[int | None, str]:
-    """Return total charge or spin, None where the model reads none, and a note."""
+    """Return total charge or spin, None where the model does not depend on it, and a note."""
     found = [one for one in config.embeddings if one.quantity == quantity]
     option = _OPTIONS[quantity]
     if not found:
         if wanted is not None:
-            raise ConvertError(f"{option} {wanted}: this model reads none; leave the option out")
+            raise ConvertError(
+                f"{option} {wanted}: this model does not depend on it; leave the option out"
+            )
         return None, ""
     lowest, highest = _range(found[0])
     value = _DEFAULTS[quantity] if wanted is None else wanted

@@ -9,12 +9,12 @@ from lammps_mace.errors import ConvertError
 
 
 def fold_gate(module: Module, after: Matrices, messages: str) -> Matrices:
-    """Return the map behind the gate times the factors of the gate's activations.
+    """Return the map after the gate, multiplied by the factors of the gate's activations.
 
     Args:
         module: the interaction.
         after: matrices of that map.
-        messages: irreps that the gate must leave.
+        messages: irreps that the gate must return.
 
     Raises:
         ConvertError: the gate is another than silu of the scalars and sigmoid of the gates.
@@ -25,10 +25,12 @@ def fold_gate(module: Module, after: Matrices, messages: str) -> Matrices:
     keys = "irreps_scalars", "irreps_gated"
     parts = [part for key in keys for part in irreps(gate.attribute(key, object))]
     if channels_of(gate.place, parts)[1] != messages:
-        raise ConvertError(f"{gate.place} does not end in {messages}")
+        raise ConvertError(f"{gate.place} returns other irreps than {messages}")
     has_gated = len(parts) > 1
     if scalar != "silu" or (other != "sigmoid" and has_gated):
-        raise ConvertError(f"{gate.place} has {scalar} and {other}; silu and sigmoid are known")
+        raise ConvertError(
+            f"{gate.place} has {scalar} and {other}; lammps-mace knows silu and sigmoid"
+        )
     factors = {irrep: scalar_factor if irrep == "0e" else gate_factor for irrep in after}
     return {irrep: matrix * factors[irrep] for irrep, matrix in after.items()}
 

@@ -1,4 +1,4 @@
-"""Which names a torch file may ask for, and what is made of them: never the thing itself."""
+"""Names that a torch file may ask for, and the inert objects that are made in their place."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reference(module: Any, name: Any) -> Reference:
 
 
 def full_name(name: str) -> str:
-    """Return the name of today: torch writes those of Python 2."""
+    """Return the name in Python 3: torch writes those of Python 2."""
     for old, new in _OLD_MODULES.items():
         name = name.replace(old, new, 1) if name.startswith(old) else name
     return name
@@ -85,7 +85,7 @@ def _size(items: Any = ()) -> tuple[Any, ...]:
 
 def _sequence(items: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(items, list | tuple):
-        raise ConvertError("is damaged: it makes a container of what is none")
+        raise ConvertError("is damaged: a container is made of something else than a list")
     return items
 
 
@@ -97,23 +97,23 @@ def check_keys(keys: Iterable[Any]) -> None:
     for key in keys:
         parts = key if isinstance(key, tuple) else (key,)
         if not all(isinstance(part, str | int) for part in parts):
-            raise ConvertError("is damaged: a dictionary has keys that are no text")
+            raise ConvertError("is damaged: a dictionary has keys that are not text")
 
 
 def _bytes(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ConvertError("is damaged: its bytes are not written as torch does")
+        raise ConvertError("is damaged: its bytes are not as torch writes them")
     return text.encode("latin1")
 
 
 def _attribute(owner: Any, name: Any) -> Reference:
     if not isinstance(owner, Reference) or not isinstance(name, str):
-        raise ConvertError("is damaged: it asks for an attribute of what is no class")
+        raise ConvertError("is damaged: it asks for an attribute of something that is no class")
     return Reference(f"{owner.class_name}.{name}")
 
 
 def _graph_module(state: Any, *_: Any) -> Record:
-    """Return compiled code without its code: a module with buffers."""
+    """Return a compiled module as a record of its buffers, without the code."""
     record = Record("torch.fx.graph_module.GraphModule")
     if isinstance(state, dict):
         record.restore(state)
@@ -128,7 +128,7 @@ def _dtype(code: Any, *_: Any) -> np.dtype:
 
 def _scalar(dtype: Any, data: Any) -> Any:
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
-        raise ConvertError("is damaged: a number of numpy is none")
+        raise ConvertError("is damaged: a scalar of NumPy has no number")
     return np.frombuffer(data, dtype, count=1)[0].item()
 
 
@@ -140,7 +140,7 @@ def restore_array(state: Any) -> np.ndarray:
     """Return the array of numpy that a pickle's state describes."""
     _, shape, dtype, fortran, data = state
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes):
-        raise ConvertError("is damaged: an array of numpy does not hold numbers")
+        raise ConvertError("is damaged: an array of NumPy does not hold numbers")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
 
 

@@ -1,4 +1,4 @@
-"""Layers of a mace-torch checkpoint: an interaction and the product behind it."""
+"""Reads a layer of a mace-torch checkpoint: an interaction and the product after it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
     """Return the settings of a layer, its arrays, and its products in the order of the file.
 
     Raises:
-        ConvertError: it is none that lammps-mace knows.
+        ConvertError: lammps-mace does not know a part of it.
     """
     kind = Interaction(interaction.kind.removesuffix(_ENDING))
     settings: dict[str, Any] = {"interaction": kind.value}
@@ -58,7 +58,7 @@ def read_layer(interaction: Module, product: Module) -> tuple[dict[str, Any], Ar
         arrays |= _named("skip_tp", by_species(interaction, "skip_tp"))
     interaction.module("reshape", "reshape_irreps")
     if "density_fn" in interaction and not kind.has_density:
-        raise ConvertError(f"{interaction.place} has a density, which its kind has not")
+        raise ConvertError(f"{interaction.place} has a density_fn, which no {kind} has")
     return settings, {**arrays, **_product(product, kind, settings)}, paths
 
 
@@ -69,7 +69,7 @@ def _irreps(module: Module, key: str, linear: str = "") -> tuple[int, str]:
         below = module.record.modules.get(linear)
         value = None if below is None else below.get("irreps_out")
     if value is None:
-        raise ConvertError(f"{module.place} has no {key!r}: the file is damaged or no MACE")
+        raise ConvertError(f"{module.place} has no {key!r}: the file is damaged or holds no MACE")
     return channels_of(f"{module.place}.{key}", irreps(value))
 
 
@@ -85,7 +85,7 @@ def _paths(module: Module) -> tuple[list[Path], list[float]]:
     for item in module.attribute("instructions", list, tuple):
         i_one, i_two, i_out, mode, has_weight, factor, _ = instruction(item)
         if mode != "uvu" or has_weight is not True or two[i_two][0] != 1:
-            raise ConvertError(f"{module.place} is no convolution of a MACE")
+            raise ConvertError(f"{module.place} is not the convolution of a MACE")
         paths.append((one[i_one][1:], two[i_two][1], out[i_out][1:]))
         factors.append(float(factor))
     return paths, factors
@@ -106,7 +106,7 @@ def _widths(network: Arrays) -> tuple[int, ...]:
 
 
 def _non_linear(module: Module, messages: str) -> Arrays:
-    """Return what the non-linear interaction has besides."""
+    """Return the arrays that only the non-linear interaction has."""
     arrays = {key: module.scalar(key) for key in ("alpha", "beta")}
     for side in ("source_embedding", "target_embedding"):
         arrays[side] = scalar_map(module, side)
@@ -124,12 +124,12 @@ def _non_linear(module: Module, messages: str) -> Arrays:
 def _product(module: Module, kind: Interaction, settings: dict[str, Any]) -> Arrays:
     """Return the arrays of a product; its settings are added."""
     if kind.has_skip and not module.attribute("use_sc", bool):
-        raise ConvertError(f"{module.place}.use_sc is false behind the interaction {kind}")
+        raise ConvertError(f"{module.place}.use_sc is false, but {kind} has a skip connection")
     settings["agnostic_product"] = module.attribute("use_agnostic_product", bool, default=False)
     contractions = module.module("symmetric_contractions", "SymmetricContraction")
     target = irreps(contractions.attribute("irreps_out", object))
     if channels_of(contractions.place, target)[1] != settings["target"]:
-        raise ConvertError(f"{contractions.place} does not end in {settings['target']}")
+        raise ConvertError(f"{contractions.place} returns other irreps than {settings['target']}")
     arrays: Arrays = {}
     counts = []
     parts = contractions.modules("contractions", "Contraction")
@@ -155,7 +155,7 @@ def _contraction(module: Module, degree: int) -> Arrays:
         if coupling.ndim != order + 2 or len(coupling) != 2 * degree + 1:
             raise ConvertError(f"{module.place}.U_matrix_{order} has another shape than a MACE's")
         found[f"U{order}"] = coupling
-        # The list is from the power before the highest one down.
+        # The list begins with the second highest power and ends with the first.
         found[f"weights{order}"] = (
             module.array("weights_max") if order == correlation
             else weights.array(str(correlation - 1 - order))

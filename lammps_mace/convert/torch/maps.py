@@ -1,4 +1,4 @@
-"""Linear maps and networks of e3nn and torch as matrices, constants multiplied in, LoRA merged."""
+"""Reads linear maps and networks as matrices: constants are multiplied in, LoRA is merged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINEAR = "Linear", "LoRAO3Linear"
 def linear(parent: Module, key: str) -> tuple[Matrices, np.ndarray | None]:
     """Return the matrices of one of e3nn's linear maps, and its biases [out] of 0e.
 
-    An irrep that stands several times among the inputs has all its copies in one matrix.
+    All copies of an irrep among the inputs are in one matrix.
     """
     module = parent.module(key, *LINEAR)
     if module.kind == "LoRAO3Linear":
@@ -31,7 +31,9 @@ def linear(parent: Module, key: str) -> tuple[Matrices, np.ndarray | None]:
     for i_out, (_, *irrep) in enumerate(outputs):
         used = sorted(i_in for i_in, out in blocks if out == i_out)
         if used != [i for i, (n, *other) in enumerate(inputs) if other == irrep and n]:
-            raise ConvertError(f"{module.place} leaves out irreps: the file is damaged or no MACE")
+            raise ConvertError(
+                f"{module.place} leaves out irreps: the file is damaged or holds no MACE"
+            )
         if used:
             parts = [blocks[i_in, i_out] for i_in in used]
             matrices[name((irrep[0], irrep[1]))] = np.concatenate(parts)
@@ -50,7 +52,7 @@ def scalar_map(parent: Module, key: str) -> np.ndarray:
     """Return the matrix [in, out] of a linear map between scalars 0e, without biases."""
     matrices = unbiased(parent, key)
     if list(matrices) != ["0e"]:
-        raise ConvertError(f"{parent.place}.{key} is no map between scalars (0e)")
+        raise ConvertError(f"{parent.place}.{key} is not a map between scalars (0e)")
     return matrices["0e"]
 
 
@@ -104,7 +106,7 @@ def by_species(parent: Module, key: str) -> Matrices:
         i_in, _, i_out, mode, _, factor, shape = instruction(item)
         _, degree, parity = ins[i_in]
         if mode != "uvw" or outs[i_out][1:] != ins[i_in][1:]:
-            raise ConvertError(f"{module.place} is no product with the species")
+            raise ConvertError(f"{module.place} is not a product with the species")
         size = math.prod(shape)
         block = _part(module, weight, at, size).reshape(shape).swapaxes(0, 1)
         # Of e3nn's wigner_3j(l, 0, l), a unit matrix of norm 1.
@@ -118,14 +120,16 @@ def by_species(parent: Module, key: str) -> Matrices:
 def _once(module: Module, found: Iterable[tuple[int, int, int]]) -> None:
     names = [irrep for _, *irrep in found]
     if any(irrep in names[:i] for i, irrep in enumerate(names)):
-        raise ConvertError(f"{module.place}: an irrep stands twice; lammps-mace does not know that")
+        raise ConvertError(
+            f"{module.place}: an irrep occurs twice, which lammps-mace does not know"
+        )
 
 
 def channels_of(place: str, found: Sequence[tuple[int, int, int]]) -> tuple[int, str]:
     """Return how many channels all irreps have, and the irreps as text such as '0e+1o'.
 
     Raises:
-        ConvertError: they have different numbers, or one stands twice.
+        ConvertError: they have different numbers, or one occurs twice.
     """
     numbers = {count for count, _, _ in found}
     names: list[Irrep] = [(degree, parity) for _, degree, parity in found]
@@ -152,11 +156,15 @@ def perceptron(parent: Module, key: str) -> dict[str, np.ndarray]:
         matrices[f"matrix_{index}"] = factor * weight / math.sqrt(h_in * var_in)
         factor = math.sqrt(var_out)
         if ("act" in layer.record.modules) == (index == len(names) - 1):
-            raise ConvertError(f"{layer.place}: silu is known behind all layers but the last")
+            raise ConvertError(
+                f"{layer.place}: lammps-mace knows silu after each layer but the last"
+            )
         if "act" in layer.record.modules:
             function, constant = normalized_function(layer, "act")
             if function != "silu":
-                raise ConvertError(f"{layer.place} has the activation {function}; silu is known")
+                raise ConvertError(
+                    f"{layer.place} has the activation {function}; lammps-mace knows silu"
+                )
             factor *= constant
         else:
             matrices[f"matrix_{index}"] *= factor
@@ -200,7 +208,7 @@ def normed_network(parent: Module, key: str) -> dict[str, np.ndarray]:
         else:
             net.module(key, "SiLU")
     if len(layers) % 3 != 1:
-        raise ConvertError(f"{net.place}: its last layer is no linear map")
+        raise ConvertError(f"{net.place}: its last layer is not a linear map")
     return found
 
 

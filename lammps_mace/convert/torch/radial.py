@@ -1,4 +1,4 @@
-"""The radial basis and the repulsion of a mace-torch checkpoint."""
+"""Reads the radial basis and the repulsion of a mace-torch checkpoint."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _basis(module: Module) -> Arrays:
 
 
 def _orders(module: Module) -> list[int]:
-    """Return the orders of Chebyshev's polynomials; torch cuts off what is behind their points."""
+    """Return the orders of Chebyshev's polynomials; torch rounds them down to whole numbers."""
     if module.kind != "ChebychevBasis":
         return []
     return [int(order) for order in module.array("n", 1, -1)[0]]

@@ -53,7 +53,7 @@ def _root(archive: zipfile.ZipFile, name: str) -> str:
         )
     if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
         raise ConvertError(
-            f"{name} is packed, which torch never does; unpack it and save the model again in torch"
+            f"{name} is compressed, which torch never does; load the model in torch, save it again"
         )
     return roots[0]
 
@@ -64,7 +64,9 @@ def _read(read: Callable[[str], bytes], budget: Budget) -> Record:
     except KeyError:  # of torch before 2.1
         order = b"little"
     if order != b"little":
-        raise ConvertError("was written on a machine of the other byte order; save it on this one")
+        raise ConvertError(
+            "was written on a machine of the other byte order; save it again on this one"
+        )
     pickle = read(PICKLE)
     check_names(names_in(pickle))
     found = unpickle(pickle, Storages(lambda key: read(f"data/{key}")), budget)

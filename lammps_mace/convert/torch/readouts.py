@@ -1,4 +1,4 @@
-"""The readouts of a mace-torch checkpoint."""
+"""Reads the readouts of a mace-torch checkpoint."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _hidden(module: Module, settings: dict[str, Any], n_heads: int) -> Arrays:
     found["linear_2"] = factor * last
     width, left = divmod(found["linear_1"].shape[1], n_heads)
     if left or module.attribute("num_heads", int, default=1) != n_heads:
-        raise ConvertError(f"{module.place} has not the same hidden scalars for {n_heads} heads")
+        raise ConvertError(
+            f"{module.place} does not have the same hidden scalars for {n_heads} heads"
+        )
     settings |= {"width": width, "gate": gate}
     return found
 
@@ -66,7 +68,9 @@ def _biased(module: Module, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the matrix and the biases of a map between scalars."""
     matrices, bias = linear(module, key)
     if list(matrices) != ["0e"]:
-        raise ConvertError(f"{module.place}.{key} ends in what is no scalar")
+        raise ConvertError(f"{module.place}.{key} maps to more than scalars (0e)")
     if bias is None:
-        raise ConvertError(f"{module.place}.{key} has no biases: the file is damaged or no MACE")
+        raise ConvertError(
+            f"{module.place}.{key} has no biases: the file is damaged or holds no MACE"
+        )
     return matrices["0e"], bias

@@ -72,10 +72,10 @@ class Record:
         )
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take the state that the file gives the object.
+        """Set the state that the file gives the object.
 
         Raises:
-            ConvertError: its modules are no records, or its parameters no arrays.
+            ConvertError: a module is not a record, or a parameter not an array.
         """
         groups = {name: _present(state.get(name)) for name in _GROUPS}
         for name, wanted in zip(_GROUPS, (np.ndarray, np.ndarray, Record), strict=True):
@@ -130,7 +130,9 @@ def irreps(value: Any) -> tuple[tuple[int, int, int], ...]:
     try:
         return tuple(_mul_irrep(*_plain(part)) for part in _plain(value))
     except (TypeError, ValueError):
-        raise ConvertError("is damaged: its irreps hold no multiplicities") from None
+        raise ConvertError(
+            "is damaged: its irreps are not triples of multiplicity, degree and parity"
+        ) from None
 
 
 def _plain(value: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Files of torch that hold no model which runs here, each with what it is and what to do."""
+"""Refuses files without a model for lammps-mace: says what each is, and what to do."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CLASSES = {
     "AtomicDielectricMACE": _DIPOLES,
     "EnergyDipolesMACE": _DIPOLES,
     "RealAgnosticAttResidualInteractionBlock": "weighs its messages by attention",
-    "BOTNet": "is of the network before MACE",
-    "ScaleShiftBOTNet": "is of the network before MACE",
+    "BOTNet": "is BOTNet, the predecessor of MACE",
+    "ScaleShiftBOTNet": "is BOTNet, the predecessor of MACE",
 }
 _ACCELERATED = {
     "cuequivariance": (

@@ -1,4 +1,4 @@
-"""A model of mace-torch, run by torch and mace-torch themselves: the only module with torch."""
+"""Runs a checkpoint with torch and mace-torch themselves; no other module uses torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SourceModel:
-    """A checkpoint of mace-torch with the settings of the model that was made of it.
+    """A checkpoint of mace-torch, with the settings of the model that was converted from it.
 
     Args:
         path: the checkpoint; torch unpickles it, which executes what it says.
@@ -65,7 +65,7 @@ class SourceModel:
             raise ValueError(f"atoms: the source model does not know the atomic numbers {unknown}")
         readouts: list[Any] = []
         hook = None
-        if hasattr(self._source, "embedding_readout"):  # in mace's energy, not in its atoms'
+        if hasattr(self._source, "embedding_readout"):  # not in mace's node_energy
             hook = self._source.embedding_readout.register_forward_hook(
                 lambda _, __, out: readouts.append(out.detach().numpy())
             )

@@ -20,7 +20,7 @@ _DTYPES = {
 }  # fmt: skip
 STORAGES = {f"torch.{name}" for name in _DTYPES}
 _MOST_DIMENSIONS = 16
-_SPARE_BYTES = 2**20  # views may be so much larger than what they show
+_SPARE_BYTES = 2**20  # views may be so much larger than twice their storages
 
 
 class Storages:
@@ -61,7 +61,7 @@ class Storages:
         """Return a tensor, which shares the memory of its storage and cannot be written to.
 
         Raises:
-            ConvertError: it reaches beyond its storage, or shows its numbers far too often.
+            ConvertError: it reaches beyond its storage, or repeats its numbers far too often.
         """
         numbers = (offset, *shape, *strides) if _are_tuples(shape, strides) else (None,)
         if (
@@ -70,7 +70,7 @@ class Storages:
             or len(shape) != len(strides)
             or len(shape) > _MOST_DIMENSIONS
         ):
-            raise ConvertError("is damaged: a tensor has no sensible shape")
+            raise ConvertError("is damaged: a tensor has an impossible shape")
         if 0 in shape:
             return np.zeros(shape, storage.dtype)
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
@@ -78,9 +78,7 @@ class Storages:
             raise ConvertError("is damaged: a tensor reaches beyond its data")
         self._view_bytes += math.prod(shape) * storage.itemsize
         if self._view_bytes > _SPARE_BYTES + 2 * self._bytes:
-            raise ConvertError(
-                "has tensors that show the same numbers again and again, as no model does"
-            )
+            raise ConvertError("has tensors that repeat the same numbers more often than any model")
         steps = tuple(step * storage.itemsize for step in strides)
         return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
 

@@ -1,4 +1,4 @@
-"""A pickle, read by a stack machine that can make records, containers and arrays only.
+"""Reads a pickle with a stack machine that can make records, containers and arrays only.
 
 Python's own unpickler cannot be bounded: it hashes nested tuples without end, and a subclass sees
 neither its containers nor its memo. Here every operation that is not in the table is refused.
@@ -22,7 +22,7 @@ from lammps_mace.errors import ConvertError
 from lammps_mace.modelfile.validation import shortened
 
 _MOST_OPERATIONS = 2**20
-_DAMAGED = "is damaged, or its pickle is none that torch writes"
+_DAMAGED = "is damaged, or its pickle was not written by torch"
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE"}
@@ -152,7 +152,7 @@ class _Machine:
     def _reduce(self, _: Any) -> None:
         args, function = self.pop(), self.pop()
         if not isinstance(function, Reference) or not isinstance(args, tuple):
-            raise ConvertError(f"{_DAMAGED}: it calls what is no class")
+            raise ConvertError(f"{_DAMAGED}: it calls something that is no class")
         self._budget.spend_contents(function.class_name, *args)
         if function.class_name == "torch._utils._rebuild_tensor_v2":
             self._stack.append(self._storages.view(*args[:4]))
@@ -172,7 +172,7 @@ class _Machine:
             if isinstance(target, Record):
                 target.restore({key: value for part in parts for key, value in part.items()})
         else:
-            raise ConvertError(f"{_DAMAGED}: it gives a state to what has none")
+            raise ConvertError(f"{_DAMAGED}: it gives a state to an object that has none")
 
     def _append(self, _: Any) -> None:
         self._extend([self.pop()])

@@ -1,4 +1,4 @@
-"""What all radial networks of mace-torch start from: cutoff, transform and basis of a distance."""
+"""Input of the radial networks of mace-torch: cutoff, transform and basis of a distance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def basis_and_cutoff(
 
 
 def envelope(distances: jax.Array, cutoff: jax.Array, p: jax.Array) -> jax.Array:
-    """Return the polynomial that goes from 1 at 0 to 0 at ``cutoff``, with p + 1 as its order."""
+    """Return the polynomial in powers p to p + 2 that is 1 at 0, and 0 from ``cutoff`` on."""
     x = jnp.minimum(distances / cutoff, 1.0)
     power = jnp.where(x > 0.0, jnp.where(x > 0.0, x, 1.0) ** p, 0.0)
     inner = (p + 1) * (p + 2) / 2 - p * (p + 2) * x + p * (p + 1) / 2 * x**2

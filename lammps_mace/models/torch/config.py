@@ -1,4 +1,4 @@
-"""What a network of mace-torch consists of: everything of it that is no array."""
+"""Configuration of a network of mace-torch: everything in it that is not an array."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Basis(StrEnum):
 
 
 class Transform(StrEnum):
-    """Functions of the distance, with the radii of both elements, that the basis is applied to."""
+    """Transforms of the distance by the covalent radii of both elements, before the basis."""
 
     NONE = "none"
     AGNESI = "agnesi"
@@ -84,13 +84,13 @@ Irreps = Annotated[str, BeforeValidator(_checked_irreps)]
 
 
 class RadialConfig(StrictModel):
-    """Functions of the distance that all layers start from.
+    """Radial basis of all layers.
 
     Attributes:
         basis: kind of functions.
         count: how many of them.
         orders: of Chebyshev's polynomials; no numbers with another basis.
-        transform: of the distance, before.
+        transform: of the distance, before the basis.
         cutoff_outside: the cutoff function multiplies the radial weights, not the basis.
     """
 
@@ -115,10 +115,10 @@ class LayerConfig(StrictModel):
         sent: irreps of what atoms send, ``sent_channels`` of each.
         messages: irreps of the mixed sums.
         target: irreps of the new features.
-        radial_widths: of the hidden layers of the radial network.
-        density_widths: of those of the density.
+        radial_widths: widths of the hidden layers of the radial network.
+        density_widths: likewise of the network of the density.
         avg_num_neighbors: of an atom in the training data; without density it divides the sums.
-        contraction: for each target irrep, from the first power on, its coupling tensors.
+        contraction: for each target irrep, the number of coupling tensors of each power from 1 on.
         agnostic_product: the weights of the contraction are the same for all elements.
     """
 
@@ -137,7 +137,9 @@ class LayerConfig(StrictModel):
     def _check_together(self) -> LayerConfig:
         orders = {len(counts) for counts in self.contraction}
         if len(self.contraction) != len(parse_irrep_list(self.target)) or len(orders) != 1:
-            raise ValueError("contraction: needs for each irrep of target as many powers")
+            raise ValueError(
+                "contraction: needs the same number of powers for each irrep of target"
+            )
         if not 1 <= self.correlation <= _MOST_FACTORS:
             raise ValueError(f"contraction: {self.correlation} powers; 1 to {_MOST_FACTORS}")
         return self
@@ -149,10 +151,10 @@ class LayerConfig(StrictModel):
 
 
 class ReadoutConfig(StrictModel):
-    """What makes energies of the scalars behind one layer.
+    """A readout: the energy of an atom from its scalars after one layer.
 
     Attributes:
-        layer: index of the layer that it reads.
+        layer: index of that layer.
         kind: a linear map; with a hidden layer; or with two and biases.
         width: of a hidden layer, per head.
         gate: of the hidden layers.
@@ -221,12 +223,12 @@ class TorchMaceConfig(StrictModel):
     @model_validator(mode="after")
     def _check_together(self) -> TorchMaceConfig:
         if len(set(self.atomic_numbers)) != len(self.atomic_numbers):
-            raise ValueError("atomic_numbers: an element stands twice")
+            raise ValueError("atomic_numbers: an element occurs twice")
         if len(set(self.heads)) != len(self.heads):
-            raise ValueError("heads: a name stands twice")
+            raise ValueError("heads: a name occurs twice")
         quantities = [embedding.quantity for embedding in self.embeddings]
         if len(set(quantities)) != len(quantities):
-            raise ValueError("embeddings: a quantity stands twice")
+            raise ValueError("embeddings: a quantity occurs twice")
         if self.embedding_readout and not self.embeddings:
             raise ValueError("embedding_readout: there are no embeddings")
         for readout in self.readouts:
@@ -253,7 +255,9 @@ class TorchMaceConfig(StrictModel):
 def _check_irreps(place: str, layer: LayerConfig) -> None:
     target, messages = parse_irrep_list(layer.target), parse_irrep_list(layer.messages)
     if (0, 1) not in target:
-        raise ValueError(f"{place}: target {layer.target!r} has no 0e, what energies are read of")
+        raise ValueError(
+            f"{place}: target {layer.target!r} has no 0e, from which energies are read"
+        )
     if (0, 1) not in messages:
         raise ValueError(f"{place}: messages {layer.messages!r} have no 0e")
     if layer.interaction.is_non_linear:

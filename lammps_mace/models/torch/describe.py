@@ -1,4 +1,4 @@
-"""What a network of mace-torch computes, as a description."""
+"""Describes a network of mace-torch as the layers that lowering reads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def describe(model: TorchModel) -> ModelDescription:
 
 
 def scale_and_shift(model: TorchModel) -> tuple[float, float]:
-    """Return those of the head, eV."""
+    """Return scale and shift of the head, eV."""
     if not model.config.scale_shift:
         return 1.0, 0.0
     scale, shift = (float(model.params[key][model.head]) for key in ("scale", "shift"))

@@ -1,4 +1,4 @@
-"""A whole network of mace-torch at once."""
+"""The energies of a whole network of mace-torch, without an exchange between its layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked of a model of mace-torch."""
+"""Facts about a model of mace-torch: its elements, heads, and sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lammps_mace.models.torch.shapes import parameter_shapes as shapes_of
 
 
 def facts(model: TorchModel) -> ModelFacts:
-    """Return what a model is for."""
+    """Return the facts about a model."""
     config = model.config
     sent = [
         layer.sent_channels

@@ -54,7 +54,7 @@ class TorchLayer:
 
     @cached_property
     def sent(self) -> e3nn.Irreps:
-        """Irreps of what atoms send, without those that no feature goes into."""
+        """Irreps of what atoms send, without those that are always zero."""
         sent = parse_irrep_list(self.settings.sent)
         return as_irreps([ir for ir in sent if ir in self.config.source(self.index)])
 
@@ -169,7 +169,7 @@ class TorchLayer:
         return {irrep: jnp.concatenate(parts, axis=2) for irrep, parts in out.items()}
 
     def _gated(self, parameters: Any, messages: Blocks, residual: Blocks) -> Blocks:
-        """Return the messages behind the gate of the non-linear interaction."""
+        """Return the messages after the gate of the non-linear interaction."""
         n, channels = len(next(iter(messages.values()))), self.config.channels
         scalar = e3nn.Irrep("0e")
         total: dict[e3nn.Irrep, Any] = {
@@ -204,5 +204,5 @@ def _mapped(blocks: Blocks, linear: LinearMap, species: jax.Array | None = None)
 
 
 def _complete(blocks: Blocks, irreps: e3nn.Irreps, n: int, channels: int, dtype: Any) -> Blocks:
-    """Return blocks with zeros for those irreps that there are none of."""
+    """Return the blocks of all these irreps, with zeros where there was none."""
     return {ir: blocks.get(ir, jnp.zeros((n, ir.dim, channels), dtype)) for _, ir in irreps}

@@ -1,4 +1,4 @@
-"""A network of mace-torch in pieces: its layers as the library defines them, and their start."""
+"""The layers of a network of mace-torch as the library defines them, and their first features."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def _network_layer(model: TorchModel, layer: TorchLayer, after: TorchLayer | Non
 
 
 def embedded(model: TorchModel) -> np.ndarray:
-    """Return what an atom of each species knows of itself and the system, [n_species, channels].
+    """Return the first features of an atom of each species, [n_species, channels].
 
-    Total charge and spin are constants of a simulation, so they are part of it.
+    Total charge and spin are constants of a simulation, so they are embedded here.
     """
     features = np.asarray(model.params["node_embedding"], np.float64)
     if not model.config.embeddings:
@@ -68,7 +68,7 @@ def embedded(model: TorchModel) -> np.ndarray:
 
 
 def first_features(model: TorchModel) -> FirstFeatures:
-    """Return what an atom of each species knows, and sends, before the first layer."""
+    """Return the features of each species before the first layer, and what it sends."""
     own = embedded(model)[:, None]
     [matrix] = TorchLayer(model.config, model.params, 0).linear("linear_up").values()
     dtype = model.dtype
@@ -76,7 +76,7 @@ def first_features(model: TorchModel) -> FirstFeatures:
 
 
 def atomic_energies(model: TorchModel) -> np.ndarray:
-    """Return E0 of the head [n_species], eV, and what is read of the embedding."""
+    """Return E0 of the head, plus the readout of the embedding, [n_species], eV."""
     energies = np.asarray(model.params["atomic_energies"], np.float64)[model.head]
     if not model.config.embedding_readout:
         return energies

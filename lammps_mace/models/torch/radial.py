@@ -44,7 +44,7 @@ def radial_weights(
 def density(
     config: TorchMaceConfig, layer: LayerConfig, radial: Arrays, params: Arrays
 ) -> float | Density:
-    """Return what divides the sums of a layer; arguments as of :func:`radial_weights`."""
+    """Return the divisor of the sums of a layer; arguments as of :func:`radial_weights`."""
     if not layer.interaction.has_density:
         return layer.avg_num_neighbors
     net = params["density_fn"]
@@ -77,7 +77,7 @@ def _described(
         identity=f"mace-torch {what} {settings!r} {layer.interaction.is_non_linear}",
         dependence=SpeciesDependence.PAIR if of_pairs else SpeciesDependence.SHARED,
         symmetric=of_pairs and not layer.interaction.is_non_linear,
-        # Without biases no basis gives no weights.
+        # Without biases, a basis of zeros gives weights of zero.
         zero_at_cutoff=config.radial.cutoff_outside or not layer.interaction.is_non_linear,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def _matrices(net: Arrays) -> list[np.ndarray]:
 
 
 def _plain_functions(config: TorchMaceConfig) -> RadialFunctions:
-    """Return the layers of a network without biases but the last: constants are in its matrices."""
+    """Return all layers but the last of a network without biases."""
 
     def functions(
         parameters: Any, distances: jax.Array, senders: jax.Array, receivers: jax.Array

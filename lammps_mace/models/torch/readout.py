@@ -26,7 +26,7 @@ _SCALAR = e3nn.Irrep("0e")
 def layer_readout(
     config: TorchMaceConfig, params: Mapping[str, Any], index: int, head: int
 ) -> Readout:
-    """Return what is read behind a layer; zeros where nothing is.
+    """Return the sum of the readouts after a layer; zeros where there is none.
 
     Args:
         params: of the model.
@@ -49,7 +49,7 @@ def layer_readout(
 
 
 def _of_head(readout: ReadoutConfig, arrays: Mapping[str, Any], head: int) -> dict[str, np.ndarray]:
-    """Return the parts of the arrays that a head reads: the others are multiplied by zeros."""
+    """Return the parts of the arrays that a head uses: the library masks the others with zeros."""
     own = slice(head * readout.width, (head + 1) * readout.width)
     columns = slice(head, head + 1)
     parts = {

@@ -1,4 +1,4 @@
-"""What a simulation sets, checked against a network of mace-torch."""
+"""Checks the settings of a simulation against a network of mace-torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lammps_mace.models.torch.model import TorchModel
 
 
 def check_settings(model: TorchModel) -> None:
-    """Check what a simulation sets.
+    """Check head, total charge and total spin.
 
     Raises:
         ValueError: there is no such head, charge or spin, or the network does not read it.

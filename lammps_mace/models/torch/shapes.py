@@ -64,7 +64,7 @@ def gated_channels(config: TorchMaceConfig, layer: LayerConfig) -> dict[Irrep, i
 
 
 def edge_width(config: TorchMaceConfig, layer: LayerConfig) -> int:
-    """Return how many numbers the radial network starts from."""
+    """Return the width of the input of the radial network."""
     return config.radial.count + 2 * config.channels * layer.interaction.is_non_linear
 
 
@@ -125,7 +125,7 @@ def _layer(config: TorchMaceConfig, index: int) -> Named:
 
 
 def _gate(layer: LayerConfig, channels: int, species: int, mixed: dict[Irrep, int]) -> Named:
-    """Yield what the non-linear interaction has besides."""
+    """Yield the arrays that only the non-linear interaction has."""
     yield from (("alpha", ()), ("beta", ()))
     yield from ((f"{side}_embedding", (species, channels)) for side in ("source", "target"))
     messages = parse_irrep_list(layer.messages)

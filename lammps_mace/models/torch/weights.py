@@ -1,4 +1,4 @@
-"""The arrays of a layer of mace-torch as linear maps and polynomials."""
+"""Makes linear maps and polynomials of the arrays of a layer of mace-torch."""
 
 from __future__ import annotations
 

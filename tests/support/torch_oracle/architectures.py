@@ -1,4 +1,4 @@
-"""Which models of mace-torch the tests make: by chance from a seed, or the published ones."""
+"""Architectures of the models of mace-torch in tests: random ones of a seed, and published ones."""
 
 import dataclasses
 import random
@@ -52,7 +52,7 @@ class Architecture:
 
 
 def by_chance(seed: int) -> Architecture:
-    """Return an architecture; every third one, from seed 2 on, is of MH-1's kind."""
+    """Return a random architecture; every third one, from seed 2 on, is of MH-1's kind."""
     dice = random.Random(f"mace-torch {seed}")
     non_linear = seed % 3 == 2
     layers = dice.choice((2, 2, 3, 3, 4) if non_linear else (1, 2, 2, 2, 3, 4))
@@ -113,7 +113,7 @@ _MH = dataclasses.replace(
     last_readout_only=True, readout="NonLinearBias",
     heads=("matpes_r2scan", "mp_pbe_refit_add", "spice_wB97M", "oc20_usemppbe", "omol", "omat_pbe"),
 )  # fmt: skip
-# Shapes as the papers and the library's pages tell them; the weights are not here.
+# Shapes from the papers and the pages of the library; the weights are random.
 PUBLISHED = {
     one.name: one
     for one in (
@@ -160,7 +160,7 @@ SUITE = tuple(map(by_chance, range(40)))  # what the tests run with
 
 
 def published(name: str, width: int | None = None) -> Architecture:
-    """Return a published shape, or one of so many channels in its edges, the rest in proportion."""
+    """Return a published shape, scaled to so many channels of its edges if a width is given."""
     full = PUBLISHED[name]
     if width is None:
         return full

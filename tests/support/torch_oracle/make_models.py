@@ -36,14 +36,14 @@ from torch_oracle.architectures import (  # noqa: E402
 
 CHARGES, SPINS = range(-3, 4), range(1, 6)
 _LARGEST_FORCE = 3.0  # eV/Å, of the network
-# Numbers that have no other value, and the coupling tensors.
+# Buffers that must stay as they are.
 _KEPT = ("atomic_numbers", "num_interactions", "r_max", "output_mask", "U_matrix", "_w3j", "heads")
 
 
 def build(a: Architecture) -> torch.nn.Module:
-    """Return a model; none of its numbers has the value with which training starts.
+    """Return a model with random weights and constants, so that no default goes untested.
 
-    What an older mace-torch does not know is left out.
+    Options that an older mace-torch does not know are left out.
     """
     torch.manual_seed(a.seed)
     torch.set_default_dtype(getattr(torch, a.dtype))
@@ -171,7 +171,7 @@ def evaluate(
     }  # fmt: skip
     extra: list[torch.Tensor] = []
     hook = None
-    if hasattr(model, "embedding_readout"):  # which mace leaves out of the energies of the atoms
+    if hasattr(model, "embedding_readout"):  # not in mace's node_energy
         hook = model.embedding_readout.register_forward_hook(lambda *x: extra.append(x[2].detach()))
     out = model({k: torch.tensor(v) for k, v in data.items()}, compute_stress=True)
     if hook:
@@ -191,7 +191,7 @@ def evaluate(
 
 
 def _tame(model: torch.nn.Module, a: Architecture) -> None:
-    """Scale the readouts so that the largest force is a usual one."""
+    """Scale the readouts so that the largest force is as large as in real models."""
     double = _double(model)
     atoms = structure(a)
     largest = np.abs(evaluate(double, a, 0, 0, 1, atoms)["forces"]).max()
