@@ -7,6 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from record_changes import (
+    at,
+    attribute,
+    buffer,
+    longer,
+    module,
+    moved,
+    nothing,
+    of_kind,
+    parameter,
+)
 
 from lammps_mace import ConvertError
 from lammps_mace.convert import convert
@@ -29,62 +40,6 @@ def files(tmp_path_factory):
         data = lzma.decompress((DATA / f"{stem}.model.xz").read_bytes())
         (folder / f"{name}.model").write_bytes(data)
     return {name: folder / f"{name}.model" for name in NAMES}
-
-
-def at(record, path):
-    for name in path.split("."):
-        record = record.modules[name]
-    return record
-
-
-def moved(group, key, change):
-    """Return what lets an attribute, parameter, buffer or module of a module be another."""
-    path, _, name = key.rpartition(".")
-
-    def spoil(model):
-        record = at(model, path) if path else model
-        found = dict(getattr(record, group))
-        value = change(found.get(name))
-        if value is None:
-            found.pop(name)
-        else:
-            found[name] = value
-        setattr(record, group, found)
-
-    return spoil
-
-
-def attribute(key, value):
-    return moved("attributes", key, lambda _: value)
-
-
-def parameter(key, change):
-    return moved("parameters", key, change)
-
-
-def buffer(key, change):
-    return moved("buffers", key, change)
-
-
-def module(key, change):
-    return moved("modules", key, change)
-
-
-def of_kind(name):
-    def change(record):
-        other = copy.copy(record)
-        other.class_name = name
-        return other
-
-    return change
-
-
-def nothing(_):
-    return None
-
-
-def longer(array):
-    return np.append(array, 1.0)
 
 
 EXTRA = Record("torch.nn.modules.dropout.Dropout")
