@@ -122,8 +122,7 @@ class EdgeKernels:
             h = [gpu.load(sent, there, sender, k, lane) for k in range(self.n_source)]
             dh: list[Any] = [jnp.zeros_like(x) for x in h]
             along = jnp.zeros_like(h[0])
-            weigh = self._weigh(spline, radial, place, row, lane, there)
-            n = _taps(radial)
+            weigh, n = self._weigh(spline, radial, place, row, lane, there), _taps(radial)
             starts_of = (0, n) if spline else ()
             taps = [[gpu.load(pieces, None, row, i + j) for j in range(n)] for i in starts_of]
 
