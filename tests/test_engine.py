@@ -30,7 +30,7 @@ def relative(a, b):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_engine_equals_the_network(layers):
-    model, structure = make_model(num_layers=layers), make_structure(2)
+    model, structure = make_model(num_layers=layers, exact_radial=True), make_structure(2)
     prediction = build_engine(model).evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
@@ -40,7 +40,7 @@ def test_engine_equals_the_network(layers):
 @pytest.mark.parametrize("config", [{}, {"num_layers": 3, "num_channels": 5}])
 def test_the_kernels_for_a_gpu(config):
     """On a CPU they are interpreted: the same numbers, whatever their speed."""
-    model, structure = make_model(**config), make_structure()
+    model, structure = make_model(**config, exact_radial=True), make_structure()
     prediction = build_engine(model, backend="gpu").evaluate(domain_graph(structure), NoExchange())
     energy, gradient = energy_and_gradient(model, structure)
     assert prediction.energy == pytest.approx(energy, rel=EXACT)
