@@ -64,7 +64,12 @@ def test_lowered_model_equals_the_network(name):
     engine = build_engine(model)
     assert engine.model.description == "cpu kernels, exact radial network"
     assert max(gradient_error(model, structure, engine)) < EXACT
-    splined = build_engine(replace(model, exact_radial=False))
+
+
+@pytest.mark.parametrize("name", ["three layers", "gates", *NEVER_SPLINES])
+def test_splines_in_float64(name):
+    model, structure = make_model(**OPTIONS[name]), make_structure(2)
+    splined = build_engine(model)
     assert ("splines" in splined.model.description) == (name not in NEVER_SPLINES)
     assert max(gradient_error(model, structure, splined)) < SPLINE
 
