@@ -81,8 +81,9 @@ def _table(every: Sequence[_Share]) -> list[str]:
 
 
 def _compilations(every: Sequence[_Share]) -> str:
-    names = every[0].compilations
-    counts = [f"{name} {max(one.compilations[name] for one in every)}" for name in names]
+    # Each rank chooses whether its step is one program.
+    names = dict.fromkeys(name for one in every for name in one.compilations)
+    counts = [f"{name} {max(one.compilations.get(name, 0) for one in every)}" for name in names]
     seconds = max(one.seconds.get(COMPILING, 0.0) for one in every)
     ends = f"; steps that compiled, or read compiled code, took {seconds:.1f} s" if seconds else ""
     return f"compilations (most of any rank): {', '.join(counts)}{ends}"

@@ -5,6 +5,7 @@ import re
 import pytest
 from small import make_model, write_model
 
+from lammps_mace.coupling import log_report
 from lammps_mace.coupling.log_report import read_compilations, read_peak_memory, read_stages
 
 STEPS, ATOMS = 20, 64
@@ -67,3 +68,14 @@ def test_a_part_of_pair(run, ranks):
 def test_a_log_without_them():
     log = "Loop time of 1\nSection |  min time\nPair    | 1 | 1 | 1 | 0.0 | 99.98\n"
     assert (read_stages(log), read_compilations(log), read_peak_memory(log)) == ({}, {}, 0)
+
+
+def test_ranks_whose_steps_run_in_other_ways():
+    """XLA may exchange in another thread on one rank alone: then its step is many programs."""
+    ways = {"forward 1": 1, "backward 1": 2, "last layer": 1}, {"step": 3}
+    every = [log_report._Share({}, 1, 4, 0, way) for way in ways]
+    line = f"{log_report.PREFIX} {log_report._compilations(every)}\n"
+    assert read_compilations(line) == {**ways[0], **ways[1]}
+    every.reverse()
+    line = f"{log_report.PREFIX} {log_report._compilations(every)}\n"
+    assert read_compilations(line) == {**ways[0], **ways[1]}
