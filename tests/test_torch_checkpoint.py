@@ -235,6 +235,20 @@ def test_unspoiled_are_read(files, name):
     assert checkpoint.config.coupling_dtype == checkpoint.dtype
 
 
+@pytest.mark.parametrize("name", ["density", "small"])
+def test_precision_of_the_couplings_is_that_in_which_a_model_was_made(files, name):
+    """Energies and radial functions may have been changed in another one since."""
+    model = read_records(files[name])
+    exact = read_torch_checkpoint(model, "x").config.coupling_dtype
+    for path in ("atomic_energies_fn.atomic_energies", "radial_embedding.bessel_fn.bessel_weights"):
+        other = {
+            "float32": lambda array: array.astype(np.float64) * (1 + 1e-9),
+            "float64": lambda array: array.astype(np.float32),
+        }
+        buffer(path, other[exact])(model)
+    assert read_torch_checkpoint(model, "x").config.coupling_dtype == exact
+
+
 def test_parts_of_early_versions(files):
     model = read_records(files["density"])
     before = read_torch_checkpoint(model, "x").params

@@ -82,14 +82,13 @@ def _read(record: Record) -> TorchCheckpoint:
 
 
 def _made_in(params: Arrays) -> str:
-    """Return the precision in which a model was made: its constants stay rounded to that."""
-    constants = [
-        array
-        for name, array in params.items()
-        if name in ("atomic_energies", "radial#prefactor", "radial#roots", "radial#centers")
-        or name.rpartition("#")[2].startswith("U")
-    ]
-    rounded = all((array.astype(np.float32) == array).all() for array in constants)
+    """Return the precision in which a model was made: its couplings stay rounded to that."""
+    couplings = [a for name, a in params.items() if name.rpartition("#")[2].startswith("U")]
+    # A simple model's are short fractions, which all precisions hold: others tell then.
+    if all((array * 2**12 % 1 == 0).all() for array in couplings):
+        others = "atomic_energies", "radial#prefactor", "radial#roots", "radial#centers"
+        couplings = [params[name] for name in others if name in params]
+    rounded = all((array.astype(np.float32) == array).all() for array in couplings)
     return "float32" if rounded else "float64"
 
 
