@@ -60,8 +60,15 @@ def recorded(model, backend=None) -> list[Recorder]:
     return [recorder for recorder in recorders if recorder.call]
 
 
+GAUNT = {
+    "symmetric_contraction_backend": "gaunt_tp",
+    "use_gaunt_tp_message_passing": True,
+    "correlation": 3,
+}
+
+
 @pytest.mark.parametrize("backend", ["gpu", "xla"])
-@pytest.mark.parametrize("config", [{}, {"use_gaunt_tp_message_passing": True}])
+@pytest.mark.parametrize("config", [{}, GAUNT], ids=["Clebsch-Gordan", "Gaunt"])
 def test_no_cpu_kernel_on_a_gpu(config, backend):
     functions = recorded(make_model("float32", **config), backend)
     assert len(functions) == 3
@@ -69,7 +76,7 @@ def test_no_cpu_kernel_on_a_gpu(config, backend):
         program = function.program("cuda")
         assert "func.func public @main" in program
         assert CPU_KERNEL not in program
-        assert (GPU_CALL in program) == (backend == "gpu" and not config)
+        assert (GPU_CALL in program) == (backend == "gpu")
 
 
 def test_the_cpu_engine_would_be_found_out():

@@ -134,7 +134,11 @@ OPTIONS = {
     "bound": {"soft_normalization": 2.0, "residual_connection_first_layer": True},
     "pairs of species": {"species_pair_scaling": True, "include_pseudotensors": True},
     "e3j": {"symmetric_contraction_backend": "e3j", "correlation": 3, "node_symmetry": 2},
-}
+    "Gaunt": {
+        "symmetric_contraction_backend": "gaunt_tp", "use_gaunt_tp_message_passing": True,
+        "correlation": 3, "num_layers": 3,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OPTIONS)

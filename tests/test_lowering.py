@@ -16,11 +16,15 @@ from lammps_mace.lowering.build import build_engine
 from lammps_mace.lowering.low_rank_basis import low_rank_basis
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models import families
+from lammps_mace.models.mlip import contraction_e3j, gaunt_contraction
 
 EXACT = 1e-12  # relative, float64: the same sums in another order
 FLOAT32 = 2e-5  # relative to the largest gradient: rounding, and splines
 SPLINE = 1e-9  # what splines alone may change in float64
 
+E3J = {"symmetric_contraction_backend": "e3j", "correlation": 3, "node_symmetry": 2}
+GAUNT = {"symmetric_contraction_backend": "gaunt_tp"}
+MESSAGES = {"use_gaunt_tp_message_passing": True}
 OPTIONS = {
     "one layer": {"num_layers": 1},
     "three layers": {"num_layers": 3},
@@ -28,16 +32,18 @@ OPTIONS = {
     "gates": {"gate_nodes": True},
     "soft normalization": {"soft_normalization": 2.0},
     "first residual": {"residual_connection_first_layer": True},
-    "e3j, correlation 3": {
-        "symmetric_contraction_backend": "e3j", "correlation": 3, "node_symmetry": 2,
-    },
+    "e3j, correlation 3": E3J,
     "e3nn": {"symmetric_contraction_backend": "e3nn"},
+    "Gaunt messages": MESSAGES,
+    "Gaunt contraction": {**GAUNT, "num_layers": 3, "gate_nodes": True},
+    "Gaunt, correlation 4": {**GAUNT, **MESSAGES, "correlation": 4},
+    "Gaunt, linear": {**GAUNT, "correlation": 1, "l_max": 1},
     "sigmoid": {"radial_mlp_activation": "sigmoid"},
     "pairs of species": {"species_pair_scaling": True},
     "two heads": {"num_readout_heads": 2},
     "scalars": {"node_symmetry": 0},
     "one channel": {"num_channels": 1, "correlation": 1},
-}  # fmt: skip
+}
 
 NEVER_SPLINES = ("sigmoid", "pairs of species")  # not zero at the cutoff; a factor of pairs
 
@@ -190,15 +196,22 @@ def test_knots_are_where_they_are_needed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"use_gaunt_tp_message_passing": True}, "use_gaunt_tp_message_passing"),
-        ({"symmetric_contraction_backend": "gaunt_tp"}, "gaunt_tp"),
-    ],
+    ("options", "limited"),
+    [({**GAUNT, "correlation": 3}, gaunt_contraction), (E3J, contraction_e3j)],
+    ids=["gaunt_tp", "e3j"],
 )
-def test_what_cannot_be_lowered_runs_as_it_is_defined(options, name):
+def test_what_cannot_be_lowered_runs_as_it_is_defined(options, limited, monkeypatch):
     model = make_model(**options)
+    monkeypatch.setattr(limited, "MOST_COEFFICIENTS", 10)
     engine = build_engine(model)
-    assert engine.model.description.startswith("plain network")
-    assert name in engine.model.description
+    backend, order = options["symmetric_contraction_backend"], options["correlation"]
+    reason = f"{backend} with l_max 2 and correlation {order}"
+    assert engine.model.description == f"plain network ({reason})"
     assert max(gradient_error(model, make_structure(), engine)) < EXACT
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fits"), [((3, 3, 4), True), ((4, 4, 4), True), ((8, 8, 4), False)]
+)
+def test_large_gaunt_contractions_are_seen_before_they_are_made(sizes, fits):
+    assert gaunt_contraction.gaunt_contraction_fits(*sizes) == fits

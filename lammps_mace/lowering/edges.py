@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import NamedTuple
 
 import e3nn_jax as e3nn
 import numpy as np
@@ -10,6 +11,18 @@ import numpy as np
 from lammps_mace.kernels import EdgePath, EdgeProgram
 from lammps_mace.lowering.contraction import reached_irreps
 from lammps_mace.models.description import LayerDescription
+
+
+class MixTables(NamedTuple):
+    """Maps of the sums over neighbours, for each target a matrix [1 or n_species, n_in, n_out].
+
+    Attributes:
+        mix: of the sums.
+        copies: of what comes then, to its copies; empty where nothing is left to be done.
+    """
+
+    mix: list[np.ndarray]
+    copies: list[np.ndarray]
 
 
 def edge_program(layer: LayerDescription, cutoff: float) -> EdgeProgram:
@@ -33,12 +46,23 @@ def sent_irreps(layer: LayerDescription) -> e3nn.Irreps:
     return layer.source if layer.sent is None else layer.sent
 
 
-def mix_tables(layer: LayerDescription) -> list[np.ndarray]:
-    """Return the map of the sums of each target, [1 or n_species, paths * channels, channels out].
+def mix_tables(layer: LayerDescription) -> MixTables:
+    """Return the maps of the sums of each target; maps that follow each other are one matrix."""
+    irreps = [str(irrep) for irrep in reached_irreps(layer)]
+    apart = layer.copies > 1 and layer.message_gate is None and len(layer.mix) > 1
+    first, last = (layer.mix[:-1], layer.mix[-1]) if apart else (layer.mix, {})
+    mix = [reduce(np.matmul, (linear[irrep] for linear in first)) for irrep in irreps]
+    return MixTables(mix, [last[irrep] for irrep in irreps] if apart else [])
 
-    Maps that follow each other are multiplied to one matrix.
-    """
-    return [
-        reduce(np.matmul, (linear[str(irrep)] for linear in layer.mix))
-        for irrep in reached_irreps(layer)
-    ]
+
+def joined(mix: list[np.ndarray], copies: list[np.ndarray]) -> MixTables:
+    """Return these maps, multiplied to one for each target where that is less work."""
+    if not copies:
+        return MixTables(mix, copies)
+    together = [first @ last for first, last in zip(mix, copies, strict=True)]
+    less = _work(together) < _work(mix) + _work(copies)
+    return MixTables(together, []) if less else MixTables(mix, copies)
+
+
+def _work(tables: list[np.ndarray]) -> int:
+    return sum(table.shape[1] * table.shape[2] for table in tables)

@@ -14,7 +14,7 @@ from lammps_mace.kernels import EdgeProgram, Matrices, pack_matrices
 from lammps_mace.lowering.contraction import contraction, reached_irreps
 from lammps_mace.lowering.density import density_program
 from lammps_mace.lowering.edge_sums import EdgeSums, by_path, radial_weights, spline_weights
-from lammps_mace.lowering.edges import edge_program, mix_tables, sent_irreps
+from lammps_mace.lowering.edges import MixTables, edge_program, joined, mix_tables, sent_irreps
 from lammps_mace.lowering.layer_program import Channels, LayerProgram
 from lammps_mace.lowering.low_rank_basis import in_low_rank_basis
 from lammps_mace.lowering.messages import MessageProgram
@@ -77,26 +77,28 @@ class LayerLowering:
     def _layer(self, index: int) -> OptimizedLayer:
         layer, *rest = self.description.layers[index:]
         after = rest[0] if rest else None
-        contraction_program, terms = contraction(layer, self._n_species)
+        contraction_chain, terms = contraction(layer, self._n_species, self.backend)
         fitted = self._fitted(layer)
-        edges, edge_weights = self._edges(layer, fitted, is_first=not index)
+        edges, (mix, copies), edge_weights = self._edges(layer, fitted, is_first=not index)
         messages, message_weights = self._messages(layer, is_first=not index)
         gate = layer.scalar_gate
         program = LayerProgram(
             edges=EdgeSums(edges, fitted.radial, self.backend),
             knots=None if fitted.splines is None else fitted.splines.grid.knots,
-            messages=messages,
-            contraction=contraction_program,
+            messages=replace(messages, is_copied=bool(copies)),
+            contraction=contraction_chain,
             target=layer.target,
             next_target=None if after is None else after.target,
             next_sent=None if after is None else sent_irreps(after),
-            channels=_channels(layer, after),
+            channels=_channels(mix, after),
             readout=layer.readout.function,
             bound=layer.bound,
             merged=_is_merged(layer),
             backend=self.backend,
         )
         weights = {
+            "mix": [pack_matrices(table, self.backend) for table in mix],
+            "copies": [pack_matrices(table, self.backend) for table in copies],
             "terms": terms,
             "product": self._packed(_used_product(layer, after)),
             "gates": None if gate is None else (gate.weight, gate.bias),
@@ -130,9 +132,10 @@ class LayerLowering:
 
     def _edges(
         self, layer: LayerDescription, fitted: _Fitted, is_first: bool
-    ) -> tuple[EdgeProgram, dict[str, Any]]:
-        """Return the edge operation, and the weights of it and of the maps of its sums."""
-        program, mix = edge_program(layer, self.description.cutoff), mix_tables(layer)
+    ) -> tuple[EdgeProgram, MixTables, dict[str, Any]]:
+        """Return the edge operation, the maps of its sums, and its weights."""
+        program = edge_program(layer, self.description.cutoff)
+        mix, copies = mix_tables(layer)
         weights = self._first(layer) if is_first else {}
         radial, found = fitted.radial, fitted.splines
         if found is None or not fitted.of_weights:
@@ -147,7 +150,7 @@ class LayerLowering:
                 )
                 coefficients = few[None]
             weights |= spline_weights(coefficients, pairs, self.description.dtype)
-        return program, {**weights, "mix": [pack_matrices(table, self.backend) for table in mix]}
+        return program, joined(mix, copies), weights
 
     def _splines(self, radial: RadialWeights, most: int | None = None) -> Splines | None:
         if self.exact_radial:
@@ -220,8 +223,8 @@ def _width(linear: LinearMap) -> int:
     return width
 
 
-def _channels(layer: LayerDescription, after: LayerDescription | None) -> Channels:
-    mixed = tuple(table.shape[2] for table in mix_tables(layer))
+def _channels(mix: list[np.ndarray], after: LayerDescription | None) -> Channels:
+    mixed = tuple(table.shape[2] for table in mix)
     if after is None:
         return Channels(mixed)
     assert after.send is not None

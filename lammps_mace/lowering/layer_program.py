@@ -9,7 +9,7 @@ from typing import Any
 import e3nn_jax as e3nn
 import jax
 
-from lammps_mace.kernels import ContractionProgram
+from lammps_mace.lowering.contraction import ContractionChain
 from lammps_mace.lowering.edge_sums import EdgeSums
 from lammps_mace.lowering.messages import MessageProgram
 from lammps_mace.models.blocks.linear import Blocks
@@ -51,7 +51,7 @@ class LayerProgram:
     edges: EdgeSums
     knots: int | None
     messages: MessageProgram
-    contraction: ContractionProgram
+    contraction: ContractionChain
     target: e3nn.Irreps
     next_target: e3nn.Irreps | None
     next_sent: e3nn.Irreps | None

@@ -12,11 +12,10 @@ import jax.numpy as jnp
 
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.kernels import Matrices, linear
+from lammps_mace.lowering.contraction import Rows
 from lammps_mace.lowering.density import DensityProgram
 from lammps_mace.models.blocks.linear import Blocks, split
 from lammps_mace.models.description import MessageGate
-
-Rows = tuple[jax.Array, ...]  # per irrep of the messages, [n, 2l+1, channels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +27,7 @@ class MessageProgram:
         sent: irreps of what atoms send.
         density, gate: None where a layer has none.
         backend: of the kernels.
+        is_copied: whether a map makes the copies of the messages, see :class:`LayerDescription`.
     """
 
     irreps: tuple[e3nn.Irrep, ...]
@@ -35,11 +35,12 @@ class MessageProgram:
     density: DensityProgram | None
     gate: MessageGate | None
     backend: str
+    is_copied: bool = False
 
     @property
     def is_identity(self) -> bool:
         """Whether the mixed sums are the messages."""
-        return self.density is None and self.gate is None
+        return self.density is None and self.gate is None and not self.is_copied
 
     def messages(
         self, weights: Any, chunk: Chunk, mixed: Rows, divisors: jax.Array | None,
@@ -48,7 +49,7 @@ class MessageProgram:
         """Return the messages of a chunk's atoms; differentiable in the last three.
 
         Args:
-            weights: of the layer; ``own`` and ``after`` are read.
+            weights: of the layer; ``own``, ``after`` and ``copies`` are read.
             mixed: the sums over neighbours after their map.
             divisors: [n], where there is a density.
             own: [n, dim, channels], what the atoms themselves send; None in the first layer, where
@@ -57,7 +58,7 @@ class MessageProgram:
         if divisors is not None:
             mixed = tuple(rows / divisors[:, None, None] for rows in mixed)
         if self.gate is None:
-            return mixed
+            return self._linear(mixed, weights["copies"], chunk) if self.is_copied else mixed
         blocks = dict(zip(self.irreps, mixed, strict=True))
         if self.gate.own is not None:
             added = self._own(weights["own"], chunk, own)

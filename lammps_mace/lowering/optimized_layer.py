@@ -26,17 +26,11 @@ import numpy as np
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp, numbers_per_slot
 from lammps_mace.engine.step_arrays import StepArrays
-from lammps_mace.kernels import (
-    ContractionOperands,
-    Matrices,
-    contract,
-    contract_backward,
-    linear,
-)
+from lammps_mace.kernels import Matrices, linear
 from lammps_mace.kernels.edges import cpu as edges_cpu
+from lammps_mace.lowering.contraction import Rows
 from lammps_mace.lowering.edge_sums import Sent
 from lammps_mace.lowering.layer_program import LayerProgram
-from lammps_mace.lowering.messages import Rows
 from lammps_mace.models.blocks.linear import Blocks, join, split
 from lammps_mace.models.blocks.norms import bounded
 
@@ -50,8 +44,8 @@ class OptimizedLayer:
         first_skip: likewise [n_species, dim, channels], or None where it has no skip.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
         density: of :class:`lammps_mace.lowering.density.DensityProgram`.
-        own, after: see :class:`lammps_mace.lowering.messages.MessageProgram`.
-        terms: [n_species, n_terms, channels].
+        own, after, copies: see :class:`lammps_mace.lowering.messages.MessageProgram`.
+        terms: of each program of the contraction, [n_species, n_terms, channels].
         gates: (weight [n_species, channels, n_gates], bias [n_species, n_gates]) or None.
         product: matrices per target irrep.
         skip: matrices of each species per irrep of the next target, or None.
@@ -68,7 +62,8 @@ class OptimizedLayer:
             self.skip_shape = program.next_target.dim, channels.skip
             self.sent_shape = program.next_sent.dim, channels.sent
         sums = tuple(shape[1:] for shape in program.edges.program.result_shapes(0))
-        mixed = tuple(zip(program.contraction.dims, channels.mixed, strict=True))
+        dims = (irrep.dim for irrep in program.messages.irreps)
+        mixed = tuple(zip(dims, channels.mixed, strict=True))
         # Saves whichever takes less memory: traffic is the cost, and mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
@@ -101,7 +96,7 @@ class OptimizedLayer:
         sums = self._sums(weights, arrays, chunk, features)
         mixed = self._linear(sums, weights["mix"], chunk)
         messages, _ = self._messages(weights, arrays, chunk, features, mixed)
-        new = self._contracted(weights, chunk, messages)
+        new, _ = self._program.contraction(weights["terms"], chunk, messages)
         results = self._results(weights, chunk, new, self._skip(weights, chunk, features))
         if saved is not None:
             saved = tuple(map(chunk.put_atoms, saved, sums if self._saves_sums else mixed))
@@ -128,17 +123,13 @@ class OptimizedLayer:
             return self._results(weights, chunk, new, skip)
 
         messages, pull_messages = self._messages(weights, arrays, chunk, features, mixed)
-        new = self._contracted(weights, chunk, messages)
+        new, pull_new = self._program.contraction(weights["terms"], chunk, messages)
         skip = self._skip(weights, chunk.later(), features)
         results, pull_update = jax.vjp(update, new, skip)
 
         def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
             new_adjoint, skip_adjoint = pull_update(adjoint)
-            operands = ContractionOperands(messages, weights["terms"], chunk.species, chunk.n_atoms)
-            messages_adjoint = contract_backward(
-                self._program.contraction, operands, new_adjoint, backend=self._program.backend
-            )
-            mixed_adjoint, gradients = pull_messages(messages_adjoint, gradients)
+            mixed_adjoint, gradients = pull_messages(pull_new(new_adjoint), gradients)
             gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
             if gradients.features is None or skip_adjoint is None:
                 return gradients
@@ -181,10 +172,6 @@ class OptimizedLayer:
             return mixed_adjoint, gradients
 
         return messages, pull_back
-
-    def _contracted(self, weights: Any, chunk: Chunk, messages: Rows) -> jax.Array:
-        operands = ContractionOperands(messages, weights["terms"], chunk.species, chunk.n_atoms)
-        return contract(self._program.contraction, operands, backend=self._program.backend)
 
     def _linear(
         self, blocks: Sequence[jax.Array], matrices: Sequence[Matrices], chunk: Chunk

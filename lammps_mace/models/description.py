@@ -115,12 +115,15 @@ class Contraction:
     """A polynomial of each channel of the messages, whose coefficients depend on the species.
 
     Attributes:
-        polynomial: from the components of the messages to those of the layer's results.
+        polynomial: to the components of the layer's results. Its variables are the components of
+            the messages, copies of a component one after the other, then the results of ``inner``.
         weights: key of :class:`Polynomial` -> [n_species or 1, n_weights, channels].
+        inner: a polynomial of the same messages, whose results are more variables; or None.
     """
 
     polynomial: Polynomial
     weights: Mapping[str, np.ndarray]
+    inner: Contraction | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +167,8 @@ class LayerDescription:
         normalization: N, the same for all atoms, or a density.
         mix: maps of the sums, one after the other. The first one reads for each irrep the sums of
             its paths in their order, channels fastest.
+        copies: of the messages: the maps give copies * channels to every irrep, and channel
+            k * channels + c is copy k of channel c.
         message_gate: None: nothing comes between the sums and the contraction.
         contraction: of the mixed sums.
         scalar_gate: of the contracted features, or None.
@@ -186,6 +191,7 @@ class LayerDescription:
     skip: LinearMap | None
     readout: Readout
     sent: e3nn.Irreps | None = None
+    copies: int = 1
     message_gate: MessageGate | None = None
     scalar_gate: ScalarGate | None = None
     bound: float | None = None

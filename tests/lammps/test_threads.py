@@ -17,7 +17,7 @@ run 2
 CONFIGS = {
     "kernels": {},
     "five layers": {"num_layers": 5},
-    "plain network": {"use_gaunt_tp_message_passing": True},
+    "radial network": {"radial_mlp_activation": "sigmoid"},  # which no splines can stand for
 }
 # The control: XLA is called in a thread of its own, so it calls MPI there.
 ELSEWHERE = """

@@ -174,7 +174,7 @@ def test_large_bases_are_contracted_without_a_polynomial(monkeypatch):
     case = (natural(2), natural(1), 3, 2, 2)
     module, variables, features, species = make_contraction(*case)
     value = jax.jit(module.apply)(variables, features, species)
-    monkeypatch.setattr(contraction_e3j, "_MAX_COEFFICIENTS", 0)
+    monkeypatch.setattr(contraction_e3j, "MOST_COEFFICIENTS", 0)
     monkeypatch.setattr(contraction_e3j, "e3j_polynomial", None)
     assert_close(jax.jit(module.apply)(variables, features, species), value)
 

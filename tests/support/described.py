@@ -45,20 +45,16 @@ def layer_results(layer, h, u, structure, vectors):
         blocks = {irrep: block / divisors[:, None, None] for irrep, block in blocks.items()}
     if layer.message_gate is not None:
         blocks = gated(layer, blocks, u, species)
-    n, channels = len(species), next(iter(blocks.values())).shape[2]
-    empty = {ir: jnp.zeros((n, ir.dim, channels)) for _, ir in layer.messages}
-    contraction = layer.contraction
-    weights = {
-        key: jnp.broadcast_to(weight, (species.max() + 1, *weight.shape[1:]))
-        if len(weight) == 1
-        else jnp.asarray(weight)
-        for key, weight in contraction.weights.items()
-    }
-    new = contraction.polynomial(join({**empty, **blocks}, layer.messages), weights, species)
+    n, width = len(species), next(iter(blocks.values())).shape[2]
+    empty = {ir: jnp.zeros((n, ir.dim, width)) for _, ir in layer.messages}
+    rows = join({**empty, **blocks}, layer.messages)
+    copies = jnp.split(rows, layer.copies, axis=2)
+    messages = jnp.stack(copies, axis=2).reshape(n, -1, width // layer.copies)
+    new = contracted(layer.contraction, messages, species)
     if layer.scalar_gate is not None:
         weight, bias = layer.scalar_gate.weight[species], layer.scalar_gate.bias[species]
         gates = jnp.einsum("nc,ncg->ng", new[:, 0], weight) + bias
-        gates = gates.reshape(n, -1, channels)
+        gates = gates.reshape(n, -1, new.shape[2])
         new *= jnp.repeat(gates, np.array([ir.dim for _, ir in layer.target]), axis=1)
     new = mapped(layer.product, split(new, layer.target), species, layer.target)
     if layer.bound is not None:
@@ -66,6 +62,21 @@ def layer_results(layer, h, u, structure, vectors):
     if layer.skip is not None:
         new += mapped(layer.skip, split(h, layer.source), species, layer.target)
     return new, layer.readout.function(layer.readout.parameters, split(new, layer.target))
+
+
+def contracted(contraction, messages, species):
+    """Return the polynomial of messages [n, variables, channels]."""
+    variables = messages
+    if contraction.inner is not None:
+        inner = contracted(contraction.inner, messages, species)
+        variables = jnp.concatenate([messages, inner], axis=1)
+    weights = {
+        key: jnp.broadcast_to(weight, (species.max() + 1, *weight.shape[1:]))
+        if len(weight) == 1
+        else jnp.asarray(weight)
+        for key, weight in contraction.weights.items()
+    }
+    return contraction.polynomial(variables, weights, species)
 
 
 def sent_by(layer):

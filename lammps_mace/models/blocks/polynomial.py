@@ -108,6 +108,18 @@ def from_tensors(dim: int, tensors: Sequence[Mapping[str, np.ndarray]]) -> Polyn
         tensors: per output component, key -> [dim,] * order + [n_weights].
     """
     sparse = [{key: _collect(tensor) for key, tensor in one.items()} for one in tensors]
+    return from_monomials(dim, sparse)
+
+
+def from_monomials(
+    dim: int, sparse: Sequence[Mapping[str, Mapping[Monomial, np.ndarray]]]
+) -> Polynomial:
+    """Return the polynomial with these coefficients.
+
+    Args:
+        dim: number of variables.
+        sparse: per output component, key -> monomials of one order -> [n_weights].
+    """
     rows, prefixes, lasts = _monomial_table(dim, {m for s in sparse for t in s.values() for m in t})
     components = []
     for one in sparse:

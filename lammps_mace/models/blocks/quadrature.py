@@ -9,6 +9,8 @@ import numpy as np
 
 from lammps_mace.runtime.precision import constants
 
+_ZERO = 1e-12
+
 
 @lru_cache
 def sphere_rule(degree: int) -> tuple[np.ndarray, np.ndarray]:
@@ -36,3 +38,20 @@ def harmonics_at(irreps: e3nn.Irreps, degree: int) -> np.ndarray:
     with constants():
         values = e3nn.spherical_harmonics(irreps, points, normalize=True, normalization="norm")
         return np.asarray(values.array, np.float64)
+
+
+@lru_cache(maxsize=32)
+def means_of_three(first: int, second: int, third: int) -> np.ndarray:
+    """Return the means of products of three harmonics, each up to a degree.
+
+    Returns:
+        float64 [(first + 1)^2, (second + 1)^2, (third + 1)^2].
+    """
+    degree = first + second + third
+    x, y, z = (
+        harmonics_at(e3nn.Irreps.spherical_harmonics(highest), degree)
+        for highest in (first, second, third)
+    )
+    weighted = z * sphere_rule(degree)[1][:, None]
+    means = np.einsum("ni,nj,nk->ijk", x, y, weighted, optimize=True)
+    return np.where(np.abs(means) > _ZERO, means, 0.0)

@@ -26,7 +26,7 @@ from lammps_mace.models.blocks.power_basis import (
 
 # Above this bound (such as l_max 4 with correlation 4) the tables of the polynomial would cost more
 # memory than the powers themselves; of the bound about a tenth is used.
-_MAX_COEFFICIENTS = 200_000_000
+MOST_COEFFICIENTS = 200_000_000
 
 
 @lru_cache
@@ -77,7 +77,7 @@ def coefficient_count(basis: PowerBasis) -> int:
 
 def contraction_fits(basis: PowerBasis) -> bool:
     """Whether the contraction is small enough to be written as a polynomial."""
-    return coefficient_count(basis) <= _MAX_COEFFICIENTS
+    return coefficient_count(basis) <= MOST_COEFFICIENTS
 
 
 def _component(

@@ -56,6 +56,16 @@ def pseudotensors(irreps: e3nn.Irreps) -> list[str]:
     return [str(ir) for _, ir in irreps if ir.p != (-1) ** ir.l]
 
 
+def mix_name(index: int, irrep: e3nn.Irrep, channels: int) -> str:
+    """Name of the channel matrix of an irrep, as in checkpoints."""
+    return f"w[{index},{index}] {channels}x{irrep},{channels}x{irrep}"
+
+
+def bias_name(factor: int) -> str:
+    """Name of the constant of a factor of the contraction, as in checkpoints."""
+    return f"gaunt_symmetric_contraction_bias_{factor}"
+
+
 class ChannelMix(nn.Module):
     """One channel matrix per irrep, named as e3nn's flax ``Linear`` names them."""
 
@@ -67,7 +77,7 @@ class ChannelMix(nn.Module):
         """Return [n, dim, channels] of the same shape."""
         c, out = self.num_channels, {}
         for i, (irrep, block) in enumerate(split(features, e3nn.Irreps(self.irreps)).items()):
-            name = f"w[{i},{i}] {c}x{irrep},{c}x{irrep}"
+            name = mix_name(i, irrep, c)
             weight = self.param(name, nn.initializers.normal(1.0), (c, c))
             out[irrep] = block @ (weight.astype(features.dtype) / math.sqrt(c))
         return join(out, e3nn.Irreps(self.irreps))
@@ -105,9 +115,7 @@ class GauntSymmetricContraction(nn.Module):
         self.linear_in = [ChannelMix(self.source, channels) for _ in range(self.correlation)]
         # Checkpoints have a bias for the first factor too; it is not used.
         self.biases = [
-            self.param(
-                f"gaunt_symmetric_contraction_bias_{i}", nn.initializers.normal(), (channels,)
-            )
+            self.param(bias_name(i), nn.initializers.normal(), (channels,))
             for i in range(self.correlation)
         ]
         self.linear_out = SpeciesScale(self.target, self.num_species, channels)

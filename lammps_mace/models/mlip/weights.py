@@ -28,7 +28,7 @@ def between(
     params: Mapping[str, Any], source: e3nn.Irreps, target: e3nn.Irreps, channels: int
 ) -> _Matrices:
     """Return the matrices of a map between irreps of equally many channels each."""
-    return _matrices(params, *({ir: channels for _, ir in irreps} for irreps in (source, target)))
+    return matrices(params, *({ir: channels for _, ir in irreps} for irreps in (source, target)))
 
 
 def mixing(
@@ -43,14 +43,14 @@ def mixing(
     """
     n_paths = {ir: sum(path.target == ir for path in paths) for _, ir in target}
     source = {ir: channels * n for ir, n in n_paths.items() if n}
-    found = _matrices(params, source, {ir: channels for _, ir in target})
+    found = matrices(params, source, {ir: channels for _, ir in target})
     return {
         irrep: matrix.reshape(channels, -1, channels).swapaxes(0, 1).reshape(1, -1, channels)
         for irrep, matrix in found.items()
     }
 
 
-def _matrices(
+def matrices(
     params: Mapping[str, Any], source: dict[e3nn.Irrep, int], target: dict[e3nn.Irrep, int]
 ) -> _Matrices:
     """Return the scaled matrices of the irreps that both have; see models.blocks.linear.Linear."""
