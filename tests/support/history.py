@@ -26,7 +26,13 @@ from lammps_mace.lowering.build import build_engine
 from lammps_mace.models import families
 from lammps_mace.models.blocks import power_basis, quadrature
 from lammps_mace.models.blocks.activation import normalized_odd, second_moment_norm
-from lammps_mace.models.mlip import contraction, contraction_e3j, embedding, interaction
+from lammps_mace.models.mlip import (
+    contraction,
+    contraction_e3j,
+    embedding,
+    gaunt_paths,
+    interaction,
+)
 from lammps_mace.models.mlip.config import RadialEnvelope
 from lammps_mace.models.options import Activation
 from lammps_mace.models.torch.paths import clebsch_gordan
@@ -68,7 +74,7 @@ def programs():
     """Return what kernels run of a layer: its edge operation and its contraction."""
     layer = families.describe(model()).layers[0]
     edges = lowered_edges.edge_program(layer, INFO["graph_cutoff_angstrom"])
-    return edges, lowered_contraction.contraction(layer, 2)[0]
+    return edges, lowered_contraction.contraction(layer, 2, "cpu")[0].programs[0]
 
 
 def network(backend):
@@ -108,6 +114,8 @@ CACHES = {
     "torch.paths.clebsch_gordan": lambda: [clebsch_gordan(1, 2, 2), clebsch_gordan(2, 1, 1)],
     "quadrature.sphere_rule": lambda: quadrature.sphere_rule(7),
     "quadrature.harmonics_at": lambda: quadrature.harmonics_at(SOURCE, 7),
+    "quadrature.means_of_three": lambda: quadrature.means_of_three(1, 2, 2),
+    "gaunt_paths.gaunt_paths": lambda: gaunt_paths.gaunt_paths(SOURCE, 2, TARGET),
     "edges.cpu._attributes": lambda: edges_cpu._attributes(programs()[0]),
     "contraction.cpu._attributes": lambda: contraction_cpu._attributes(programs()[1]),
 }
