@@ -83,7 +83,7 @@ def test_ranks_agree_in_float32_and_three_layers(run_lammps, prepare, model):
 
 
 def test_without_exchange_ranks_differ(run_lammps, prepare, model, patch):
-    model()
+    model(exact_radial=True)  # then ranks exchange between programs, not in them
     script = prepare(CRYSTAL) + STYLE + OUTPUT + "run 0\n"
     one = results(run_lammps(script))
     wrong = results(run_lammps(script, 2, patch(NO_EXCHANGE)))
