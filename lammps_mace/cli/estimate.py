@@ -53,14 +53,19 @@ def shapes_of(model: Model) -> Shapes:
     # Not at the top: it imports JAX.
     from lammps_mace.engine.capacity import CPU_CHUNKS
     from lammps_mace.lowering.lower import lower
+    from lammps_mace.lowering.optimized_layer import OptimizedLayer
 
     find_devices()  # before anything else: says why there is none
     lowered = lower(model)
+    # Kernels with splines hold what belongs to one pair in registers.
+    in_registers = all(
+        isinstance(layer, OptimizedLayer) and "spline" in layer.weights for layer in lowered.layers
+    )
     return Shapes(
         cutoff_angstrom=lowered.cutoff_angstrom,
         exchange_widths=lowered.exchange_widths,
         skip_widths=[math.prod(layer.skip_shape) for layer in lowered.layers if layer.skip_shape],
-        edge_width=_EDGE_ARRAYS * families.facts(model).message_width,
+        edge_width=0 if in_registers else _EDGE_ARRAYS * families.facts(model).message_width,
         chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=lowered.dtype.itemsize,
     )
