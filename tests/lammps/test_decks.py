@@ -30,6 +30,9 @@ class Deaf:
     def __getattr__(self, name):
         return getattr(self.step, name)
 
+    def exchange_handle(self, places, n_rows):
+        return None  # so that exchanges come through here
+
     def forward_exchange(self, rows, places):
         self.step.forward_exchange(rows, places)
         rows[places[self.step.n_local:]] = 0.0
