@@ -57,9 +57,9 @@ def shapes_of(model: Model) -> Shapes:
 
     find_devices()  # before anything else: says why there is none
     lowered = lower(model)
-    # Kernels with splines hold what belongs to one pair in registers.
+    # C++ kernels with splines hold what belongs to one pair in registers; XLA makes arrays of it.
     in_registers = all(
-        isinstance(layer, OptimizedLayer) and "spline" in layer.weights for layer in lowered.layers
+        isinstance(layer, OptimizedLayer) and layer.single_threaded for layer in lowered.layers
     )
     return Shapes(
         cutoff_angstrom=lowered.cutoff_angstrom,
