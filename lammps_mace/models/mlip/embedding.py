@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import e3nn_jax as e3nn
 import flax.linen as nn
@@ -23,7 +23,7 @@ _PREFACTOR_SAMPLES = 1000
 _ENVELOPE_POWER = 5
 
 
-def envelope(distances: jax.Array, cutoff: float, kind: RadialEnvelope) -> jax.Array:
+def envelope(distances: jax.Array, cutoff: float | jax.Array, kind: RadialEnvelope) -> jax.Array:
     """Return the cutoff function of ``distances`` (Å): 1 at 0, 0 from the cutoff on.
 
     Polynomial with p = 5: eq. (8) of Gasteiger et al., ICLR 2020 (arXiv:2003.03123); soft: the
@@ -42,7 +42,7 @@ def envelope(distances: jax.Array, cutoff: float, kind: RadialEnvelope) -> jax.A
 
 
 def radial_basis(
-    distances: jax.Array, cutoff: float, num_rbf: int, kind: RadialEnvelope
+    distances: jax.Array, cutoff: float | jax.Array, num_rbf: int, kind: RadialEnvelope
 ) -> jax.Array:
     """Return Bessel functions times envelope, [n, num_rbf]; distances [n] in Å.
 
@@ -65,8 +65,25 @@ def radial_prefactor(
     if r_min is None:
         return 1.0
     with constants():
-        samples = jnp.linspace(r_min, cutoff, _PREFACTOR_SAMPLES, dtype=jnp.float32)
-        return float(jnp.mean(radial_basis(samples, cutoff, num_rbf, kind) ** 2).item() ** -0.5)
+        return float(_mean_square(_samples(r_min, cutoff), cutoff, num_rbf, kind).item() ** -0.5)
+
+
+# Two programs: one operation at a time it would take a second of each start. It is rounded as then
+# because the cutoff is no constant of the programs, and the second fuses nothing.
+@jax.jit
+def _samples(r_min: float, cutoff: float) -> jax.Array:
+    return jnp.linspace(r_min, cutoff, _PREFACTOR_SAMPLES, dtype=jnp.float32)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("num_rbf", "kind"),
+    compiler_options={"xla_disable_hlo_passes": "fusion"},
+)
+def _mean_square(
+    distances: jax.Array, cutoff: jax.Array, num_rbf: int, kind: RadialEnvelope
+) -> jax.Array:
+    return jnp.mean(radial_basis(distances, cutoff, num_rbf, kind) ** 2)
 
 
 def radial_embedding(config: MaceConfig, info: DatasetInfo, distances: jax.Array) -> jax.Array:
