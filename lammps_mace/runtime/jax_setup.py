@@ -125,5 +125,6 @@ def _use_cache(jax: Any) -> None:
     if (folder := private_folder("xla", f"{versions}-{processor()}")) is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # Also the small programs: a start compiles some thirty, of 20 ms each.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
