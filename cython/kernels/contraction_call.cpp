@@ -57,10 +57,11 @@ void contract(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs &
 {
   ContractionCall<T> call(weights, filled, blocks, blocks.size(), code, order, result.dimensions()[1]);
   call.task.result = result.typed_data<T>();
+  const Kernels &kernels = kernels_for_rows(sizeof(T) * call.task.channels);
   if constexpr (sizeof(T) == 4)
-    kernels().contraction_forward_f32(call.task);
+    kernels.contraction_forward_f32(call.task);
   else
-    kernels().contraction_forward_f64(call.task);
+    kernels.contraction_forward_f64(call.task);
   clear_from(filled.atoms, result);
 }
 
@@ -89,10 +90,11 @@ void pull_back(ffi::AnyBuffer weights, const Filled &filled, ffi::RemainingArgs 
   }
   call.task.adjoint = adjoint.typed_data<T>();
   call.task.block_adjoints = out.data();
+  const Kernels &kernels = kernels_for_rows(sizeof(T) * call.task.channels);
   if constexpr (sizeof(T) == 4)
-    kernels().contraction_backward_f32(call.task);
+    kernels.contraction_backward_f32(call.task);
   else
-    kernels().contraction_backward_f64(call.task);
+    kernels.contraction_backward_f64(call.task);
 }
 
 ffi::Error contraction_backward(ffi::AnyBuffer weights, IntBuffer species, IntBuffer atoms,

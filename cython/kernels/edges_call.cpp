@@ -91,10 +91,11 @@ template <class T> void forward(const EdgeCall &call, ffi::RemainingRets &result
   for (std::size_t i = 0; i < results.size(); i++) out.push_back((*results.get<ffi::AnyBuffer>(i))->typed_data<T>());
   EdgeTask<T> task = edge_task<T>(call, norms);
   task.results = out.data();
+  const Kernels &kernels = kernels_for_rows(sizeof(T) * task.channels);
   if constexpr (sizeof(T) == 4)
-    kernels().edges_forward_f32(task);
+    kernels.edges_forward_f32(task);
   else
-    kernels().edges_forward_f64(task);
+    kernels.edges_forward_f64(task);
 }
 
 ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
@@ -132,10 +133,11 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
     std::memset(to.untyped_data(), 0, to.size_bytes());
     task.row_adjoint = to.typed_data<T>();
   }
+  const Kernels &kernels = kernels_for_rows(sizeof(T) * task.channels);
   if constexpr (sizeof(T) == 4)
-    kernels().edges_backward_f32(task);
+    kernels.edges_backward_f32(task);
   else
-    kernels().edges_backward_f64(task);
+    kernels.edges_backward_f64(task);
 }
 
 ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <iterator>
 
 #include "kernels.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 struct Choice {
   const char *name;
+  int vector_bytes, vector_cost;
   bool (*supported)();
   Kernels kernels;
 };
@@ -31,15 +33,15 @@ struct Choice {
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 const Choice kChoices[] = {
 #ifdef LM_WIDE
-    {"avx512",
+    {"avx512", 64, 3,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
      },
      LM_KERNELS(avx512)},
-    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, LM_KERNELS(avx2)},
+    {"avx2", 32, 2, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, LM_KERNELS(avx2)},
 #endif
-    {"sse2", [] { return true; }, LM_KERNELS(sse2)},
+    {"sse2", 16, 3, [] { return true; }, LM_KERNELS(sse2)},
 };
 
 const Choice *widest()
@@ -52,6 +54,14 @@ const Choice *widest()
   return nullptr;
 }
 
+// What rows of so many bytes cost. An incomplete vector takes as long as several complete ones: its kernels are for any
+// degrees and any number of channels.
+std::int64_t cost(const Choice &choice, std::int64_t bytes)
+{
+  constexpr int incomplete = 16;
+  return bytes / choice.vector_bytes * choice.vector_cost + (bytes % choice.vector_bytes ? incomplete : 0);
+}
+
 std::atomic<const Choice *> &chosen()
 {
   static std::atomic<const Choice *> choice{widest()};
@@ -61,6 +71,15 @@ std::atomic<const Choice *> &chosen()
 }    // namespace
 
 const Kernels &lammps_mace::kernels() { return chosen().load()->kernels; }
+
+const Kernels &lammps_mace::kernels_for_rows(std::int64_t bytes)
+{
+  const Choice *const widest = chosen().load();
+  const Choice *best = widest;
+  for (auto choice = widest; choice != std::end(kChoices); choice++)
+    if (cost(*choice, bytes) < cost(*best, bytes)) best = choice;
+  return best->kernels;
+}
 
 const char *lammps_mace_kernels_isa() { return chosen().load()->name; }
 

@@ -1,11 +1,16 @@
 // Which kernels run on this machine.
 #pragma once
 
+#include <cstdint>
+
 #include "tasks.h"
 
 namespace lammps_mace {
 
 const Kernels &kernels();
+
+// Those of the instruction set in use, or of a narrower one where that is faster for rows of so many bytes.
+const Kernels &kernels_for_rows(std::int64_t bytes);
 
 }    // namespace lammps_mace
 

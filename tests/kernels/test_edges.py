@@ -155,3 +155,14 @@ def test_an_unknown_backend_is_refused():
     case = edge_case(0, 0, 1, (1,))
     with pytest.raises(ValueError, match="backend='tpu': use one of 'xla', 'cpu', 'gpu'"):
         run(case, "tpu")
+
+
+@pytest.mark.skipif("avx512" not in BACKENDS, reason="compares AVX-512 with AVX2")
+@pytest.mark.parametrize(("channels", "same"), [(8, True), (24, True), (16, False)])
+def test_channels_that_leave_a_vector_incomplete_take_narrower_ones(channels, same):
+    case = edge_case(1, 2, channels, RAGGED, dtype=np.float32)
+    gradients = []
+    for isa in ("avx512", "avx2"):
+        with running(isa) as backend:
+            gradients.append(np.asarray(run(case, backend)[1][0]))
+    assert np.array_equal(*gradients) == same  # sums over channels are rounded by lanes
