@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lammps_mace.calculator.ase_calculator import Calculator as Calculator
     from lammps_mace.errors import ConvertError as ConvertError
     from lammps_mace.errors import ModelFileError as ModelFileError
     from lammps_mace.errors import UnusableFileError as UnusableFileError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lammps_mace.models.mlip.mace import Mace as Mace
 
 _HOME = {
+    "Calculator": "lammps_mace.calculator.ase_calculator",
     "MaceConfig": "lammps_mace.models.mlip.config",
     "DatasetInfo": "lammps_mace.models.mlip.dataset",
     "ConvertError": "lammps_mace.errors",

@@ -89,7 +89,7 @@ class Evaluator:
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
         """Return the properties of a structure; see :func:`evaluate`."""
-        species = self._species(atoms)
+        species = species_of(self.model, atoms)
         near, far = self._pairs(atoms)
         with full_precision():
             dtype = np.dtype(self.model.dtype)
@@ -119,17 +119,6 @@ class Evaluator:
         energies, charges = self.network.function(params, graph)
         return jnp.sum(energies), (energies, charges)
 
-    def _species(self, atoms: Atoms) -> np.ndarray:
-        facts = families.facts(self.model)
-        known = sorted(SYMBOLS.index(symbol) + 1 for symbol in facts.known_elements)
-        numbers = np.asarray(atoms.numbers)
-        if unknown := sorted(set(numbers.tolist()) - set(known)):
-            raise ValueError(
-                f"atoms: the model does not know the atomic numbers {unknown}; it knows {known}"
-            )
-        rows = {SYMBOLS.index(symbol) + 1: row for row, symbol in enumerate(facts.elements)}
-        return np.array([rows[number] for number in numbers.tolist()], np.int32)
-
     def _pairs(self, atoms: Atoms) -> tuple[Pairs, Pairs]:
         near = find_pairs(atoms, families.facts(self.model).cutoff_angstrom)
         charges = families.partial_charges(self.model)
@@ -155,34 +144,74 @@ class Evaluator:
         )
 
 
+def species_of(model: Model, atoms: Atoms) -> np.ndarray:
+    """Return the species of atoms in a model, int32 [n_atoms].
+
+    Raises:
+        ValueError: the model (or its head) does not know an element.
+    """
+    facts = families.facts(model)
+    rows = {SYMBOLS.index(symbol) + 1: row for row, symbol in enumerate(facts.elements)}
+    numbers = atoms.numbers.tolist()
+    known = {SYMBOLS.index(symbol) + 1 for symbol in facts.known_elements}
+    if unknown := sorted(set(numbers) - known):
+        names = " ".join(SYMBOLS[z - 1] if 0 < z <= len(SYMBOLS) else f"Z={z}" for z in unknown)
+        raise ValueError(
+            f"atoms: the model does not know the elements {names}; it knows "
+            f"{' '.join(facts.known_elements)}"
+        )
+    return np.array([rows[number] for number in numbers], np.int32)
+
+
 def pair_forces(gradient: np.ndarray, pairs: Pairs, n_atoms: int) -> np.ndarray:
     """Return the forces [n_atoms, 3] that follow from dE/d vectors of pairs."""
     # d = r_receiver - r_sender, so f_receiver -= dE/dd and f_sender += dE/dd.
-    forces = np.zeros((n_atoms, 3))
-    np.add.at(forces, pairs.senders, gradient)
-    np.subtract.at(forces, pairs.receivers, gradient)
-    return forces
+    sums = [
+        np.bincount(pairs.senders, one, n_atoms) - np.bincount(pairs.receivers, one, n_atoms)
+        for one in gradient.T
+    ]
+    return np.stack(sums, axis=1)
 
 
 def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
     """Return all pairs of atoms and images closer than ``cutoff`` (Å), both directions.
 
     Raises:
-        ValueError: a periodic direction has no cell vector.
+        ValueError: a periodic direction has no cell vector, or a number is not finite.
     """
-    vesin = _vesin()
-    box = complete_cell(np.array(atoms.cell), np.array(atoms.pbc))
-    neighbors = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-    centers, others, vectors = neighbors.compute(
-        points=np.asarray(atoms.positions, np.float64), box=box,
-        periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD",
-    )  # fmt: skip
-    near = np.einsum("pi,pi->p", vectors, vectors) < cutoff**2
-    return Pairs(
-        senders=others[near].astype(np.int32),
-        receivers=centers[near].astype(np.int32),
-        vectors=-vectors[near],
-    )
+    return PairFinder(cutoff).find(atoms)
+
+
+class PairFinder:
+    """Finds the pairs of one structure after the other.
+
+    Args:
+        cutoff: pairs farther apart are left out, Å.
+        skin: Å; pairs are searched anew once an atom has moved more than half of it, or the cell
+            has changed.
+    """
+
+    def __init__(self, cutoff: float, skin: float = 0.0) -> None:
+        self._cutoff = cutoff
+        self._neighbors = _vesin().NeighborList(
+            cutoff=cutoff, full_list=True, sorted=True, n_threads=1, skin=skin
+        )
+
+    def find(self, atoms: Atoms) -> Pairs:
+        """Return the pairs; see :func:`find_pairs`."""
+        positions, cell = np.asarray(atoms.positions, np.float64), np.array(atoms.cell)
+        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+            raise ValueError("atoms: a position or a cell vector is not finite")
+        centers, others, vectors = self._neighbors.compute(
+            points=positions, box=complete_cell(cell, np.array(atoms.pbc)),
+            periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD",
+        )  # fmt: skip
+        near = np.einsum("pi,pi->p", vectors, vectors) < self._cutoff**2
+        return Pairs(
+            senders=others[near].astype(np.int32),
+            receivers=centers[near].astype(np.int32),
+            vectors=-vectors[near],
+        )
 
 
 def _vesin() -> Any:

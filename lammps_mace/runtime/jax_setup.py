@@ -20,7 +20,21 @@ class NoDeviceError(ValueError):
 
 
 def start_jax(rank: Rank) -> Any:
-    """Configure JAX for this rank and return its device.
+    """Configure JAX for this rank, the whole of its process, and return its device.
+
+    Raises:
+        NoDeviceError: JAX has none.
+    """
+    device = start_device(rank)
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")  # no silent tf32
+    return device
+
+
+def start_device(rank: Rank) -> Any:
+    """Return this rank's device; the precision that the process computes in stays as it is.
 
     Raises:
         NoDeviceError: JAX has none.
@@ -34,8 +48,6 @@ def start_jax(rank: Rank) -> Any:
     _defer("scipy.spatial")
     import jax
 
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_default_matmul_precision", "highest")  # no silent tf32
     # Results are waited for at once: a thread of their own, perhaps on another core, costs time.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     _use_cache(jax)

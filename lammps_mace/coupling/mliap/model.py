@@ -99,7 +99,7 @@ class MLIAPModel:
         # Not at the top: the engine imports JAX, which must be configured first.
         import jax
 
-        from lammps_mace.coupling.mliap.used_elements import EngineOfUsedElements
+        from lammps_mace.lowering.used_elements import EngineOfUsedElements
 
         listed, exchange = self.graphs.graph_of_data(data)
         if have_coincident_atoms(listed.graph.displacements):

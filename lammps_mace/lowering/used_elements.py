@@ -1,7 +1,7 @@
 """EngineOfUsedElements: an engine that knows the elements of the atoms it has seen, no others.
 
-ML-IAP does not tell which elements ``pair_coeff`` names. A model knows up to 89 of them; those that
-no atom is of must cost neither memory nor time at the start.
+ML-IAP does not tell which elements ``pair_coeff`` names, and ASE not which atoms will come. A model
+knows up to 89 elements; those that no atom is of must cost neither memory nor time at the start.
 """
 
 from __future__ import annotations

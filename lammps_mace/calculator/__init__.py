@@ -1,0 +1,1 @@
+"""The calculator of ASE: structures evaluated by the engine that runs in LAMMPS."""
