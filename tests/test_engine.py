@@ -315,6 +315,14 @@ def test_pairs_go_to_xla_without_a_copy():
         assert is_copied(array[1:])  # begins elsewhere
 
 
+def test_pairs_take_the_memory_of_the_last_step_while_it_fits():
+    small, large = (lay_out(domain_graph(make_structure(n)), Capacity()) for n in (1, 3))
+    last = HostPairs(small, np.dtype("float32"), CUTOFF)
+    assert HostPairs(small, np.dtype("float32"), CUTOFF, last).vectors is last.vectors
+    other = HostPairs(large, np.dtype("float32"), CUTOFF, last)
+    assert not np.shares_memory(other.vectors, last.vectors)
+
+
 def test_chunk_sizes_waste_little():
     assert best_chunk_atoms(np.array([216])) == 72
     assert best_chunk_atoms(np.array([1728])) == CPU_CHUNKS.most_atoms

@@ -15,9 +15,16 @@ from lammps_mace.engine.step_layout import StepLayout
 
 
 class DevicePairs:
-    """Pairs in arrays on a GPU: CuPy's are those of LAMMPS, JAX's those of the engine."""
+    """Pairs in arrays on a GPU: CuPy's are those of LAMMPS, JAX's those of the engine.
 
-    def __init__(self, layout: StepLayout, dtype: np.dtype, cutoff: float) -> None:
+    Args:
+        layout, dtype, cutoff: as of :class:`lammps_mace.engine.host_pairs.HostPairs`.
+        last: has no meaning here: each step gets new memory.
+    """
+
+    def __init__(
+        self, layout: StepLayout, dtype: np.dtype, cutoff: float, last: Any = None
+    ) -> None:
         graph, capacity = layout.graph, layout.capacity
         n_rows, self._n_pairs = capacity.pair_rows, graph.n_pairs
         self._count = layout.n_pairs  # the others come after them

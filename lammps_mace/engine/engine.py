@@ -21,7 +21,7 @@ from lammps_mace.engine.passes import jitted
 from lammps_mace.engine.stage_clock import COMPILING, StageClock
 from lammps_mace.engine.step import StepRunner
 from lammps_mace.engine.step_choice import choose_step
-from lammps_mace.engine.step_layout import StepLayout, lay_out
+from lammps_mace.engine.step_layout import PackedPairs, StepLayout, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
 from lammps_mace.runtime.precision import full_precision
 
@@ -72,18 +72,21 @@ class Engine:
         self._on_cpu = jax.default_backend() == "cpu"
         self._chunk_rule = options.chunk_rule or (CPU_CHUNKS if self._on_cpu else GPU_CHUNKS)
         self._atoms: AtomLayout | None = None  # of the last step
+        self._pairs: PackedPairs | None = None  # of the last step
         inner = model.layers[: model.n_inner_layers]
         self.buffers = BufferPool(inner, model.dtype, options.saved_bytes)
         parts = model, self.buffers, self.clock, options.jit
         self._stepwise = StepwiseStep(*parts)
         self._fused = FusedStep(*parts) if self._on_cpu and model.charges is None else None
+        self._programs = {
+            **(self._fused.programs if self._fused else {}),
+            **self._stepwise.programs,
+        }
 
     @property
     def compilations(self) -> dict[str, int]:
         """How often each jitted function was compiled; those that were."""
-        programs = {} if self._fused is None else self._fused.programs
-        programs = {**programs, **self._stepwise.programs}
-        return {name: n for name, f in programs.items() if (n := f._cache_size())}
+        return {name: n for name, f in self._programs.items() if (n := f._cache_size())}
 
     @full_precision()
     def evaluate(
@@ -99,12 +102,13 @@ class Engine:
         """
         if out is not None and graph.on_gpu:
             raise ValueError("out: gradients of pairs on a GPU are made there; give None")
-        compiled = self.compilations
+        compiled = self._n_compiled()
         self.clock.begin_step()
         layout = lay_out(graph, self.capacity, self._chunk_rule, self._atoms)
         self._atoms, self.capacity = layout.atoms, layout.capacity
         packed = DevicePairs if graph.on_gpu else HostPairs
-        pairs = packed(layout, self.model.dtype, self.model.cutoff_angstrom)
+        pairs = packed(layout, self.model.dtype, self.model.cutoff_angstrom, self._pairs)
+        self._pairs = pairs
         arrays = layout.arrays(pairs)
         if not self._on_cpu:
             arrays = jax.device_put(arrays)  # once for all functions
@@ -115,9 +119,12 @@ class Engine:
         gradient = pairs.unpack_gradient(result.gradient, out)
         prediction = Prediction(energies, gradient, result.charges)
         self.clock.end("forces")
-        if self.compilations != compiled:
+        if self._n_compiled() != compiled:
             self.clock.set_step_apart(COMPILING)
         return prediction
+
+    def _n_compiled(self) -> int:
+        return sum(program._cache_size() for program in self._programs.values())
 
     def _energies(self, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
         """Return the energies of own atoms, float64 [n_local], eV."""

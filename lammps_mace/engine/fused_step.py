@@ -20,7 +20,7 @@ from lammps_mace.engine.stage_clock import StageClock
 from lammps_mace.engine.step import StepResult, StepSequence
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.engine.step_layout import StepLayout
-from lammps_mace.kernels import NO_EXCHANGE_HANDLE, read_timing
+from lammps_mace.kernels import NO_EXCHANGE_HANDLE, read_timings
 
 
 class FusedStep:
@@ -89,9 +89,9 @@ class FusedStep:
         self._tell(n_inner, timings)
         return StepResult(outputs, gradient, None)
 
-    def _tell(self, n_inner: int, timing_words: list[jax.Array]) -> None:
+    def _tell(self, n_inner: int, timing_words: jax.Array) -> None:
         """Tell the clock when the stages ended; see in which threads the exchanges ran."""
-        timings = [read_timing(words) for words in timing_words]
+        timings = read_timings(timing_words)
         stages = ["forward"] * n_inner + ["last layer"] + ["backward"] * n_inner
         for stage, timing in zip(stages, timings, strict=False):
             self._clock.end_at(stage, timing.entered)
@@ -104,7 +104,7 @@ class FusedStep:
     def _trace(
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers],
         handle: jax.Array, *, capacity: Capacity,
-    ) -> tuple[jax.Array, jax.Array, list[LayerBuffers], list[jax.Array]]:  # fmt: skip
+    ) -> tuple[jax.Array, jax.Array, list[LayerBuffers], jax.Array]:  # fmt: skip
         ghosts = InProgramExchange(handle)
         sequence = StepSequence(
             self._passes, self._model.n_outputs, capacity, ghosts, _ignore, None

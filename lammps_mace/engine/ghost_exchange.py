@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.engine.interface import FeatureExchange
@@ -54,13 +55,16 @@ class InProgramExchange(GhostExchange):
     Args:
         handle: of the step, see :class:`lammps_mace.engine.interface.CompiledExchange`.
 
-    Attributes:
-        timings: of all exchanges so far, see :func:`lammps_mace.kernels.read_timing`.
     """
 
     def __init__(self, handle: jax.Array) -> None:
         self._handle = handle
-        self.timings: list[jax.Array] = []
+        self._timings: list[jax.Array] = []
+
+    @property
+    def timings(self) -> jax.Array:
+        """Of all exchanges so far, uint32 [n, 6], see :func:`lammps_mace.kernels.read_timings`."""
+        return jnp.array(self._timings, jnp.uint32).reshape(-1, 6)
 
     def fill_ghosts(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
@@ -72,7 +76,7 @@ class InProgramExchange(GhostExchange):
 
     def _exchanged(self, rows: jax.Array, reverse: bool) -> jax.Array:
         exchanged = ghost_exchange(rows, self._handle, reverse)
-        self.timings.append(exchanged.timing)
+        self._timings.append(exchanged.timing)
         self.zero = exchanged.zero
         return exchanged.rows
 

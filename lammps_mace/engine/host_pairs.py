@@ -15,13 +15,28 @@ _ALIGNMENT = 64  # bytes; XLA copies what begins elsewhere
 
 
 class HostPairs:
-    """Pairs as NumPy arrays, which jitted functions take without a copy."""
+    """Pairs as NumPy arrays, which jitted functions take without a copy.
 
-    def __init__(self, layout: StepLayout, dtype: np.dtype, cutoff: float) -> None:
+    Args:
+        layout: of the step.
+        dtype: of the vectors.
+        cutoff: Å.
+        last: the pairs of a step that is over; their memory is taken again where it fits.
+    """
+
+    _arrays: tuple[np.ndarray, ...]
+
+    def __init__(
+        self, layout: StepLayout, dtype: np.dtype, cutoff: float, last: Any = None
+    ) -> None:
         graph, n_rows = layout.graph, layout.capacity.pair_rows
         self._order, self._offsets = layout.atoms.order, graph.offsets
-        self.vectors = _aligned((n_rows, 3), dtype)
-        self.senders, self.sender_species = (_aligned((n_rows,), np.int32) for _ in range(2))
+        if isinstance(last, HostPairs) and len(last._arrays[0]) == n_rows:
+            self._arrays = last._arrays
+        else:
+            shapes = ((n_rows, 3), dtype), ((n_rows,), np.int32), ((n_rows,), np.int32)
+            self._arrays = tuple(_aligned(*shape) for shape in shapes)
+        self.vectors, self.senders, self.sender_species = self._arrays
         # Behind the last pair a distance that is harmless in every function.
         take_pairs(
             self._order, self._offsets, graph.senders, np.ascontiguousarray(graph.displacements),

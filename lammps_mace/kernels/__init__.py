@@ -20,7 +20,7 @@ from lammps_mace.kernels.edges import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.kernels.ghost_exchange_call import NO_EXCHANGE_HANDLE, ghost_exchange, read_timing
+from lammps_mace.kernels.ghost_exchange_call import NO_EXCHANGE_HANDLE, ghost_exchange, read_timings
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.order import serialize_after
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline, spline_degree
@@ -48,7 +48,7 @@ __all__ = [
     "linear",
     "pack_matrices",
     "pack_spline",
-    "read_timing",
+    "read_timings",
     "serialize_after",
     "spline_degree",
     "spline_rows",

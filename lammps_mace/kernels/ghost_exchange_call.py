@@ -34,7 +34,7 @@ class ExchangedRows(NamedTuple):
 
     Attributes:
         rows: exchanged.
-        timing: uint32 [6], see :func:`read_timing`.
+        timing: uint32 [6], see :func:`read_timings`.
         zero: scalar of the rows' type. XLA cannot know that it is 0, so what is computed from it is
             computed after the exchange.
     """
@@ -63,7 +63,7 @@ def ghost_exchange(rows: jax.Array, handle: jax.Array, reverse: bool) -> Exchang
     return ExchangedRows(*call(rows, handle, reverse=np.bool_(reverse)))
 
 
-def read_timing(words: jax.Array) -> CallTiming:
-    """Return the timing in the words of :class:`ExchangedRows`."""
-    [(entered, left, thread)] = np.asarray(words).view(_TIMING).tolist()
-    return CallTiming(entered * 1e-9, left * 1e-9, thread)
+def read_timings(words: jax.Array) -> list[CallTiming]:
+    """Return the timings in the words of several :class:`ExchangedRows`, [n, 6]."""
+    timings = np.asarray(words).view(_TIMING).ravel().tolist()
+    return [CallTiming(entered * 1e-9, left * 1e-9, thread) for entered, left, thread in timings]
