@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,7 @@ except ImportError as error:
 
 from lammps_mace.calculator.structure_engine import EngineEvaluation, StructureEngine
 from lammps_mace.modelfile import Model, load_model
+from lammps_mace.models import families
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _PROPERTIES = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
 _OF_CHARGES = ["charges", "dipole"]
+_OF_SEVERAL = ["energy_deviation", "force_deviation"]
+_Given: TypeAlias = Model | str | os.PathLike[str]
 
 
 class Calculator(ase_calculators.Calculator):
@@ -36,24 +39,36 @@ class Calculator(ase_calculators.Calculator):
     add up to stress; charges, of models that predict them, and dipole, where nothing is periodic
     and the total charge is 0.
 
+    Of several models these are the means, without charges and dipole, and there are
+    energy_deviation [n_atoms], eV, the standard deviation of the models' energies of an atom, and
+    force_deviation [n_atoms], eV/Å, sqrt(<|F - <F>|^2>) of their forces on it.
+
     Args:
-        model: the path of X.model, or a model.
+        model: the path of X.model, or a model; or several, which know the same elements.
         skin: Å; pairs are searched anew once an atom has moved more than half of it, or the cell
             has changed. It changes no result.
 
     Raises:
-        ValueError: the model file or the skin cannot be used, or JAX has no device.
+        ValueError: a model file or the skin cannot be used, the models do not fit each other, or
+            JAX has no device.
     """
 
-    def __init__(self, model: Model | str | os.PathLike[str], skin: float = 1.0) -> None:
+    def __init__(self, model: _Given | Sequence[_Given], skin: float = 1.0) -> None:
         if not 0 <= skin < np.inf:
             raise ValueError(f"skin={skin}: give a length in Å, 0 or more")
         super().__init__()
-        loaded = model if isinstance(model, Model) else load_model(model)
-        self._engine = StructureEngine(loaded, skin)
-        self.implemented_properties = [*_PROPERTIES, *(_OF_CHARGES * self._engine.has_charges)]
+        given = [model] if isinstance(model, Model | str | os.PathLike) else list(model)
+        models = [one if isinstance(one, Model) else load_model(one) for one in given]
+        _check_elements(models)
+        self._engines = [StructureEngine(one, skin) for one in models]
+        if len(models) > 1:
+            more = _OF_SEVERAL
+        else:
+            more = _OF_CHARGES if self._engines[0].has_charges else []
+        self.implemented_properties = [*_PROPERTIES, *more]
         self.ignored_changes = {"initial_charges", "initial_magmoms"}
-        self.parameters["model"] = loaded.origin if isinstance(model, Model) else os.fspath(model)
+        names = [x.origin if isinstance(x, Model) else os.fspath(x) for x in given]
+        self.parameters["model"] = names if len(names) > 1 else names[0]
 
     def calculate(
         self,
@@ -69,30 +84,59 @@ class Calculator(ase_calculators.Calculator):
         """
         super().calculate(atoms, properties, system_changes)
         given: Any = self.atoms  # a copy
-        evaluation = self._engine.evaluate(given)
-        _check(evaluation, given)
-        self.results = self._results(given, evaluation, "stresses" in properties)
+        evaluations = [engine.evaluate(given) for engine in self._engines]
+        for evaluation in evaluations:
+            _check(evaluation, given)
+        self.results = _results(given, evaluations, "stresses" in properties)
+        if len(evaluations) > 1:
+            self.results.update(_deviations(evaluations))
+        elif (charges := evaluations[0].charges) is not None:
+            self.results["charges"] = charges
+            if not given.pbc.any() and self._engines[0].model.total_charge == 0:
+                self.results["dipole"] = charges @ given.positions
 
-    def _results(
-        self, atoms: Atoms, evaluation: EngineEvaluation, with_stresses: bool
-    ) -> dict[str, Any]:
-        results: dict[str, Any] = {
-            "energy": evaluation.energy,
-            "free_energy": evaluation.energy,
-            "energies": evaluation.energies,
-            "forces": evaluation.forces,
-        }
-        if atoms.cell.rank == 3:
-            volume = atoms.get_volume()
-            results["stress"] = full_3x3_to_voigt_6_stress(-evaluation.virial / volume)
-            if with_stresses:
-                stresses = full_3x3_to_voigt_6_stress(-evaluation.virials() / volume)
-                results["stresses"] = stresses
-        if evaluation.charges is not None:
-            results["charges"] = evaluation.charges
-            if not atoms.pbc.any() and self._engine.model.total_charge == 0:
-                results["dipole"] = evaluation.charges @ atoms.positions
-        return results
+
+def _results(
+    atoms: Atoms, evaluations: Sequence[EngineEvaluation], with_stresses: bool
+) -> dict[str, Any]:
+    """Return the means of what the models say."""
+    energy = float(np.mean([one.energy for one in evaluations]))
+    results: dict[str, Any] = {
+        "energy": energy,
+        "free_energy": energy,
+        "energies": np.mean([one.energies for one in evaluations], axis=0),
+        "forces": np.mean([one.forces for one in evaluations], axis=0),
+    }
+    if atoms.cell.rank == 3:
+        volume = atoms.get_volume()
+        virial = np.mean([one.virial for one in evaluations], axis=0)
+        results["stress"] = full_3x3_to_voigt_6_stress(-virial / volume)
+        if with_stresses:
+            virials = np.mean([one.virials() for one in evaluations], axis=0)
+            results["stresses"] = full_3x3_to_voigt_6_stress(-virials / volume)
+    return results
+
+
+def _deviations(evaluations: Sequence[EngineEvaluation]) -> dict[str, np.ndarray]:
+    """Return how far the models are apart, as DeePMD-kit defines it."""
+    variance = np.var([one.forces for one in evaluations], axis=0)
+    return {
+        "energy_deviation": np.std([one.energies for one in evaluations], axis=0),
+        "force_deviation": np.sqrt(variance.sum(axis=1)),
+    }
+
+
+def _check_elements(models: Sequence[Model]) -> None:
+    """Raise ValueError unless there is a model, and all know the same elements."""
+    if not models:
+        raise ValueError("model: give a model file or several; the list is empty")
+    known = [" ".join(families.facts(model).known_elements) for model in models]
+    for number, names in enumerate(known):
+        if set(names.split()) != set(known[0].split()):
+            raise ValueError(
+                f"model: number {number} of the list knows {names}, number 0 knows {known[0]}; "
+                "give models that know the same elements"
+            )
 
 
 def _check(evaluation: EngineEvaluation, atoms: Atoms) -> None:

@@ -65,7 +65,7 @@ def compared(atoms, calculator, truth):
     return max(*differences, np.abs(stress).max())
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ["triclinic", "one atom", "slab", "molecule"])
 def test_equals_the_plain_evaluation(small, shape):
     model, calculator = small
     atoms = structure(shape)
@@ -85,13 +85,14 @@ def test_examples_equal_lammps(tmp_path, monkeypatch):
         written = write_model(tmp_path / path.name, model)
         atoms.rattle(0.1, seed=1)
         calculator = Calculator(written)
-        assert compared(atoms, calculator, run_structure(written, atoms, 1, tmp_path)) < EXACT
-        plain = evaluate(written, atoms)
-        assert compared(atoms, calculator, plain) < EXACT
-        if plain.charges is not None:
-            assert np.abs(atoms.get_charges() - plain.charges).max() < EXACT
-        single = Calculator(path)
-        assert EXACT < compared(atoms, single, plain) < 1e-4  # as the file says: float32
+        truth = run_structure(written, atoms, 1, tmp_path)
+        assert compared(atoms, calculator, truth) < EXACT
+        if path.stem == "silicon":
+            single = Calculator(path)  # as the file says: float32
+            assert EXACT < compared(atoms, single, truth) < 1e-4
+        else:
+            charges = evaluate(written, atoms).charges
+            np.testing.assert_allclose(atoms.get_charges(), charges, atol=EXACT)
 
 
 def test_stresses_of_atoms_are_those_of_lammps(run_lammps, tmp_path):
@@ -220,6 +221,37 @@ def test_new_elements(small):
     calculator = Calculator(model)
     calculator.get_forces(ase.Atoms("Si2", [[0, 0, 0], [2, 1, 0]]))
     assert compared(atoms, calculator, evaluate(model, atoms)) < EXACT
+
+
+def test_several_models(small):
+    models = [replace(small[0], params=make_model(seed=seed).params) for seed in (0, 1)]
+    atoms = structure("triclinic")
+    plain = [evaluate(model, atoms) for model in models]
+    atoms.calc = Calculator(models)
+    forces = np.array([one.forces for one in plain])
+    energies = np.array([one.energies for one in plain])
+    np.testing.assert_allclose(atoms.get_forces(), forces.mean(axis=0), atol=EXACT)
+    assert atoms.get_potential_energy() == pytest.approx(energies.sum() / 2, abs=EXACT)
+    stress = voigt(np.mean([one.stress for one in plain], axis=0))
+    np.testing.assert_allclose(atoms.get_stress(), stress, atol=EXACT)
+    spread = np.linalg.norm(forces - forces.mean(axis=0), axis=2)
+    expected = np.sqrt((spread**2).mean(axis=0))
+    found = atoms.calc.get_property("force_deviation", atoms)
+    np.testing.assert_allclose(found, expected, atol=EXACT)
+    np.testing.assert_allclose(
+        atoms.calc.results["energy_deviation"], energies.std(axis=0), atol=EXACT
+    )
+    alone = Calculator(models[:1])  # the control
+    assert np.abs(alone.get_forces(atoms) - forces.mean(axis=0)).max() > 0.01
+    assert "force_deviation" not in alone.results
+
+
+def test_models_that_do_not_fit(small):
+    with pytest.raises(ValueError, match="model: give a model file or several; the list is empty"):
+        Calculator([])
+    other = make_model(info={"atomic_energies_map": {8: 0.0}})
+    with pytest.raises(ValueError, match="number 1 of the list knows O, number 0 knows O Si; give"):
+        Calculator([small[0], other])
 
 
 def test_what_is_refused(small):
