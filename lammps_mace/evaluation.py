@@ -204,9 +204,11 @@ class PairFinder:
             raise ValueError("atoms: a position or a cell vector is not finite")
         centers, others, vectors = self._neighbors.compute(
             points=positions, box=complete_cell(cell, np.array(atoms.pbc)),
-            periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD",
+            periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD", copy=False,
         )  # fmt: skip
-        near = np.einsum("pi,pi->p", vectors, vectors) < self._cutoff**2
+        near: Any = np.einsum("pi,pi->p", vectors, vectors) < self._cutoff**2
+        if near.all():
+            near = slice(None)  # what follows copies vesin's memory in any case
         return Pairs(
             senders=others[near].astype(np.int32),
             receivers=centers[near].astype(np.int32),
