@@ -58,17 +58,20 @@ template <class T, int R> void multiply_rest(const Tile<T> &tile, int columns, i
 
 template <class T> void linear(const LinearTask<T> &task)
 {
-  for (int column = 0; column < task.out; column += kColumns<T>) {
-    const int columns = std::min(kColumns<T>, task.out - column);
-    const T *panel = task.table + column / kPanel * kPanel * std::int64_t(task.in) + column % kPanel;
-    Tile<T> tile{task.rows, panel, task.in, task.out, task.result + column};
-    std::int64_t left = task.n_rows;
-    for (; left >= kRows; left -= kRows) {
-      multiply_tile<T, kRows>(tile, columns);
-      tile.rows += kRows * tile.in, tile.result += kRows * tile.out;
+  // Rows that stay in the first cache while all columns are computed.
+  constexpr std::int64_t block = 8 * kRows;
+  for (std::int64_t first = 0; first < task.n_rows; first += block)
+    for (int column = 0; column < task.out; column += kColumns<T>) {
+      const int columns = std::min(kColumns<T>, task.out - column);
+      const T *panel = task.table + column / kPanel * kPanel * std::int64_t(task.in) + column % kPanel;
+      Tile<T> tile{task.rows + first * task.in, panel, task.in, task.out, task.result + first * task.out + column};
+      std::int64_t left = std::min(block, task.n_rows - first);
+      for (; left >= kRows; left -= kRows) {
+        multiply_tile<T, kRows>(tile, columns);
+        tile.rows += kRows * tile.in, tile.result += kRows * tile.out;
+      }
+      if (left) multiply_rest<T, kRows - 1>(tile, columns, static_cast<int>(left));
     }
-    if (left) multiply_rest<T, kRows - 1>(tile, columns, static_cast<int>(left));
-  }
 }
 
 }    // namespace

@@ -60,7 +60,7 @@ def density_program(
     """
     path = EdgePath(source=0, degree=0, target=0, coefficients=np.ones((1, 1, 1)))
     program = EdgeProgram((0,), (0,), (path,), channels=1, cutoff=description.cutoff)
-    weights = radial_weights(density.radial)
+    weights = radial_weights(density.radial, backend)
     if found is not None:
         program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
         weights = spline_weights(by_path(found, program), pairs, description.dtype)

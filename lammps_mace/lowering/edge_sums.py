@@ -18,9 +18,11 @@ from lammps_mace.kernels import (
     Spline,
     edges_backward,
     edges_forward,
+    linear,
+    pack_matrices,
     pack_spline,
 )
-from lammps_mace.lowering.radial_splines import Splines, radial_values
+from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.blocks.norms import safe_norm
 from lammps_mace.models.description import RadialWeights
@@ -86,18 +88,32 @@ class EdgeSums:
     ) -> Spline | EdgeWeights:
         if "spline" in weights:
             return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
-        distances = safe_norm(vectors)
-        senders = chunk.pairs(arrays.sender_species)
-        receivers = jnp.broadcast_to(chunk.species, senders.shape)
-        values = radial_values(self.radial, weights["radial"], distances, senders, receivers)
-        mask = chunk.pair_mask() & (distances > 0.0)
-        values = jnp.where(mask[:, None], values, 0.0)
+        values = self._values(weights["radial"], arrays, chunk, safe_norm(vectors))
         return EdgeWeights(values.reshape(len(values), len(self.program.paths), -1))
 
+    def _values(
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, distances: jax.Array
+    ) -> jax.Array:
+        """Return the radial weights [n_edges, n_weights] as the network gives them; 0 for r = 0."""
+        parameters, matrices, factor = weights
+        senders = chunk.pairs(arrays.sender_species)
+        receivers = jnp.broadcast_to(chunk.species, senders.shape)
+        functions = self.radial.functions(parameters, distances, senders, receivers)
+        # Zeros, and not the weights that they give: fewer numbers. Behind the chunk's pairs the
+        # product and its adjoint are meaningless; nobody reads the one, zeros stop the other.
+        mask = chunk.pair_mask() & (distances > 0.0)
+        functions = jnp.where(mask[:, None], functions, 0.0)
+        n_pairs = chunk.ends[-1] - chunk.first_pair
+        (values,) = linear(
+            [functions[:, None]], [matrices], jnp.int32(0), n_pairs, backend=self.backend
+        )
+        return values[:, 0] if factor is None else values[:, 0] * factor[senders, receivers]
 
-def radial_weights(radial: RadialWeights) -> dict[str, Any]:
+
+def radial_weights(radial: RadialWeights, backend: str) -> dict[str, Any]:
     """Return the weights of :class:`EdgeSums` with the radial functions themselves."""
-    return {"radial": (radial.parameters, radial.matrix, radial.factor)}
+    matrices = pack_matrices(radial.matrix[None], backend)
+    return {"radial": (radial.parameters, matrices, radial.factor)}
 
 
 def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs, dtype: str) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class LayerLowering:
         weights = self._first(layer) if is_first else {}
         radial, found = fitted.radial, fitted.splines
         if found is None or not fitted.of_weights:
-            weights |= radial_weights(radial)
+            weights |= radial_weights(radial, self.backend)
         else:
             pairs = SpeciesPairs.of(radial, self._n_species)
             program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
