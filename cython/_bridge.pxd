@@ -45,6 +45,9 @@ cdef extern from "bridge.h":
         const double *vectors
         double *node_energies
         double *pair_gradient
+        int wants_centroid
+        const double *positions
+        double *centroid_virial
         double energy
         void *exchanger
         lammps_mace_exchange exchange
@@ -76,6 +79,8 @@ cdef class Step:
     cdef readonly object vectors
     cdef readonly object node_energies
     cdef readonly object pair_gradient
+    cdef readonly object positions
+    cdef readonly object centroid_virial
     @staticmethod
     cdef Step wrap(lammps_mace_step *raw)
     cdef lammps_mace_step *live(self) except NULL

@@ -40,6 +40,12 @@ class Step:
     @property
     def pair_gradient(self) -> NDArray[np.float64]:
         """[n_pairs, 3], result, +dE/d vectors in eV/Angstrom; NaN before the call."""
+    @property
+    def positions(self) -> NDArray[np.float64] | None:
+        """[n_local, 3], Angstrom; None: this step does not need the centroid virial."""
+    @property
+    def centroid_virial(self) -> NDArray[np.float64] | None:
+        """[n_total, 3, 3], result, eV, if there are positions; NaN before the call."""
     def forward_exchange(
         self, rows: NDArray[Any], row_index: NDArray[np.int32] | None = None
     ) -> None:

@@ -40,6 +40,10 @@ cdef class Step:
         step.vectors = array(raw.vectors, (n_pairs, 3), FLOAT64)
         step.node_energies = array(raw.node_energies, (n_local,), FLOAT64, True)
         step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), FLOAT64, True)
+        step.positions = step.centroid_virial = None
+        if raw.wants_centroid:
+            step.positions = array(raw.positions, (n_local, 3), FLOAT64)
+            step.centroid_virial = array(raw.centroid_virial, (n_total, 3, 3), FLOAT64, True)
         return step
 
     cdef lammps_mace_step *live(self) except NULL:

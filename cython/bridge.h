@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 9
+#define LAMMPS_MACE_BRIDGE_ABI 10
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -44,15 +44,18 @@ typedef struct lammps_mace_rows {
  * an atom share its row. */
 typedef struct lammps_mace_step {
   int64_t n_local, n_total, n_pairs;
-  int one_domain;         /* one rank: there is nobody to exchange with */
-  const int32_t *species; /* [n_total] index into the model's elements, -1 = not part of this model */
-  const int64_t *tags;    /* [n_total] atom IDs */
-  const int64_t *offsets; /* [n_local + 1] pairs of row i are offsets[i]..offsets[i+1] */
-  const int32_t *senders; /* [n_pairs] row of the neighbour */
-  const double *vectors;  /* [n_pairs][3] x_j - x_i, Angstrom */
-  double *node_energies;  /* [n_local] result, eV */
-  double *pair_gradient;  /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
-  double energy;          /* result, eV, of this rank's atoms */
+  int one_domain;          /* one rank: there is nobody to exchange with */
+  const int32_t *species;  /* [n_total] index into the model's elements, -1 = not part of this model */
+  const int64_t *tags;     /* [n_total] atom IDs */
+  const int64_t *offsets;  /* [n_local + 1] pairs of row i are offsets[i]..offsets[i+1] */
+  const int32_t *senders;  /* [n_pairs] row of the neighbour */
+  const double *vectors;   /* [n_pairs][3] x_j - x_i, Angstrom */
+  double *node_energies;   /* [n_local] result, eV */
+  double *pair_gradient;   /* [n_pairs][3] result, +dE/d vectors, eV/Angstrom */
+  int wants_centroid;      /* this step needs the centroid virial, and each reverse exchange is made four times */
+  const double *positions; /* [n_local][3] Angstrom, if it does */
+  double *centroid_virial; /* [n_total][3][3] result, if it does, eV: parts of W_j = sum_i (r_i - r_j) (x) dU_i/dr_j */
+  double energy;           /* result, eV, of this rank's atoms */
   void *exchanger;
   /* Collective. Forward fills the rows from n_local on, reverse adds them into their owners'. NULL on success, else a
    * message (nothing was sent). */

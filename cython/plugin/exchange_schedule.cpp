@@ -14,21 +14,28 @@ namespace lammps_mace {
 
 void ExchangeSchedule::plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges)
 {
-  constexpr int number = sizeof(double);
   const bool alone = comm->nprocs == 1;
-  operations.clear();
-  for (auto bytes = row_bytes.begin(); !alone && bytes != row_bytes.end(); bytes++)
-    operations.push_back({Kind::forward, *bytes});
-  if (charges.predicted) operations.insert(operations.end(), {{Kind::sum, 2 * number}, {Kind::charge, number}});
-  if (charges.predicted && charges.cutoff > 0.0) operations.push_back({Kind::sum, number});
+  without_moments = list(row_bytes, charges, alone, 1);
+  with_moments = list(row_bytes, charges, alone, 4);
+}
+
+std::vector<ExchangeSchedule::Operation> ExchangeSchedule::list(const std::vector<int> &row_bytes,
+                                                                const lammps_mace_charges &charges, bool alone, int reverses)
+{
+  constexpr int number = sizeof(double);
+  std::vector<Operation> found;
+  for (auto bytes = row_bytes.begin(); !alone && bytes != row_bytes.end(); bytes++) found.push_back({Kind::forward, *bytes});
+  if (charges.predicted) found.insert(found.end(), {{Kind::sum, 2 * number}, {Kind::charge, number}});
+  if (charges.predicted && charges.cutoff > 0.0) found.push_back({Kind::sum, number});
   for (auto bytes = row_bytes.rbegin(); !alone && bytes != row_bytes.rend(); bytes++)
-    operations.push_back({Kind::reverse, *bytes});
+    found.insert(found.end(), reverses, {Kind::reverse, *bytes});
+  return found;
 }
 
 int ExchangeSchedule::widest_row() const
 {
   int widest = 2 * sizeof(double);    // the start check's at least
-  for (const auto &operation : operations)
+  for (const auto &operation : operations())
     if (operation.kind == Kind::forward) widest = std::max(widest, operation.bytes);
   return (widest + 7) / 8 * 8;
 }
@@ -58,8 +65,9 @@ bool ExchangeSchedule::assign_rows(const std::vector<Owner> &owner_of, const Ato
   return messages.plan(ghosts.owners, atom.nlocal, widest_row());
 }
 
-void ExchangeSchedule::begin_step()
+void ExchangeSchedule::begin_step(bool with_moments)
 {
+  has_moments = with_moments;
   done = 0;
   lammps_error = nullptr;
 }
@@ -99,16 +107,16 @@ const char *ExchangeSchedule::forward_charges(double *charges)
 std::string ExchangeSchedule::named(int index) const
 {
   static const char *names[] = {"forward exchange", "sum", "exchange of charges", "reverse exchange"};
-  const Kind kind = operations[index].kind;
+  const Kind kind = operations()[index].kind;
   const auto same = [kind](const Operation &other) { return other.kind == kind; };
   return std::string(names[int(kind)]) + " " +
-      std::to_string(std::count_if(operations.begin(), operations.begin() + index + 1, same));
+      std::to_string(std::count_if(operations().begin(), operations().begin() + index + 1, same));
 }
 
 // Every check comes before anything is sent, so that the failing rank can still join the same operation.
 const char *ExchangeSchedule::begin(Kind kind, int64_t given)
 {
-  if (!complete() && operations[done].kind == kind && operations[done].bytes == given) return done++, nullptr;
+  if (!complete() && operations()[done].kind == kind && operations()[done].bytes == given) return done++, nullptr;
   try {
     message = refusal(kind, given);
   } catch (const std::bad_alloc &) {    // C has called us
@@ -120,11 +128,11 @@ const char *ExchangeSchedule::begin(Kind kind, int64_t given)
 std::string ExchangeSchedule::refusal(Kind kind, int64_t given) const
 {
   if (complete())
-    return "more exchanges in a step than the potential has declared (" + std::to_string(operations.size()) + ")";
-  if (operations[done].kind != kind)
+    return "more exchanges in a step than the potential has declared (" + std::to_string(operations().size()) + ")";
+  if (operations()[done].kind != kind)
     return "exchange " + std::to_string(done + 1) + " of a step is " + named(done) + ", not what was asked for";
   return named(done) + " has rows of " + std::to_string(given) + " bytes, declared were " +
-      std::to_string(operations[done].bytes);
+      std::to_string(operations()[done].bytes);
 }
 
 void ExchangeSchedule::join_rest()
@@ -134,7 +142,7 @@ void ExchangeSchedule::join_rest()
   std::vector<int32_t> row_index(ghosts.atoms.size(), 0);
   for (size_t k = 0; k < n_copies; k++) row_index[row_index.size() - n_copies + k] = int32_t(1 + k);
   while (!complete()) {
-    const auto [kind, bytes] = operations[done];
+    const auto [kind, bytes] = operations()[done];
     const size_t items = kind == Kind::sum ? 1 : kind == Kind::charge ? ghosts.row_of.size() : n_rows;
     std::vector<double> zeros((items * bytes + 7) / 8, 0.0);
     switch (kind) {

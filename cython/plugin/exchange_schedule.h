@@ -21,7 +21,8 @@ class Pair;
 namespace lammps_mace {
 
 // A step does all forward exchanges in order, then what charges need (sum, charge, sum), then the same widths backwards in
-// reverse order. On one rank there is nobody to exchange rows with: only what charges need remains.
+// reverse order: each once, or four times where adjoints have three moments. On one rank there is nobody to exchange rows
+// with: only what charges need remains.
 class ExchangeSchedule {
  public:
   // A reference: `comm_style` puts another Comm in its place.
@@ -42,14 +43,14 @@ class ExchangeSchedule {
   HaloExchange messages;
   double bytes() const { return ghosts.bytes() + messages.bytes(); }
 
-  void begin_step();
+  void begin_step(bool with_moments);
   // These return a message when they refuse (nothing was sent), as the calls of lammps_mace_step do, and never throw.
   const char *exchange(bool reverse, const lammps_mace_rows &rows);
   const char *sum(double *values, int count);
   const char *forward_charges(double *charges);    // [own atoms and ghosts]
   // A rank that failed sends zeros in every exchange it has not reached, so that no other rank waits.
   void join_rest();
-  bool complete() const { return done == int(operations.size()); }
+  bool complete() const { return done == int(operations().size()); }
   int stage() const { return done; }
   std::exception_ptr lammps_error;    // thrown by Comm; Python could not carry it
 
@@ -65,6 +66,9 @@ class ExchangeSchedule {
     int bytes;    // of a row, or of the sum
   };
 
+  static std::vector<Operation> list(const std::vector<int> &row_bytes, const lammps_mace_charges &charges, bool alone,
+                                     int reverses);
+  const std::vector<Operation> &operations() const { return has_moments ? with_moments : without_moments; }
   const char *begin(Kind kind, int64_t bytes);
   std::string refusal(Kind kind, int64_t bytes) const;
   std::string named(int index) const;
@@ -73,9 +77,10 @@ class ExchangeSchedule {
   LAMMPS_NS::Comm *&comm;
   LAMMPS_NS::Pair *pair;
   MPI_Comm world;
-  std::vector<Operation> operations;    // of a step
-  int done = 0;                         // of them, in this step
-  double *carried = nullptr;            // by Comm, numbers of own atoms and ghosts; so many each:
+  std::vector<Operation> without_moments, with_moments;    // of a step
+  bool has_moments = false;                                // this one
+  int done = 0;                                            // of its operations
+  double *carried = nullptr;                               // by Comm, numbers of own atoms and ghosts; so many each:
   int per_atom = 0;
   std::string message;
 };

@@ -48,7 +48,7 @@ void PairMLIAPUnified::compute(int eflag, int vflag)
   warn_of_net_charge();
   assign_rows();
   if (start_check && comm->nprocs > 1) prove_exchange();
-  exchange.begin_step();
+  exchange.begin_step(wants_centroid());
   const bool good = run_step();
   const int stage = exchange.stage();
   if (exchange.lammps_error) std::rethrow_exception(exchange.lammps_error);
@@ -151,6 +151,7 @@ bool PairMLIAPUnified::evaluate()
 {
   node_energies.assign(atom->nlocal, std::numeric_limits<double>::quiet_NaN());
   pair_gradient.assign(3 * rows.n_pairs(), std::numeric_limits<double>::quiet_NaN());
+  centroid_virial.assign(wants_centroid() ? 9 * rows.species.size() : 0, std::numeric_limits<double>::quiet_NaN());
   step = {atom->nlocal,
           int64_t(rows.species.size()),
           rows.n_pairs(),
@@ -162,6 +163,9 @@ bool PairMLIAPUnified::evaluate()
           rows.vectors.data(),
           node_energies.data(),
           pair_gradient.data(),
+          wants_centroid(),
+          atom->nlocal ? atom->x[0] : nullptr,
+          centroid_virial.data(),
           0.0,
           this,
           &exchange_rows,
@@ -188,6 +192,9 @@ void PairMLIAPUnified::log_line(void *self, const char *line) noexcept
 
 bool PairMLIAPUnified::results_are_finite()
 {
+  for (size_t k = 0; k < centroid_virial.size(); k++)
+    if (!std::isfinite(centroid_virial[k]))
+      return set_reason(failure, "non-finite centroid virial of atom ID " + std::to_string(rows.tags[k / 9])), false;
   if (!std::isfinite(step.energy)) return set_reason(failure, "non-finite energy"), false;
   for (int i = 0; i < atom->nlocal; i++) {
     if (rows.species[i] < 0) continue;
@@ -221,6 +228,7 @@ void PairMLIAPUnified::add_results()
       add_pair(i, exchange.ghosts.atoms[rows.senders[p]], &rows.vectors[3 * p], g);
     }
   }
+  if (wants_centroid()) add_centroid_virial();
   if (coulomb.active()) add_coulomb();
   if (coulomb.settings.write) write_charges();
 }
@@ -230,7 +238,7 @@ void PairMLIAPUnified::add_results()
 //
 // The heat current of site energies U_i is sum_i U_i v_i + sum_j W_j v_j with W_j = -sum_i (x_j - x_i) dU_i/dx_j (Fan et al.,
 // Phys. Rev. B 92, 094301, 2015; LAMMPS's compute centroid/stress/atom: yx, zx, zy follow the six). Where U_i depends on
-// the pairs of centre i only, g is dU_i/dx_j and all of -r g belongs to j. See settings for other models.
+// the pairs of centre i only, g is dU_i/dx_j and all of -r g belongs to j. Else the potential gives W_j itself.
 void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
 {
   double *const *const f = atom->f;
@@ -247,7 +255,16 @@ void PairMLIAPUnified::add_pair(int i, int j, const double *r, const double *g)
     vatom[i][c] += 0.5 * v[c];
     vatom[j][c] += 0.5 * v[c];
   }
-  for (int c = 0; cvflag_atom && c < 9; c++) cvatom[j][c] += v[c];
+  for (int c = 0; cvflag_atom && !wants_centroid() && c < 9; c++) cvatom[j][c] += v[c];
+}
+
+// Rows of other ranks' atoms hold a part too: LAMMPS adds those of ghosts to their owners'.
+void PairMLIAPUnified::add_centroid_virial()
+{
+  static constexpr int order[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};    // of xx, yy, zz, xy, xz, yz, yx, zx, zy
+  for (size_t row = 0; row < rows.species.size(); row++)
+    for (int c = 0; c < 9; c++)
+      cvatom[exchange.ghosts.atoms[row]][c] += potential->energy_per_ev * centroid_virial[9 * row + order[c]];
 }
 
 void PairMLIAPUnified::finish()
@@ -261,7 +278,7 @@ void PairMLIAPUnified::finish()
 
 double PairMLIAPUnified::memory_usage()
 {
-  const double results = (node_energies.capacity() + pair_gradient.capacity()) * sizeof(double);
+  const double results = (node_energies.capacity() + pair_gradient.capacity() + centroid_virial.capacity()) * sizeof(double);
   return Pair::memory_usage() + rows.bytes() + list_age.bytes() + exchange.bytes() + coulomb.bytes() + results;
 }
 

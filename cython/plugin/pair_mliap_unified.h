@@ -44,6 +44,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void restore();
 
   bool beyond_neighbours() const;
+  bool wants_centroid() const { return cvflag_atom && beyond_neighbours(); }
   void refuse_heat_flux();
   void prove_exchange();
   void check_charges() const;
@@ -64,6 +65,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   bool results_are_finite();
   void add_results();
   void add_pair(int i, int j, const double *r, const double *gradient);
+  void add_centroid_virial();
   void add_coulomb();
   void write_charges();
 
@@ -76,7 +78,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   bool start_check = true;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
   NeighborPairs rows;
-  std::vector<double> node_energies, pair_gradient;
+  std::vector<double> node_energies, pair_gradient, centroid_virial;
   lammps_mace_step step = {};
   ExchangeSchedule exchange;
   Coulomb coulomb;

@@ -49,8 +49,8 @@ void PairMLIAPUnified::settings(int narg, char **arg)
   record = {potential->sha256, potential->path, {arg, arg + narg}, {}};
   species.of_type.assign(atom->ntypes, -1);    // those of another model mean nothing
   if (allocated) set_flags();
-  // Energies of atoms that reach beyond their own pairs have no dU_i/dx_j among the results.
-  centroidstressflag = beyond_neighbours() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
+  // Charges are shifted so that their sum is right: each energy of a Coulomb sum depends on all atoms.
+  centroidstressflag = coulomb.active() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
 }
 
 // What is wrong with a pair_style command, and what to write instead; empty if nothing is.
@@ -162,16 +162,16 @@ void PairMLIAPUnified::init_style()
 }
 
 // Whether the energy of an atom depends on more than its own pairs.
-bool PairMLIAPUnified::beyond_neighbours() const { return !potential->row_bytes.empty() || coulomb.active(); }
+bool PairMLIAPUnified::beyond_neighbours() const { return !potential->row_bytes.empty(); }
 
 // LAMMPS does not ask a pair style whether its stress is fit for a heat current.
 void PairMLIAPUnified::refuse_heat_flux()
 {
   if (modify->get_compute_by_style("^heat/flux$").empty()) return;
-  if (beyond_neighbours())
+  if (coulomb.active())
     error->all(FLERR,
-               "compute heat/flux: in a model with several layers (or charges) the energy of an atom depends on atoms "
-               "beyond its neighbours, and its heat current is not available: use a model with one layer");
+               "compute heat/flux: the charges of the model are shifted so that their sum is its total charge, the Coulomb "
+               "energy of an atom depends on all atoms, and its heat current is not available: use a model without charges");
   if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
     error->all(FLERR,
                "compute heat/flux: compute stress/atom is not the stress of a many-body heat current: give it a "

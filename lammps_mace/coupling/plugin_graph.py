@@ -23,4 +23,5 @@ def graph_of_step(step: Step) -> DomainGraph:
         senders=step.senders,
         displacements=np.asarray(step.vectors),
         one_domain=step.one_domain,
+        positions=step.positions,
     )

@@ -115,6 +115,8 @@ class PluginPotential:
         self._n_local = step.n_local
         prediction = self._predict(step)
         step.node_energies[:] = prediction.node_energies
+        if step.centroid_virial is not None:
+            step.centroid_virial[:] = prediction.centroid_virial
         return prediction.energy
 
     def _predict(self, step: Step) -> Prediction:

@@ -12,6 +12,7 @@ import numpy as np
 from lammps_mace.engine.atom_layout import AtomLayout
 from lammps_mace.engine.buffers import BufferPool
 from lammps_mace.engine.capacity import CPU_CHUNKS, GPU_CHUNKS, Capacity, ChunkRule
+from lammps_mace.engine.centroid_step import CentroidStep
 from lammps_mace.engine.device_pairs import DevicePairs
 from lammps_mace.engine.fused_step import FusedStep
 from lammps_mace.engine.host_pairs import HostPairs
@@ -19,9 +20,9 @@ from lammps_mace.engine.interface import DomainGraph, Exchange, Prediction
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import jitted
 from lammps_mace.engine.stage_clock import COMPILING, StageClock
-from lammps_mace.engine.step import StepRunner
+from lammps_mace.engine.step import StepRunner, node_energies
 from lammps_mace.engine.step_choice import choose_step
-from lammps_mace.engine.step_layout import PackedPairs, StepLayout, lay_out
+from lammps_mace.engine.step_layout import PackedPairs, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
 from lammps_mace.runtime.precision import full_precision
 
@@ -78,9 +79,13 @@ class Engine:
         parts = model, self.buffers, self.clock, options.jit
         self._stepwise = StepwiseStep(*parts)
         self._fused = FusedStep(*parts) if self._on_cpu and model.charges is None else None
+        # It has more rows: buffers of its own, made when it is first asked for.
+        pool = BufferPool(inner, model.dtype, options.saved_bytes)
+        self._centroid = CentroidStep(model, pool, self.clock, self._chunk_rule, options.jit)
         self._programs = {
             **(self._fused.programs if self._fused else {}),
             **self._stepwise.programs,
+            **self._centroid.programs,
         }
 
     @property
@@ -104,6 +109,18 @@ class Engine:
             raise ValueError("out: gradients of pairs on a GPU are made there; give None")
         compiled = self._n_compiled()
         self.clock.begin_step()
+        if graph.positions is None:
+            prediction = self._predict(graph, exchange, out)
+        else:
+            prediction = self._centroid.run(graph, exchange, out)
+        self.clock.end("forces")
+        if self._n_compiled() != compiled:
+            self.clock.set_step_apart(COMPILING)
+        return prediction
+
+    def _predict(
+        self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None
+    ) -> Prediction:
         layout = lay_out(graph, self.capacity, self._chunk_rule, self._atoms)
         self._atoms, self.capacity = layout.atoms, layout.capacity
         packed = DevicePairs if graph.on_gpu else HostPairs
@@ -115,20 +132,9 @@ class Engine:
         self.clock.end("neighbour data")
         step = self._choose_step(self._fused, self._stepwise, layout, arrays, exchange)
         result = step.run(layout, arrays, exchange)
-        energies = self._energies(layout, result.outputs)
+        energies = node_energies(self.model, layout, result.outputs)
         gradient = pairs.unpack_gradient(result.gradient, out)
-        prediction = Prediction(energies, gradient, result.charges)
-        self.clock.end("forces")
-        if self._n_compiled() != compiled:
-            self.clock.set_step_apart(COMPILING)
-        return prediction
+        return Prediction(energies, gradient, result.charges)
 
     def _n_compiled(self) -> int:
         return sum(program._cache_size() for program in self._programs.values())
-
-    def _energies(self, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
-        """Return the energies of own atoms, float64 [n_local], eV."""
-        model, mask = self.model, layout.graph.energy_mask
-        network = layout.atoms.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
-        energies = network * model.energy_scale + model.energy_shifts[layout.atoms.species]
-        return energies if mask is None else np.where(mask, energies, 0.0)

@@ -46,6 +46,10 @@ class GhostExchange(ABC):
         """Return the adjoint of :meth:`fill_features`."""
         if adjoint is None or adjoint.sent is None:
             return adjoint
+        return self.add_adjoints(adjoint)
+
+    def add_adjoints(self, adjoint: NodeFeatures) -> NodeFeatures:
+        """Return the adjoint of :meth:`fill_features` where there is something to exchange."""
         return NodeFeatures(adjoint.skip, self.add_to_owners(adjoint.sent))
 
 

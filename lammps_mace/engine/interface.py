@@ -33,6 +33,8 @@ class DomainGraph:
         energy_mask: bool [n_local], rows whose energy is part of this rank's energy; None: all. The
             others are computed because the features of these depend on theirs.
         receivers: int32 [n_pairs] on a GPU; None for pairs on the host.
+        positions: float64 [n_local, 3], Å, where the centroid virial is asked for; else None. Only
+            for pairs on the host.
     """
 
     species: np.ndarray
@@ -42,6 +44,7 @@ class DomainGraph:
     one_domain: bool
     energy_mask: np.ndarray | None = None
     receivers: Any = None
+    positions: np.ndarray | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -75,11 +78,14 @@ class Prediction:
             eV/Å; where the pairs are and in their order.
         charges: float64 [n_local], e; None where nobody needs them. The energies and gradients lack
             the Coulomb sum of these charges at fixed charges: who has its pairs adds it.
+        centroid_virial: float64 [n_total, 3, 3], eV, each row's part of the sum over own atoms and
+            ghosts W_j = sum_i (r_i - r_j) (x) dU_i/dr_j; None where it is not asked for.
     """
 
     node_energies: np.ndarray
     pair_gradient: Any
     charges: np.ndarray | None = None
+    centroid_virial: np.ndarray | None = None
 
     @property
     def energy(self) -> float:

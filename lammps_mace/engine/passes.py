@@ -77,7 +77,7 @@ def forward(
         results, saved = layer.forward(weights, arrays, chunk, features, buffers.saved)
         rows = results.skip, results.sent
         made = NodeFeatures(*jax.tree.map(chunk.put_atoms, tuple(buffers.features), rows))
-        return LayerBuffers(made, saved), _added(outputs, chunk, results.outputs)
+        return LayerBuffers(made, saved), added(outputs, chunk, results.outputs)
 
     return jax.lax.fori_loop(0, arrays.n_chunks, body, (buffers, outputs))
 
@@ -92,9 +92,9 @@ def forward_and_backward(
         outputs, gradients = carry
         chunk = chunk_at(arrays, k, capacity.chunk_atoms, capacity.chunk_pairs)
         results, vjp = layer.vjp(weights, arrays, chunk, features, None)
-        adjoint = _output_adjoint(results.outputs, chunk, scale, None)
+        adjoint = output_adjoint(results.outputs, chunk, scale, None)
         gradients = vjp(Results(None, None, adjoint), gradients)
-        return _added(outputs, chunk, results.outputs), gradients
+        return added(outputs, chunk, results.outputs), gradients
 
     start = outputs, Gradients(*_zeros((arrays.vectors, features), zero))
     return jax.lax.fori_loop(0, arrays.n_chunks, body, start)
@@ -118,7 +118,7 @@ def backward(
         results, vjp = layer.vjp(weights, arrays, chunk, features, saved)
         # After the layer has read its saved activations and its skip features.
         skip, sent = jax.tree.map(chunk.later().later().atoms, tuple(above))
-        adjoint = _output_adjoint(results.outputs, chunk, scale, charge_adjoint)
+        adjoint = output_adjoint(results.outputs, chunk, scale, charge_adjoint)
         return vjp(Results(skip, sent, adjoint), gradients)
 
     start = Gradients(gradient, _zeros(features, zero))
@@ -130,7 +130,7 @@ def _zeros(like: Any, zero: jax.Array | None) -> Any:
     return jax.tree.map(lambda x: jnp.full_like(x, 0 if zero is None else zero), like)
 
 
-def _output_adjoint(
+def output_adjoint(
     outputs: jax.Array, chunk: Chunk, scale: float, charge_adjoint: jax.Array | None
 ) -> jax.Array:
     """Return the adjoint of a chunk's outputs, energies and perhaps charges."""
@@ -140,5 +140,6 @@ def _output_adjoint(
     return jnp.stack([energies, charges], axis=1)[:, : outputs.shape[1]]
 
 
-def _added(outputs: jax.Array, chunk: Chunk, rows: jax.Array) -> jax.Array:
+def added(outputs: jax.Array, chunk: Chunk, rows: jax.Array) -> jax.Array:
+    """Return the outputs with a chunk's rows added."""
     return chunk.put_atoms(outputs, chunk.atoms(outputs) + rows)

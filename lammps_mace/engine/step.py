@@ -15,6 +15,7 @@ from lammps_mace.engine.capacity import Capacity
 from lammps_mace.engine.ghost_exchange import GhostExchange
 from lammps_mace.engine.interface import Exchange
 from lammps_mace.engine.layer import Gradients, NodeFeatures
+from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.engine.step_layout import StepLayout
@@ -66,7 +67,7 @@ class StepSequence:
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
     ) -> tuple[StepResult, list[LayerBuffers]]:
         """Return the result and the buffers for the next step."""
-        outputs, made = self._forward(arrays, weights, buffers)
+        outputs, made = self.forward(arrays, weights, buffers)
         # The first layer reads its features from a table of species: it has none.
         features = [None, *(one.features for one in made)]
         charges = charge_adjoint = None
@@ -85,7 +86,7 @@ class StepSequence:
         gradient = self._backward(arrays, weights, made, features, gradients, charge_adjoint)
         return StepResult(outputs, gradient, charges), made
 
-    def _forward(
+    def forward(
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
     ) -> tuple[jax.Array, list[LayerBuffers]]:
         """Return the outputs of the inner layers, and what these have made."""
@@ -121,3 +122,11 @@ class StepSequence:
             )  # fmt: skip
             self.end("backward", gradients.vectors)
         return gradients.vectors
+
+
+def node_energies(model: LoweredModel, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
+    """Return the energies of own atoms, float64 [n_local], eV."""
+    mask = layout.graph.energy_mask
+    network = layout.atoms.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
+    energies = network * model.energy_scale + model.energy_shifts[layout.atoms.species]
+    return energies if mask is None else np.where(mask, energies, 0.0)

@@ -148,17 +148,24 @@ def test_forces_and_virial_are_derivatives(run_lammps, prepare, model):
     assert row["v_ev"] < 1e-5 * abs(row["c_virial[1]"])
 
 
-@pytest.mark.parametrize("coulomb", [True, False])
-def test_written_charges(run_lammps, model, coulomb):
+@pytest.mark.parametrize(
+    ("coulomb", "virial"), [(True, "stress/atom"), (False, "centroid/stress/atom")]
+)
+def test_written_charges(run_lammps, model, coulomb, virial):
+    """Energies without a Coulomb sum do not depend on the charges: they have a heat current."""
     made = model(write_charges=True, use_coulomb_term=coulomb, predict_partial_charges=True)
     script = CRYSTAL + STYLE + (
         "compute q all property/atom q\ncompute sum all reduce sum c_q\n"
-        "thermo_style custom step c_sum\nthermo_modify format float %.12g\n"
+        f"compute w all {virial} NULL virial\ncompute v all reduce sum c_w[1]\n"
+        "compute p all pressure NULL virial\nvariable v equal c_v+c_p[1]*vol\n"
+        "thermo_style custom step c_sum c_p[1] v_v\nthermo_modify format float %.12g\n"
         "dump d all custom 1 dump.txt id type x y z q\ndump_modify d format float %.12g\nrun 0\n"
     )  # fmt: skip
     run = run_lammps(script, 2)
     assert run.returncode == 0, run.out
-    assert run.thermo()[-1]["c_sum"] == pytest.approx(2.0, abs=CHARGE)
+    [row] = run.thermo()
+    assert row["c_sum"] == pytest.approx(2.0, abs=CHARGE)
+    assert abs(row["v_v"]) < 1e-7 * abs(row["c_p[1]"])
     dumped = run.dump()
     atoms = ase.Atoms(
         [8 if atom["type"] == 1 else 14 for atom in dumped],
@@ -196,6 +203,13 @@ REFUSALS = {
     "no charges in the style": (
         lambda script: script.replace("atom_style charge", "atom_style atomic"),
         "write `atom_style charge`",
+    ),
+    "heat flux": (
+        lambda script: script.replace(
+            "run 0", "compute k all ke/atom\ncompute e all pe/atom\n"
+            "compute w all centroid/stress/atom NULL virial\ncompute j all heat/flux k e w\nrun 0",
+        ),
+        "the Coulomb energy of an atom depends on all atoms, and its heat current is not available",
     ),
     "kspace": (
         lambda script: script.replace(

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ase import Atoms
+from centroid_truth import brute_force
 from results import RELATIVE
 from small import CUTOFF, make_model, write_model
 
@@ -24,6 +26,7 @@ thermo_style custom step pe c_j[*]
 thermo_modify format float %.17g norm no
 run 0
 """
+ORDER = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
 CENTROID = [f"c_w[{k}]" for k in range(1, 10)]
 FLUX = [f"c_j[{k}]" for k in range(1, 7)]
 LJ = "pair_style lj/cut 8.5\npair_modify shift yes\npair_coeff * * 0.0104 3.4\n"
@@ -97,8 +100,7 @@ def test_one_layer_is_the_many_body_heat_current(run_lammps, cluster, tmp_path, 
     gradient = site_energy_gradient(model, positions, species)
     apart = positions - positions[:, None]  # [i, j]: x_j - x_i
     virial = -np.einsum("ija,ijb->jab", apart, gradient)
-    order = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)]
-    expected = -BAR * np.stack([virial[:, a, b] for a, b in order], axis=1)
+    expected = -BAR * np.stack([virial[:, a, b] for a, b in ORDER], axis=1)
     stress, scale = columns(run, CENTROID), np.abs(expected).max()
     np.testing.assert_allclose(stress, expected, rtol=0, atol=1e-10 * scale)
     (row,) = run.thermo()
@@ -109,6 +111,121 @@ def test_one_layer_is_the_many_body_heat_current(run_lammps, cluster, tmp_path, 
     # Control: half of each pair to each atom, which is stress/atom, is something else.
     half = columns(run, [f"c_h[{k}]" for k in range(1, 7)])
     assert np.abs(half - stress[:, :6]).max() > 1e-2 * scale
+
+
+LAYERS = (1, 2, 3)
+STRONG = {"avg_num_neighbors": 1.0}  # sums that are large, and so are their products
+CELL = """six atoms
+
+6 atoms
+3 atom types
+0 3.6 xlo xhi
+0 4.1 ylo yhi
+0 4.6 zlo zhi
+0.7 -0.5 0.9 xy xz yz
+
+Masses
+
+1 16
+2 28
+3 4
+
+Atoms # atomic
+
+"""
+SCALED = [
+    [0.05, 0.22, 0.12], [0.30, 0.45, 0.85], [0.15, 0.66, 0.38], [0.58, 0.17, 0.63],
+    [0.80, 0.80, 0.20], [0.47, 0.61, 0.94],
+]  # fmt: skip
+TYPES = [1, 3, 2, 2, 3, 1]
+
+
+def run_layers(run_lammps, folder, ranks):
+    """Run models of 1, 2 and 3 layers in a script, beside atoms that they do not see."""
+    cell = np.array([[3.6, 0, 0], [0.7, 4.1, 0], [-0.5, 0.9, 4.6]])
+    rows = zip(TYPES, SCALED @ cell, strict=True)
+    text = "".join(f"{i} {kind} {x} {y} {z}\n" for i, (kind, (x, y, z)) in enumerate(rows, 1))
+    (folder / "start.data").write_text(CELL + text)
+    script = "units metal\nread_data start.data\n"
+    for layers in LAYERS:
+        script += f"pair_style hybrid mliap unified {layers}.model 0 zero 4.0\n"
+        script += "pair_coeff * * mliap O Si NULL\npair_coeff * 3 zero\n"
+        names = OUTPUT if layers == 1 else OUTPUT[OUTPUT.index("dump") :]
+        script += names.replace("dump.txt", f"{layers}.txt").replace("dump d", f"dump d{layers}")
+        script = script.replace("dump_modify d f", f"dump_modify d{layers} f")
+        script += f"undump d{layers}\n"
+    run = run_lammps(script, ranks)
+    assert run.returncode == 0, run.out
+    return run, Atoms("OSiSiO", np.delete(SCALED @ cell, [1, 4], axis=0), cell=cell, pbc=True)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_current_of_any_depth(run_lammps, tmp_path, ranks):
+    """In a triclinic box smaller than the cutoff, against derivatives of energies in a cluster."""
+    models = {n: make_model(num_layers=n, info=STRONG) for n in LAYERS}
+    for layers, model in models.items():
+        write_model(tmp_path / f"{layers}.model", model)
+    run, atoms = run_layers(run_lammps, tmp_path, ranks)
+    for layers, row in zip(LAYERS, run.thermo(), strict=True):
+        virial = np.zeros((6, 3, 3))
+        virial[np.array(TYPES) != 3] = brute_force(models[layers], atoms, layers)
+        expected = -BAR * np.stack([virial[:, a, b] for a, b in ORDER], axis=1)
+        dump = run.dump(f"{layers}.txt")
+        got = np.array([[atom[name] for name in CENTROID] for atom in dump])
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * scale)
+        velocity = np.array([[atom[name] for name in ("vx", "vy", "vz")] for atom in dump])
+        flux = np.einsum("jab,jb->a", virial, velocity)
+        mine = [row[f"c_j[{k}]"] - row[f"c_j[{k + 3}]"] for k in (1, 2, 3)]
+        np.testing.assert_allclose(mine, flux, rtol=0, atol=1e-9 * np.abs(flux).max())
+        # Control: the partition of stress/atom.
+        half = np.array([[atom[f"c_h[{k}]"] for k in range(1, 7)] for atom in dump])
+        assert np.abs(half - got[:, :6]).max() > 1e-2 * scale
+        np.testing.assert_allclose(
+            half.sum(axis=0), got[:, :6].sum(axis=0), rtol=0, atol=1e-9 * scale
+        )
+
+
+RUN = """
+units metal
+boundary p p p
+lattice diamond 5.43
+region box block 0 2 0 1 0 1
+create_box 2 box
+create_atoms 2 box
+set type 2 type/fraction 1 0.4 1234
+mass * 20
+displace_atoms all random 0.2 0.2 0.2 17
+pair_style mliap unified x.model 0
+pair_coeff * * O Si
+velocity all create 3000 4711 loop geom
+fix move all nve
+timestep 0.001
+thermo 5
+"""
+CURRENT = """
+compute k all ke/atom
+compute e all pe/atom
+compute w all centroid/stress/atom NULL virial
+compute j all heat/flux k e w
+thermo_style custom step pe c_j[*]
+"""
+
+
+def test_in_a_run_on_several_ranks(run_lammps, tmp_path):
+    """Steps that compute it, and those in between that do not; the trajectory is the same."""
+    write_model(tmp_path / "x.model", make_model(num_layers=2, info=STRONG))
+    end = "thermo_modify format float %.17g norm no\nrun 20\n"
+    without = run_lammps(RUN + "thermo_style custom step pe\n" + end).thermo()
+    one, two = (run_lammps(RUN + CURRENT + end, ranks).thermo() for ranks in (1, 2))
+    assert len(one) == len(two) == len(without) == 5
+    np.testing.assert_allclose(
+        [row["PotEng"] for row in one], [row["PotEng"] for row in without], rtol=1e-11
+    )
+    values = np.array([[row[name] for name in FLUX] for row in one])
+    other = np.array([[row[name] for name in FLUX] for row in two])
+    np.testing.assert_allclose(other, values, rtol=0, atol=1e-9 * np.abs(values).max())
+    assert (np.ptp(values, axis=0) > 1e-3 * np.abs(values).max(axis=0)).all()  # a control
 
 
 def test_real_units(run_lammps, prepare, classical, argon):
