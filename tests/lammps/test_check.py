@@ -88,7 +88,10 @@ def test_a_spoiled_weight_on_one_rank(model, structure, tmp_path, monkeypatch, c
     [
         (None, "does not exist"),
         ("nonsense", "ASE cannot read it"),
-        ('1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3\nAu 0 0 0\n', "does not know the elements Au"),
+        (
+            '1\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3\nAu 0 0 0\n',
+            "does not know the elements Au",
+        ),
     ],
 )
 def test_unusable_structures(text, message, model, tmp_path, capsys):
