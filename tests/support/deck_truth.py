@@ -13,7 +13,7 @@ from ase import Atoms
 from deck_models import MODELS
 from decks import EPSILON, LJ_CUTOFF, SIGMA, UNITS, Deck
 
-from lammps_mace.evaluation import Evaluator, Pairs, find_pairs
+from lammps_mace.evaluation import Evaluator, Pairs, find_pairs, species_of
 from lammps_mace.graph import Graph
 from lammps_mace.modelfile import load_model
 
@@ -100,7 +100,7 @@ class Truth(Evaluator):
         ends = np.cumsum([len(atoms) for atoms in structures])
         pairs = [self._pairs(atoms) for atoms in structures]
         near, far = (_joined(kind, ends) for kind in zip(*pairs, strict=True))
-        species = np.concatenate([self._species(atoms) for atoms in structures])
+        species = np.concatenate([species_of(self.model, atoms) for atoms in structures])
         with jax.enable_x64(True), jax.default_matmul_precision("highest"):
             graph = self._graph_of_all(species, near, far, ends)
             params = jax.tree.map(jnp.asarray, self.network.parameters)
