@@ -1,10 +1,13 @@
 """The start of a rank: what it imports, and which threads run its functions."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from lammps_mace.runtime.garbage import without_collection
 
 SUPPORT = Path(__file__).parent / "support"
 
@@ -41,6 +44,23 @@ def printed(tmp_path):
 
 def test_jax_and_scipy_signal_are_imported_late(printed):
     assert printed(START).split("\n")[:3] == ["False", "False", "[1] True"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_collection_is_as_before_also_after_an_error(enabled):
+    @without_collection()
+    def fails():
+        assert not gc.isenabled()
+        raise ValueError("some")
+
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(ValueError, match="some"):
+            fails()
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 THREAD = """

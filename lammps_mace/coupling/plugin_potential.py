@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from lammps_mace.modelfile import Model, load_model
 from lammps_mace.models import families
 from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
+from lammps_mace.runtime.garbage import without_collection
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import Place, find_rank, place_table
 
@@ -47,6 +48,7 @@ class PluginPotential:
 
     engine: Engine
 
+    @without_collection()
     def __init__(self, path: str, comm: int | None, units: str) -> None:
         # First: it is collective, and everything below may fail on one rank alone.
         self._rank, self._comm = find_rank(comm)
@@ -90,6 +92,7 @@ class PluginPotential:
             texts = dict.fromkeys(text for texts in every for text in texts)
             self._untold = [text for text in texts if text not in self._notices]
 
+    @without_collection()
     def _set_elements(self, names: Sequence[str | None]) -> list[int]:
         facts = families.facts(self.model)
         known = facts.known_elements
@@ -131,7 +134,7 @@ class PluginPotential:
     def _notice(self, step: Step) -> AbstractContextManager[None]:
         """Tell that the first step compiles; a later one has its thermo output around it."""
         first, self._is_first_step = self._is_first_step, False
-        return compile_notice(step.log) if first else nullcontext()
+        return _first_step(step.log) if first else nullcontext()
 
     def device_map(self) -> str:
         """Return which rank runs where, and what of the cache folder is not used, for the log.
@@ -155,6 +158,12 @@ class PluginPotential:
 
         text = report(self.engine, self._n_local, self._comm)
         return f"{COARSE}\n{text}" if stuck and self.model.dtype == "float32" else text
+
+
+@contextmanager
+def _first_step(log: Callable[[str], None]) -> Iterator[None]:
+    with without_collection(), compile_notice(log):
+        yield
 
 
 class _Source:
