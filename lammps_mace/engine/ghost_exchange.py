@@ -58,7 +58,6 @@ class InProgramExchange(GhostExchange):
 
     Args:
         handle: of the step, see :class:`lammps_mace.engine.interface.CompiledExchange`.
-
     """
 
     def __init__(self, handle: jax.Array) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,21 +38,6 @@ _PROBES = 2053  # prime, so that they never coincide with the knots
 _USUAL_KNOTS = 512  # of functions that depend on the radii of two elements
 _PROBE_STEP = 5  # most of many pairs of species are checked at every fifth probe: one batch
 _BATCH = 512  # distances at a time, so that one compilation serves all numbers of knots
-
-
-def radial_values(
-    radial: RadialWeights, weights: Any, distances: jax.Array, senders: Any, receivers: Any
-) -> jax.Array:
-    """Return the radial weights [n, n_weights] themselves, in the precision of the distances.
-
-    Args:
-        weights: parameters, matrix and factor of ``radial`` in that precision.
-        distances: [n], Å.
-        senders, receivers: their species, int32 [n].
-    """
-    parameters, matrix, factor = weights
-    values = radial.functions(parameters, distances, senders, receivers) @ matrix
-    return values if factor is None else values * factor[senders, receivers]
 
 
 # Distances [n], Å, and a pair of species -> values and slopes [n, paths * channels], float64.
@@ -187,7 +172,7 @@ def _sampler(radial: RadialWeights, pairs: SpeciesPairs) -> _Sampler:
     def at(r: jax.Array, sender: jax.Array, receiver: jax.Array) -> jax.Array:
         parameters, matrix = jax.tree.map(jnp.asarray, (radial.parameters, radial.matrix))
         species = (jnp.broadcast_to(x, r.shape) for x in (sender, receiver))
-        return radial_values(radial, (parameters, matrix, None), r, *species)
+        return radial.functions(parameters, r, *species) @ matrix
 
     @jax.jit
     def batch(r: jax.Array, sender: jax.Array, receiver: jax.Array) -> tuple[jax.Array, jax.Array]:
