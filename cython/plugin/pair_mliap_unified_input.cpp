@@ -164,14 +164,16 @@ void PairMLIAPUnified::init_style()
 // Whether the energy of an atom depends on more than its own pairs.
 bool PairMLIAPUnified::beyond_neighbours() const { return !potential->row_bytes.empty(); }
 
-// LAMMPS does not ask a pair style whether its stress is fit for a heat current.
+// LAMMPS does not ask a pair style whether its stress is fit for a heat current, or why it is not.
 void PairMLIAPUnified::refuse_heat_flux()
 {
+  const std::string charges =
+      ": the charges of the model are shifted so that their sum is its total charge, the Coulomb energy of an atom "
+      "depends on all atoms, and its heat current is not available: use a model without charges";
+  for (const std::string style : {"heat/flux", "centroid/stress/atom"})
+    if (coulomb.active() && !modify->get_compute_by_style("^" + style + "$").empty())
+      error->all(FLERR, "compute " + style + charges);
   if (modify->get_compute_by_style("^heat/flux$").empty()) return;
-  if (coulomb.active())
-    error->all(FLERR,
-               "compute heat/flux: the charges of the model are shifted so that their sum is its total charge, the Coulomb "
-               "energy of an atom depends on all atoms, and its heat current is not available: use a model without charges");
   if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
     error->all(FLERR,
                "compute heat/flux: compute stress/atom is not the stress of a many-body heat current: give it a "

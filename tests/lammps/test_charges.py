@@ -209,7 +209,13 @@ REFUSALS = {
             "run 0", "compute k all ke/atom\ncompute e all pe/atom\n"
             "compute w all centroid/stress/atom NULL virial\ncompute j all heat/flux k e w\nrun 0",
         ),
-        "the Coulomb energy of an atom depends on all atoms, and its heat current is not available",
+        "compute heat/flux: the charges of the model are shifted",
+    ),
+    "centroid stress": (
+        lambda script: script.replace("run 0", "compute w all centroid/stress/atom NULL\nrun 0"),
+        "compute centroid/stress/atom: the charges of the model are shifted so that their sum is "
+        "its total charge, the Coulomb energy of an atom depends on all atoms, and its heat "
+        "current is not available: use a model without charges",
     ),
     "kspace": (
         lambda script: script.replace(
