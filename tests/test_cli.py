@@ -1,7 +1,6 @@
 """The command line: what a new user meets; each command by itself is tested where it belongs."""
 
 import argparse
-import importlib
 import os
 import pty
 import re
@@ -14,7 +13,7 @@ from programs import SCRIPTS
 from small import make_model, write_model
 
 from lammps_mace.cli import progress as module
-from lammps_mace.cli.main import COMMANDS, main
+from lammps_mace.cli.main import COMMANDS, main, module_of
 from lammps_mace.cli.progress import progress
 
 
@@ -40,7 +39,7 @@ def test_nothing_given(capsys):
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "run"])
 def test_help_explains_every_argument(command):
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"lammps_mace.cli.{command}").add_arguments(parser)
+    module_of(command).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
 
 

@@ -58,6 +58,12 @@ namespace {
     return version ? version(lmp) : 0;
   }
 
+  bool has_wide_ids(void *lmp)
+  {
+    const auto setting = library<int (*)(void *, const char *)>("lammps_extract_setting");
+    return setting && setting(lmp, "tagint") == 8;
+  }
+
 #ifdef OPEN_MPI
   const char *const built_mpi = "Open MPI";
 #else
@@ -81,8 +87,7 @@ namespace {
   {
     return "was built for LAMMPS " + as_date(built_version()) + ", " + why +
         ": install the LAMMPS it was built for (pip install --force-reinstall lammps-mace), or compile it for this LAMMPS "
-        "and "
-        "its MPI (pip install lammps-mace -C cmake.define.LAMMPS_MACE_LAMMPS=DIR -C cmake.define.LAMMPS_MACE_MPI=mpicxx)";
+        "and its MPI (lammps-mace build-plugin --lammps DIR --mpi DIR)";
   }
 
   std::string incomplete(const std::string &file)
@@ -90,13 +95,23 @@ namespace {
     return "is not complete, it has no " + file + ": install it again (pip install --force-reinstall lammps-mace)";
   }
 
-  const Style *open_style()
+  std::string own_folder()
   {
     Dl_info self;
-    if (!dladdr(reinterpret_cast<void *>(&open_style), &self)) return nullptr;
-    std::string path = self.dli_fname;
-    path.erase(path.rfind('/') + 1);
-    path += LAMMPS_MACE_STYLE_LIBRARY;
+    if (!dladdr(reinterpret_cast<void *>(&own_folder), &self)) return "";
+    const std::string path = self.dli_fname;
+    return path.substr(0, path.rfind('/') + 1);
+  }
+
+  // The folder in which `lammps-mace build-plugin` puts what it compiles for a LAMMPS: see cmake/Lammps.cmake.
+  std::string other_folder(int version, const std::string &mpi, bool big)
+  {
+    return own_folder() + std::to_string(version) + (mpi == "Open MPI" ? "-openmpi" : "-mpich") + (big ? "-bigbig/" : "/");
+  }
+
+  const Style *open_style(const std::string &folder)
+  {
+    const std::string path = folder + LAMMPS_MACE_STYLE_LIBRARY;
     void *opened = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     void *found = opened ? dlsym(opened, LAMMPS_MACE_STYLE_SYMBOL) : nullptr;
     if (!found && access(path.c_str(), F_OK) != 0)
@@ -109,13 +124,19 @@ namespace {
   // The rest of the plugin; nullptr in a LAMMPS that we must not touch.
   const Style *find_style(void *lmp)
   {
+    const int version = running_version(lmp);
     const std::string mpi = running_mpi();
-    if (running_version(lmp) != built_version())
-      trouble = unfit("this is LAMMPS " + as_date(running_version(lmp)));
+    const bool big = has_wide_ids(lmp);
+    const std::string other = other_folder(version, mpi, big);
+    if (access((other + LAMMPS_MACE_STYLE_LIBRARY).c_str(), F_OK) == 0) return open_style(other);
+    if (version != built_version())
+      trouble = unfit("this is LAMMPS " + as_date(version));
     else if (!mpi.empty() && mpi != built_mpi)
       trouble = unfit("this one runs with " + mpi + " instead of " + built_mpi);
+    else if (big)
+      trouble = unfit("this one has atom IDs of 64 bits (LAMMPS_SIZES=bigbig)");
     else
-      return open_style();
+      return open_style(own_folder());
     return nullptr;
   }
 

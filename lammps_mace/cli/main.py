@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lammps_mace import __version__
 
@@ -19,6 +20,7 @@ COMMANDS = {
     "estimate": "memory and communication of a run, before it is started",
     "bench": "time a model in LAMMPS",
     "run": "run a LAMMPS input with LAMMPS inside Python, where plain lmp cannot start Python",
+    "build-plugin": "compile the plugin for a LAMMPS and an MPI of your own",
     "env": "print the shell variables with which any LAMMPS finds the plugin",
 }
 
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     options = parser.parse_args(arguments)
     try:
-        status = importlib.import_module(f"lammps_mace.cli.{options.command}").run(options)
+        status = module_of(options.command).run(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # `lammps-mace info X.model | head`
@@ -48,6 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"lammps-mace {options.command}: {error}", file=sys.stderr)
         return 2
+
+
+def module_of(command: str) -> Any:
+    """Import and return the module of a sub-command."""
+    return importlib.import_module(f"lammps_mace.cli.{command.replace('-', '_')}")
 
 
 def _unknown(command: str) -> int:
@@ -65,7 +72,7 @@ def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         # Only the chosen one is imported: some need JAX, which takes a second to start.
         if name in chosen and name != "run":
-            importlib.import_module(f"lammps_mace.cli.{name}").add_arguments(command)
+            module_of(name).add_arguments(command)
     return parser
 
 

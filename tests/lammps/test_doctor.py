@@ -45,7 +45,8 @@ def test_another_mpirun_first_in_path(doctor, tmp_path):
     status, out = doctor("launcher", PATH=f"{tmp_path}:{PATH}")
     assert status == 1
     assert (
-        f"launcher NOT OK {launcher} belongs to another MPI: it starts 2 times rank 0 of 1" in out
+        f"launcher NOT OK {launcher} belongs to another MPI: it starts LAMMPS 2 times on 1 rank"
+        in out
     )
     assert f"use {SCRIPTS.resolve()}" in out
 

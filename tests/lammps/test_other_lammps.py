@@ -200,6 +200,24 @@ def test_plugin_with_open_mpi(run_lammps, start, open_mpi, ranks):
     assert_same(results(run), truth, EXACT)
 
 
+def test_doctor_looks_at_the_lammps_in_path(open_mpi, tmp_path):
+    program, launcher, env = open_mpi
+    (tmp_path / "mpirun").symlink_to(launcher[0])
+    root = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+    env = {**os.environ, **env, **dict.fromkeys(root, "1"), "JAX_PLATFORMS": "cpu"}
+    env["OMPI_MCA_rmaps_base_oversubscribe"] = "1"
+    env["PATH"] = os.pathsep.join([str(program.parent), str(tmp_path), env["PATH"]])
+    rows = ("LAMMPS", "plugin", "launcher")
+    command = [SCRIPTS / "lammps-mace", "doctor", *rows]
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    words = " ".join(said.stdout.split())
+    assert said.returncode == 0, words
+    assert "LAMMPS ok" in words
+    assert f"plugin ok loads into {program} and starts Python there" in words
+    assert "has LAMMPS 4 Jul 2026 with Open MPI too" in words
+    assert f"launcher ok {tmp_path}/mpirun starts 2 ranks" in words
+
+
 @pytest.fixture(scope="session")
 def kokkos():
     """Return a LAMMPS with KOKKOS, its variables and its command line."""

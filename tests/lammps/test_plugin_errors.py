@@ -128,12 +128,15 @@ def start_script(argon):
 def foreign(run_lammps, classical, start_script, tmp_path):
     """Return a function that runs a changed copy of the plugin in LAMMPS without Python."""
 
-    def run(name="", old=b"", new=b"", ranks=1, without="", **env):
+    def run(name="", old=b"", new=b"", ranks=1, without="", style_folder=".", **env):
         folder = Path(entry_point.plugin_folder())
-        for file in {"lammpsmaceplugin.so", "liblammps_mace_style.so"} - {without}:
+        (tmp_path / style_folder).mkdir(exist_ok=True)
+        places = {"lammpsmaceplugin.so": ".", "liblammps_mace_style.so": style_folder}
+        for file in places.keys() - {without}:
             content = (folder / file).read_bytes()
             assert file != name or old in content
-            (tmp_path / file).write_bytes(content.replace(old, new) if file == name else content)
+            content = content.replace(old, new) if file == name else content
+            (tmp_path / places[file] / file).write_bytes(content)
         env |= {**classical(cutoff=5.0), "LAMMPS_PLUGIN_PATH": str(tmp_path)}
         env["LD_LIBRARY_PATH"] = str(SCRIPTS.parent / "lib")
         return run_lammps(start_script, ranks, env, program=LAMMPS / "lmp", timeout=30)
@@ -145,7 +148,7 @@ def refused(run, words):
     """Check that a run ended with one reason that has these words, and a remedy."""
     assert run.returncode != 0
     assert run.out.count("ERROR") == 1
-    for part in ("built for LAMMPS", words, "pip install", "LAMMPS_MACE_LAMMPS=DIR"):
+    for part in ("built for LAMMPS", words, "pip install", "build-plugin --lammps DIR --mpi DIR"):
         assert part in run.log
 
 
@@ -170,16 +173,37 @@ def test_a_plugin_without_its_second_file(foreign, tmp_path):
     assert "pip install --force-reinstall lammps-mace" in run.log
 
 
-def test_lammps_with_another_mpi(foreign, tmp_path):
-    """The library says that it is Open MPI, whose handles are pointers."""
-    code = (
-        "#include <stdio.h>\nint MPI_Get_library_version(char *text, int *length)\n"
-        '{ *length = sprintf(text, "Open MPI v4.1.4"); return 0; }\n'
-    )
-    (tmp_path / "mpi.c").write_text(code)
-    library = str(tmp_path / "mpi.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "mpi.c"], check=True)
-    refused(foreign(LD_PRELOAD=library), "this one runs with Open MPI instead of MPICH")
+OPEN_MPI = (
+    "#include <stdio.h>\nint MPI_Get_library_version(char *text, int *length)\n"
+    '{ *length = sprintf(text, "Open MPI v4.1.4"); return 0; }\n'
+)
+BIGBIG = "int lammps_extract_setting(void *lmp, const char *name) { return lmp && name ? 8 : 0; }\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (OPEN_MPI, "this one runs with Open MPI instead of MPICH"),  # whose handles are pointers
+        (BIGBIG, "this one has atom IDs of 64 bits (LAMMPS_SIZES=bigbig)"),
+    ],
+)
+def test_lammps_compiled_otherwise(foreign, tmp_path, code, words):
+    """A library that comes first says so."""
+    (tmp_path / "first.c").write_text(code)
+    library = str(tmp_path / "first.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "first.c"], check=True)
+    refused(foreign(LD_PRELOAD=library), words)
+
+
+@pytest.mark.parametrize(
+    ("folder", "runs"), [("20250722-mpich", True), ("20250722-openmpi", False)]
+)
+def test_what_was_compiled_for_this_lammps_is_found(foreign, folder, runs):
+    """By a plugin that came with another one."""
+    built = b"BUILT_FOR=20250722", b"BUILT_FOR=20240829"
+    run = foreign("lammpsmaceplugin.so", *built, style_folder=folder)
+    assert (run.returncode == 0) == runs
+    assert ("Loop time" in run.log) == runs
 
 
 def test_a_copy_of_the_plugin_runs(foreign):
