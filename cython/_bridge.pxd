@@ -57,11 +57,12 @@ cdef extern from "bridge.h":
 
     ctypedef struct lammps_mace_bridge:
         int abi
-        void *(*create)(const char *, int, const char *, lammps_mace_failure *) noexcept
+        void *(*create)(const char *, int, int, const char *, lammps_mace_failure *) noexcept
         int (*find)(const char *, const char *, const char *, char **, lammps_mace_failure *) noexcept
         int (*identify)(void *, char **, lammps_mace_failure *) noexcept
         int (*describe)(
-            void *, double *, double *, int *, int **, lammps_mace_charges *, lammps_mace_failure *
+            void *, int *, double *, double *, int *, int **, lammps_mace_charges *,
+            lammps_mace_failure *
         ) noexcept
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
         int (*compute)(void *, lammps_mace_step *, lammps_mace_failure *) noexcept

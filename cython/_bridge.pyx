@@ -51,12 +51,12 @@ cdef void fail(lammps_mace_failure *failure, error) noexcept:
     put(failure.traceback, sizeof(failure.traceback), trace[-20000:])
 
 
-cdef void *create(const char *path, int comm, const char *units,
+cdef void *create(const char *path, int member, int comm, const char *units,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
         from lammps_mace.coupling.plugin_potential import PluginPotential
 
-        potential = PluginPotential(os.fsdecode(<bytes> path), comm, text_of(units))
+        potential = PluginPotential(os.fsdecode(<bytes> path), comm, text_of(units), member)
         Py_INCREF(potential)
         return <void *> <PyObject *> potential
     except BaseException as error:
@@ -105,11 +105,12 @@ cdef describe_charges(settings, lammps_mace_charges *charges):
     charges.constant, charges.damping = settings.constant, settings.damping_angstrom
 
 
-cdef int describe(void *handle, double *cutoff, double *energy_per_ev, int *n_exchanges,
-                  int **row_bytes, lammps_mace_charges *charges,
+cdef int describe(void *handle, int *n_members, double *cutoff, double *energy_per_ev,
+                  int *n_exchanges, int **row_bytes, lammps_mace_charges *charges,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
         potential = <object> handle
+        n_members[0] = potential.n_members
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
         energy_per_ev[0] = potential.energy_per_ev

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 10
+#define LAMMPS_MACE_BRIDGE_ABI 11
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -72,17 +72,18 @@ typedef struct lammps_mace_step {
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
 typedef struct lammps_mace_bridge {
   int abi;
-  /* New lammps_mace.coupling.plugin_potential.PluginPotential(path, comm, units); NULL on failure. comm: Fortran handle. */
-  void *(*create)(const char *path, int comm, const char *units, lammps_mace_failure *failure);
+  /* New lammps_mace.coupling.plugin_potential.PluginPotential(path, comm, units, member); NULL on failure. comm: Fortran handle;
+   * member: which of the models in a file of several, from 0. */
+  void *(*create)(const char *path, int member, int comm, const char *units, lammps_mace_failure *failure);
   /* The model file that a restart file means: where pair_style named it, or where it was; the one whose sidecar has this
    * SHA-256. Its path is malloc'ed: the caller frees it. */
   int (*find)(const char *named, const char *was, const char *sha256, char **path, lammps_mace_failure *failure);
   /* What a restart file needs to find the model again: "SHA256 ABSOLUTE_PATH" (malloc'ed: the caller frees it). */
   int (*identify)(void *potential, char **identity, lammps_mace_failure *failure);
-  /* The cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller frees it),
-   * and the use of charges. */
-  int (*describe)(void *potential, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges, int **row_bytes,
-                  lammps_mace_charges *charges, lammps_mace_failure *failure);
+  /* How many models its file has, the cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange
+   * (malloc'ed: the caller frees it), and the use of charges. */
+  int (*describe)(void *potential, int *n_members, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges,
+                  int **row_bytes, lammps_mace_charges *charges, lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species, lammps_mace_failure *failure);
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);

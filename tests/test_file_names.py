@@ -18,10 +18,12 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 # Forms for what the reader has, or will choose: X.model is any model file.
 YOURS = {"in.file", "FILE.model", "script.py", "model.zip", "structure.xyz", "job.sh"}
 YOURS |= {f"X.{suffix}" for suffix in ("model", "json", "safetensors")}
+YOURS |= {"A.model", "B.model", "X.0.json", "X.0.safetensors", "X.1.json", "X.K.json"}
 PUBLISHED = "mace-"  # names of files of mace-torch's models, which readers fetch begin so
 # A text makes a file where one of these stands before its name.
 LIST = r"writes(?:\s+`[\w./]+`(?:,| and))*"
-MAKES = rf"(?:-o|--out|--json|file|{LIST}|write_\w+|title=|lammps|save_model\(|write\(|savefig\()"
+CALLS = r"(?:save_model|write_model|write|savefig)\("
+MAKES = rf"(?:-o|--out|--json|file|{LIST}|write_\w+|title=|lammps|{CALLS})"
 
 
 def pages():

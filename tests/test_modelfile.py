@@ -88,7 +88,7 @@ def read_weights(path):
         ({"dtype": ...}, "dtype: Field required"),
         ({"surprise": 1}, "unknown key 'surprise'"),
         ({"format_version": ...}, "not the sidecar of a model file"),
-        ({"format_version": 0}, "format version 0.*reads 1 to 2"),
+        ({"format_version": 0}, "format version 0.*reads 1 to 3"),
         ({"format_version": True}, "format version True"),
         ({"head": 1}, "head=1 must be 0 to 0"),
         ({"head": -1}, "head: Input should be greater than or equal to 0"),

@@ -192,7 +192,7 @@ def test_dataset_info_is_of_mlip(tmp_path):
     ("changes", "message"),
     [
         ({"format_version": 1}, "did you mean"),
-        ({"format_version": 3}, "reads 1 to 2: install a newer lammps-mace"),
+        ({"format_version": 4}, "reads 1 to 3: install a newer lammps-mace"),
         ({"family": "another"}, "family: Input should be 'mace-torch'"),
         ({"elements": ["H", "Si"]}, "elements must be those of config.atomic_numbers, O Si"),
         ({"config": {**CONFIG, "layers": []}}, "config.layers: "),

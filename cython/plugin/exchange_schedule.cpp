@@ -12,31 +12,33 @@ using namespace LAMMPS_NS;
 
 namespace lammps_mace {
 
-void ExchangeSchedule::plan(const std::vector<int> &row_bytes, const lammps_mace_charges &charges)
+void ExchangeSchedule::plan(const std::vector<ModelExchanges> &of_models)
 {
-  const bool alone = comm->nprocs == 1;
-  without_moments = list(row_bytes, charges, alone, 1);
-  with_moments = list(row_bytes, charges, alone, 4);
+  models = of_models;
+  n_models_planned = n_with_moments_planned = 0;
+  operations.clear();
+  ends.clear();
 }
 
-std::vector<ExchangeSchedule::Operation> ExchangeSchedule::list(const std::vector<int> &row_bytes,
-                                                                const lammps_mace_charges &charges, bool alone, int reverses)
+void ExchangeSchedule::append(const ModelExchanges &model, int reverses)
 {
   constexpr int number = sizeof(double);
-  std::vector<Operation> found;
-  for (auto bytes = row_bytes.begin(); !alone && bytes != row_bytes.end(); bytes++) found.push_back({Kind::forward, *bytes});
-  if (charges.predicted) found.insert(found.end(), {{Kind::sum, 2 * number}, {Kind::charge, number}});
-  if (charges.predicted && charges.cutoff > 0.0) found.push_back({Kind::sum, number});
-  for (auto bytes = row_bytes.rbegin(); !alone && bytes != row_bytes.rend(); bytes++)
-    found.insert(found.end(), reverses, {Kind::reverse, *bytes});
-  return found;
+  const bool alone = comm->nprocs == 1;
+  const auto &rows = model.row_bytes;
+  for (auto bytes = rows.begin(); !alone && bytes != rows.end(); bytes++) operations.push_back({Kind::forward, *bytes});
+  if (model.charges.predicted) operations.insert(operations.end(), {{Kind::sum, 2 * number}, {Kind::charge, number}});
+  if (model.charges.predicted && model.charges.cutoff > 0.0) operations.push_back({Kind::sum, number});
+  for (auto bytes = rows.rbegin(); !alone && bytes != rows.rend(); bytes++)
+    operations.insert(operations.end(), reverses, {Kind::reverse, *bytes});
+  ends.push_back(int(operations.size()));
 }
 
 int ExchangeSchedule::widest_row() const
 {
   int widest = 2 * sizeof(double);    // the start check's at least
-  for (const auto &operation : operations())
-    if (operation.kind == Kind::forward) widest = std::max(widest, operation.bytes);
+  for (const auto &model : models)
+    for (const int bytes : model.row_bytes) widest = std::max(widest, bytes);
+  if (models.size() > 1) widest = std::max(widest, int(3 * models.size() * sizeof(double)));    // the forces of all
   return (widest + 7) / 8 * 8;
 }
 
@@ -65,11 +67,21 @@ bool ExchangeSchedule::assign_rows(const std::vector<Owner> &owner_of, const Ato
   return messages.plan(ghosts.owners, atom.nlocal, widest_row());
 }
 
-void ExchangeSchedule::begin_step(bool with_moments)
+void ExchangeSchedule::begin_step(size_t n_models, size_t n_with_moments)
 {
-  has_moments = with_moments;
   done = 0;
   lammps_error = nullptr;
+  if (n_models == n_models_planned && n_with_moments == n_with_moments_planned) return;
+  n_models_planned = n_models;
+  n_with_moments_planned = n_with_moments;
+  operations.clear();
+  ends.clear();
+  for (size_t m = 0; m < n_models; m++) append(models[m], m < n_with_moments ? 4 : 1);
+}
+
+void ExchangeSchedule::add_to_owners(double *rows, int width)
+{
+  messages.to_owners({reinterpret_cast<char *>(rows), width * int(sizeof(double)), sizeof(double), nullptr});
 }
 
 const char *ExchangeSchedule::exchange(bool reverse, const lammps_mace_rows &given)
@@ -107,16 +119,16 @@ const char *ExchangeSchedule::forward_charges(double *charges)
 std::string ExchangeSchedule::named(int index) const
 {
   static const char *names[] = {"forward exchange", "sum", "exchange of charges", "reverse exchange"};
-  const Kind kind = operations()[index].kind;
+  const Kind kind = operations[index].kind;
   const auto same = [kind](const Operation &other) { return other.kind == kind; };
   return std::string(names[int(kind)]) + " " +
-      std::to_string(std::count_if(operations().begin(), operations().begin() + index + 1, same));
+      std::to_string(std::count_if(operations.begin(), operations.begin() + index + 1, same));
 }
 
 // Every check comes before anything is sent, so that the failing rank can still join the same operation.
 const char *ExchangeSchedule::begin(Kind kind, int64_t given)
 {
-  if (!complete() && operations()[done].kind == kind && operations()[done].bytes == given) return done++, nullptr;
+  if (!complete() && operations[done].kind == kind && operations[done].bytes == given) return done++, nullptr;
   try {
     message = refusal(kind, given);
   } catch (const std::bad_alloc &) {    // C has called us
@@ -128,11 +140,11 @@ const char *ExchangeSchedule::begin(Kind kind, int64_t given)
 std::string ExchangeSchedule::refusal(Kind kind, int64_t given) const
 {
   if (complete())
-    return "more exchanges in a step than the potential has declared (" + std::to_string(operations().size()) + ")";
-  if (operations()[done].kind != kind)
+    return "more exchanges in a step than the potential has declared (" + std::to_string(operations.size()) + ")";
+  if (operations[done].kind != kind)
     return "exchange " + std::to_string(done + 1) + " of a step is " + named(done) + ", not what was asked for";
   return named(done) + " has rows of " + std::to_string(given) + " bytes, declared were " +
-      std::to_string(operations()[done].bytes);
+      std::to_string(operations[done].bytes);
 }
 
 void ExchangeSchedule::join_rest()
@@ -142,7 +154,7 @@ void ExchangeSchedule::join_rest()
   std::vector<int32_t> row_index(ghosts.atoms.size(), 0);
   for (size_t k = 0; k < n_copies; k++) row_index[row_index.size() - n_copies + k] = int32_t(1 + k);
   while (!complete()) {
-    const auto [kind, bytes] = operations()[done];
+    const auto [kind, bytes] = operations[done];
     const size_t items = kind == Kind::sum ? 1 : kind == Kind::charge ? ghosts.row_of.size() : n_rows;
     std::vector<double> zeros((items * bytes + 7) / 8, 0.0);
     switch (kind) {

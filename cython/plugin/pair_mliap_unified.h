@@ -2,13 +2,13 @@
 #ifndef LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
 #define LAMMPS_MACE_PAIR_MLIAP_UNIFIED_H
 
-#include "coulomb.h"
+#include "deviation.h"
 #include "exchange_schedule.h"
 #include "exclusions.h"
 #include "list_age.h"
-#include "neighbor_pairs.h"
-#include "python_potential.h"
+#include "member.h"
 #include "restart_record.h"
+#include "style_options.h"
 
 #include "pair.h"
 
@@ -29,6 +29,8 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void write_restart_settings(FILE *file) override;
   void read_restart_settings(FILE *file) override;
   void finish() override;
+  void *extract(const char *name, int &dimension) override;
+  void *extract_peratom(const char *name, int &columns) override;
   double memory_usage() override;
 
   int pack_forward_comm(int n, int *list, double *buf, int, int *) override { return exchange.pack_forward(n, list, buf); }
@@ -36,15 +38,23 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
 
  private:
   void allocate();
-  std::string check_settings(int narg, char **arg) const;
-  std::string check_options(int narg, char **arg);
-  std::string check_option(const std::string &name, const std::string &value);
   std::string check_coeff(int narg, char **arg) const;
   void set_flags();
   void restore();
+  void start_members();
+  void start_member(const std::string &file, int number);
+  void check_committee() const;
+  void share_pairs();
+  void open_deviation_file();
 
-  bool beyond_neighbours() const;
-  bool wants_centroid() const { return cvflag_atom && beyond_neighbours(); }
+  // Members whose mean are the forces: the first, or all.
+  size_t n_driving() const { return options.mean ? members.size() : 1; }
+  bool wants_centroid(size_t member) const
+  {
+    return cvflag_atom && member < n_driving() && members[member].beyond_neighbours();
+  }
+  bool any_coulomb() const;
+  double widest_cutoff() const;    // of the layers
   void refuse_heat_flux();
   void prove_exchange();
   void check_charges() const;
@@ -59,32 +69,41 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void assign_rows();
   bool lists_are_new();
   void join_rest();
-  bool run_step();
-  bool pairs_are_good();
-  bool evaluate();
-  bool results_are_finite();
-  void add_results();
-  void add_pair(int i, int j, const double *r, const double *gradient);
-  void add_centroid_virial();
-  void add_coulomb();
+  bool wants_deviation() const;
+  bool run_step(size_t n_members);
+  void fill_pairs(size_t n_members);
+  bool pairs_are_good(const NeighborPairs &pairs);
+  bool evaluate(Member &member, bool centroid);
+  void add_results(Member &member, double weight, bool centroid);
+  void add_pair(int i, int j, const double *r, const double *gradient, bool with_centroid);
+  void add_centroid_virial(const Member &member, double scale);
+  void add_coulomb(const Member &member, double scale);
   void write_charges();
+  void compare_members();
+  void write_stopped_frame();
 
-  std::unique_ptr<PythonPotential> potential;
-  ModelSpecies species;
+  StyleOptions options;
+  std::vector<Member> members;    // one; of a committee all
+  Member *running = nullptr;      // whose Python half is computing
   Exclusions exclusions;
   ListAge list_age;
   LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
-  RestartRecord record;                   // of the commands that gave all this; without a potential: of a restart file
-  bool start_check = true;
+  RestartRecord record;                   // of the commands that gave all this; without members: of a restart file
+  bool restoring = false;
   int checked_style = -1, checked_layout = -1;    // of Comm, when the exchange was last checked
-  NeighborPairs rows;
-  std::vector<double> node_energies, pair_gradient, centroid_virial;
-  lammps_mace_step step = {};
   ExchangeSchedule exchange;
-  Coulomb coulomb;
   double known_atoms = -1.0;        // in the whole system, at the last step
   bool warned_of_charge = false;    // in this run
   Failure failure = {};
+
+  Deviation deviation;
+  LAMMPS_NS::bigint compared_at = -1;    // step of the deviations
+  LineFile deviation_file;
+  LAMMPS_NS::bigint last_line = -1;     // step of the last line of this run
+  int wanted_by_fix = 0;                // fix pair asks for deviations of the next step
+  bool known_to_fix = false;            // it has ever asked
+  LAMMPS_NS::bigint stopped_at = -1;    // step at which the deviation ended the run
+  std::vector<std::string> elements;    // of the atom types
 };
 
 }    // namespace lammps_mace

@@ -21,76 +21,54 @@
 using namespace LAMMPS_NS;
 
 namespace lammps_mace {
-namespace {
-
-  bool is_option(const char *word) { return std::strcmp(word, "start_check") == 0 || std::strcmp(word, "exclusions") == 0; }
-
-}    // namespace
 
 void PairMLIAPUnified::settings(int narg, char **arg)
 {
-  std::string refusal = check_settings(narg, arg);
-  if (refusal.empty()) refusal = check_options(narg, arg);
+  const std::string refusal = options.read({arg, arg + narg});
   if (!refusal.empty()) error->all(FLERR, refusal);
-
-  checked_style = checked_layout = -1;
-  potential.reset();
-  species = {};
-  record = {};
-  potential = PythonPotential::create(arg[1], MPI_Comm_c2f(world), update->unit_style, failure);
-  raise_on_all(lmp, !potential, 0, failure, "");
-  std::string devices;
-  const bool placed = potential->device_map(devices, failure);
-  raise_on_all(lmp, !placed, 0, failure, "");
-  if (comm->me == 0 && !devices.empty()) utils::logmesg(lmp, devices + "\n");
-  coulomb = {};
-  coulomb.settings = potential->charges;
-  exchange.plan(potential->row_bytes, potential->charges);
-  record = {potential->sha256, potential->path, {arg, arg + narg}, {}};
-  species.of_type.assign(atom->ntypes, -1);    // those of another model mean nothing
+  start_members();
+  exclusions = {};
+  exclusions.allowed = options.exclusions_allowed;
+  std::vector<ModelExchanges> exchanges;
+  for (const Member &member : members) exchanges.push_back({member.potential->row_bytes, member.potential->charges});
+  exchange.plan(exchanges);
+  record.style.assign(arg, arg + narg);
   if (allocated) set_flags();
   // Charges are shifted so that their sum is right: each energy of a Coulomb sum depends on all atoms.
-  centroidstressflag = coulomb.active() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
+  centroidstressflag = any_coulomb() ? CENTROID_NOTAVAIL : CENTROID_AVAIL;
+  open_deviation_file();
 }
 
-// What is wrong with a pair_style command, and what to write instead; empty if nothing is.
-std::string PairMLIAPUnified::check_settings(int narg, char **arg) const
+// Reads the models: all ranks end where one of them cannot.
+void PairMLIAPUnified::start_members()
 {
-  const std::string form = "write `pair_style mliap unified FILE.model`";
-  if (narg < 1 || std::strcmp(arg[0], "unified") != 0)
-    return "pair_style mliap: keyword '" + std::string(narg ? arg[0] : "") +
-        "' belongs to LAMMPS's own mliap, which "
-        "cannot take the place of `mliap unified` or share a hybrid line with it: write `pair_style none` before it";
-  if (narg < 2) return "pair_style mliap unified: no model file given: " + form;
-  if (narg > 2 && std::strcmp(arg[2], "0") != 0 && !is_option(arg[2]))
-    return "pair_style mliap unified: ghostneigh must be 0, got '" + std::string(arg[2]) +
-        "': ranks exchange the features of ghost atoms, neighbours of ghosts are not needed: " + form + " 0";
-  return "";
-}
-
-// What follows the model file and ghostneigh: `start_check yes|no` and `exclusions allow|refuse`, in any order.
-std::string PairMLIAPUnified::check_options(int narg, char **arg)
-{
-  start_check = true;
-  exclusions = {};
-  const std::string form =
-      "write `pair_style mliap unified FILE.model 0 start_check no`, `... 0 exclusions allow`, or nothing "
-      "after the 0";
-  for (int at = narg > 2 && std::strcmp(arg[2], "0") == 0 ? 3 : 2; at < narg; at += 2) {
-    if (!is_option(arg[at])) return "pair_style mliap unified: unknown option '" + std::string(arg[at]) + "': " + form;
-    const std::string wrong = check_option(arg[at], at + 1 < narg ? arg[at + 1] : "");
-    if (!wrong.empty()) return "pair_style mliap unified: " + wrong + ": " + form;
+  checked_style = checked_layout = -1;
+  members.clear();
+  record = {};
+  for (const std::string &file : options.files) {
+    start_member(file, 0);
+    const PythonPotential &first = *members.back().potential;
+    record.models.push_back({first.sha256, first.path});
+    for (int number = 1; number < first.n_members; number++) start_member(file, number);
   }
-  return "";
+  if (members.size() == 1) members[0].name = "";    // there is no other to tell it from
+  check_committee();
 }
 
-std::string PairMLIAPUnified::check_option(const std::string &name, const std::string &value)
+void PairMLIAPUnified::start_member(const std::string &file, int number)
 {
-  const bool check = name == "start_check";
-  const std::string on = check ? "yes" : "allow", off = check ? "no" : "refuse";
-  if (value != on && value != off) return name + " must be " + on + " or " + off + ", got '" + value + "'";
-  (check ? start_check : exclusions.allowed) = value == on;
-  return "";
+  Member member;
+  member.potential = PythonPotential::create(file, number, MPI_Comm_c2f(world), update->unit_style, failure);
+  const bool good = member.potential != nullptr;
+  raise_on_all(lmp, !good, 0, failure, "");
+  std::string devices;
+  const bool placed = member.potential->device_map(devices, failure);
+  raise_on_all(lmp, !placed, 0, failure, "");
+  if (comm->me == 0 && !devices.empty() && members.empty()) utils::logmesg(lmp, devices + "\n");
+  member.coulomb.settings = member.potential->charges;
+  member.species.of_type.assign(atom->ntypes, -1);    // those of another model mean nothing
+  member.name = file + (member.potential->n_members > 1 ? ", model " + std::to_string(number) : "");
+  members.push_back(std::move(member));
 }
 
 void PairMLIAPUnified::coeff(int narg, char **arg)
@@ -102,8 +80,14 @@ void PairMLIAPUnified::coeff(int narg, char **arg)
   std::vector<const char *> elements(arg + 2, arg + narg);
   for (auto &element : elements)
     if (std::strcmp(element, "NULL") == 0) element = nullptr;
-  const bool good = potential->set_elements(elements, species.of_type, failure);
-  raise_on_all(lmp, !good, 0, failure, "");
+  for (Member &member : members) {
+    const bool good = member.potential->set_elements(elements, member.species.of_type, failure);
+    if (!good) member.sign(failure);
+    raise_on_all(lmp, !good, 0, failure, "");
+  }
+  share_pairs();
+  this->elements.clear();
+  for (int k = 2; k < narg; k++) this->elements.push_back(std::strcmp(arg[k], "NULL") == 0 ? "X" : arg[k]);
   record.coeff.assign(arg, arg + narg);
   set_flags();
 }
@@ -113,7 +97,7 @@ std::string PairMLIAPUnified::check_coeff(int narg, char **arg) const
   const std::string types = std::to_string(atom->ntypes);
   const std::string form =
       "write `pair_coeff * * El1 El2 ...` with one element, or NULL, for each of the " + types + " atom types";
-  if (!potential) return "pair_coeff: pair_style mliap unified has not read a model yet";
+  if (members.empty()) return "pair_coeff: pair_style mliap unified has not read a model yet";
   if (narg != 2 + atom->ntypes)
     return "pair_coeff: " + std::to_string(narg - 2) + " elements for " + types + " atom types: " + form;
   const auto nulls = std::count_if(arg + 2, arg + narg, [](const char *a) { return std::strcmp(a, "NULL") == 0; });
@@ -136,8 +120,10 @@ void PairMLIAPUnified::allocate()
 void PairMLIAPUnified::set_flags()
 {
   if (!allocated) allocate();
+  // Until a restart's models are read, all types are theirs.
+  const std::vector<int> of_type = members.empty() ? std::vector<int>(atom->ntypes, 0) : members[0].species.of_type;
   for (int i = 1; i <= atom->ntypes; i++)
-    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = species.of_type[i - 1] >= 0 && species.of_type[j - 1] >= 0;
+    for (int j = 1; j <= atom->ntypes; j++) setflag[i][j] = of_type[i - 1] >= 0 && of_type[j - 1] >= 0;
 }
 
 void PairMLIAPUnified::init_style()
@@ -158,11 +144,21 @@ void PairMLIAPUnified::init_style()
   exchange.ghosts.clear();
   exclusions.forget();
   warned_of_charge = false;
+  last_line = -1;
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
-// Whether the energy of an atom depends on more than its own pairs.
-bool PairMLIAPUnified::beyond_neighbours() const { return !potential->row_bytes.empty(); }
+bool PairMLIAPUnified::any_coulomb() const
+{
+  return std::any_of(members.begin(), members.begin() + n_driving(), [](const Member &one) { return one.coulomb.active(); });
+}
+
+double PairMLIAPUnified::widest_cutoff() const
+{
+  double widest = 0.0;
+  for (const Member &member : members) widest = std::max(widest, member.potential->cutoff_angstrom);
+  return widest;
+}
 
 // LAMMPS does not ask a pair style whether its stress is fit for a heat current, or why it is not.
 void PairMLIAPUnified::refuse_heat_flux()
@@ -171,7 +167,7 @@ void PairMLIAPUnified::refuse_heat_flux()
       ": the charges of the model are shifted so that their sum is its total charge, the Coulomb energy of an atom "
       "depends on all atoms, and its heat current is not available: use a model without charges";
   for (const std::string style : {"heat/flux", "centroid/stress/atom"})
-    if (coulomb.active() && !modify->get_compute_by_style("^" + style + "$").empty())
+    if (any_coulomb() && !modify->get_compute_by_style("^" + style + "$").empty())
       error->all(FLERR, "compute " + style + charges);
   if (modify->get_compute_by_style("^heat/flux$").empty()) return;
   if (modify->get_compute_by_style("^centroid/stress/atom$").empty())
@@ -180,6 +176,11 @@ void PairMLIAPUnified::refuse_heat_flux()
                "`compute ID group centroid/stress/atom NULL virial`");
 }
 
-double PairMLIAPUnified::init_one(int, int) { return std::max(potential->cutoff_angstrom, coulomb.settings.cutoff); }
+double PairMLIAPUnified::init_one(int, int)
+{
+  double reach = 0.0;
+  for (const Member &member : members) reach = std::max(reach, member.reach());
+  return reach;
+}
 
 }    // namespace lammps_mace

@@ -57,7 +57,6 @@ void PairMLIAPUnified::write_restart_settings(FILE *file)
 void PairMLIAPUnified::read_restart(FILE *file)
 {
   read_restart_settings(file);
-  species.of_type.assign(atom->ntypes, 0);    // until restore
   set_flags();
 }
 
@@ -80,17 +79,22 @@ void PairMLIAPUnified::read_restart_settings(FILE *file)
 // Does what the commands did of which a restart file tells, unless a script has written others since. Collective.
 void PairMLIAPUnified::restore()
 {
-  if (potential || record.empty()) return;
+  if (!members.empty() || record.empty()) return;
   RestartRecord saved = record;
-  std::string path;
-  const bool found = PythonPotential::find(saved.style[1], saved.path, saved.sha256, path, failure);
-  raise_on_all(lmp, !found, 0, failure, "");
+  for (size_t k = 0; k < saved.models.size(); k++) {
+    const RestartRecord::Model &model = saved.models[k];
+    std::string path;
+    const bool found = PythonPotential::find(saved.style[1 + k], model.path, model.sha256, path, failure);
+    raise_on_all(lmp, !found, 0, failure, "");
+    saved.style[1 + k] = path;
+  }
   if (comm->me == 0)
     utils::logmesg(lmp,
-                   "As in the restart file: pair_style mliap" + joined(saved.style) +
+                   "As in the restart file: pair_style mliap" + joined(record.style) +
                        (saved.coeff.empty() ? "" : ", pair_coeff" + joined(saved.coeff)) + "\n");
-  saved.style[1] = path;
+  restoring = true;
   settings(int(saved.style.size()), pointers(saved.style).data());
+  restoring = false;
   if (!saved.coeff.empty()) coeff(int(saved.coeff.size()), pointers(saved.coeff).data());
 }
 

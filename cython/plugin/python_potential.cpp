@@ -103,11 +103,11 @@ void set_reason(Failure &failure, const std::string &text)
   failure.traceback[0] = '\0';
 }
 
-std::unique_ptr<PythonPotential> PythonPotential::create(const std::string &path, int comm, const std::string &units,
-                                                         Failure &failure)
+std::unique_ptr<PythonPotential> PythonPotential::create(const std::string &path, int member, int comm,
+                                                         const std::string &units, Failure &failure)
 {
   const lammps_mace_bridge *bridge = open_bridge(failure);
-  void *handle = bridge ? bridge->create(path.c_str(), comm, units.c_str(), &failure) : nullptr;
+  void *handle = bridge ? bridge->create(path.c_str(), member, comm, units.c_str(), &failure) : nullptr;
   if (!handle) return nullptr;
   std::unique_ptr<PythonPotential> potential(new PythonPotential(bridge, handle));
   return potential->describe(failure) && potential->identify(failure) ? std::move(potential) : nullptr;
@@ -128,7 +128,8 @@ PythonPotential::~PythonPotential() { bridge->destroy(handle); }
 bool PythonPotential::describe(Failure &failure)
 {
   int count = 0, *bytes = nullptr;
-  if (bridge->describe(handle, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &charges, &failure)) return false;
+  if (bridge->describe(handle, &n_members, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &charges, &failure))
+    return false;
   row_bytes.assign(bytes, bytes + count);
   std::free(bytes);
   if (cutoff_angstrom > 0.0) return true;

@@ -17,8 +17,8 @@ void set_reason(Failure &failure, const std::string &text);
 // One Python Potential. Functions return false (and fill the failure) where Python raised; none of them throws.
 class PythonPotential {
  public:
-  // nullptr on failure.
-  static std::unique_ptr<PythonPotential> create(const std::string &path, int comm, const std::string &units,
+  // Model number `member` of a file; nullptr on failure.
+  static std::unique_ptr<PythonPotential> create(const std::string &path, int member, int comm, const std::string &units,
                                                  Failure &failure);
   ~PythonPotential();
   // The path of the model that a restart file means: see bridge.h.
@@ -30,6 +30,7 @@ class PythonPotential {
   bool report(bool stuck, std::string &text, Failure &failure) const;
   bool device_map(std::string &text, Failure &failure) const;
 
+  int n_members = 1;    // models in its file
   double cutoff_angstrom = 0.0;
   double energy_per_ev = 1.0;    // in LAMMPS's units
   std::vector<int> row_bytes;    // of each forward exchange

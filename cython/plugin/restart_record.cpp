@@ -7,7 +7,7 @@ namespace lammps_mace {
 namespace {
 
   const char *const title = "mliap unified";    // what a LAMMPS without our plugin prints
-  const char *const version = "1";
+  const char *const version = "2";              // of several models; 1 held one
 
   // The words of a list, each ended by a zero byte as all of them are, after how many they are.
   std::string listed(const std::vector<std::string> &words)
@@ -54,19 +54,29 @@ namespace {
 std::string RestartRecord::bytes() const
 {
   std::string text;
-  for (const auto &word : {std::string(title), std::string(version), sha256, path}) text += word + '\0';
-  return text + listed(style) + listed(coeff);
+  for (const char *word : {title, version}) text += word + std::string(1, '\0');
+  std::vector<std::string> words;
+  for (const Model &model : models) words.insert(words.end(), {model.sha256, model.path});
+  return text + listed(words) + listed(style) + listed(coeff);
 }
 
 bool RestartRecord::parse(const std::string &bytes)
 {
   Reader reader(bytes);
-  if (reader.word() != title || reader.word() != version) return false;
-  sha256 = reader.word();
-  path = reader.word();
+  if (reader.word() != title) return false;
+  const std::string found = reader.word();
+  std::vector<std::string> words;
+  if (found == version)
+    words = reader.list();
+  else if (found == "1")
+    words = {reader.word(), reader.word()};
+  else
+    return false;
+  models.clear();
+  for (size_t k = 0; k + 1 < words.size(); k += 2) models.push_back({words[k], words[k + 1]});
   style = reader.list();
   coeff = reader.list();
-  return reader.good() && reader.at_end() && style.size() >= 2;
+  return reader.good() && reader.at_end() && words.size() % 2 == 0 && style.size() > models.size();
 }
 
 }    // namespace lammps_mace

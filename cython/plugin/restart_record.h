@@ -8,7 +8,10 @@
 namespace lammps_mace {
 
 struct RestartRecord {
-  std::string sha256, path;          // of the model's sidecar; absolute, of the model file
+  struct Model {
+    std::string sha256, path;    // of its sidecar; absolute, of the model file
+  };
+  std::vector<Model> models;         // a file each
   std::vector<std::string> style;    // the words after `pair_style mliap`
   std::vector<std::string> coeff;    // the words after `pair_coeff`; none where a hybrid style has to be told again
 

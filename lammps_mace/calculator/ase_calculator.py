@@ -15,7 +15,7 @@ except ImportError as error:
     raise ImportError("lammps_mace.Calculator needs ASE: pip install ase") from error
 
 from lammps_mace.calculator.structure_engine import EngineEvaluation, StructureEngine
-from lammps_mace.modelfile import Model, load_model
+from lammps_mace.modelfile import Model, load_models
 from lammps_mace.models import families
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class Calculator(ase_calculators.Calculator):
     force_deviation [n_atoms], eV/Å, sqrt(<|F - <F>|^2>) of their forces on it.
 
     Args:
-        model: the path of X.model, or a model; or several, which know the same elements.
+        model: the path of X.model, which may hold a committee, or a model; or several of them,
+            which know the same elements.
         skin: Å; pairs are searched anew once an atom has moved more than half of it, or the cell
             has changed. It changes no result.
 
@@ -58,8 +59,8 @@ class Calculator(ase_calculators.Calculator):
             raise ValueError(f"skin={skin}: give a length in Å, 0 or more")
         super().__init__()
         given = [model] if isinstance(model, Model | str | os.PathLike) else list(model)
-        models = [one if isinstance(one, Model) else load_model(one) for one in given]
-        _check_elements(models)
+        models = [one for part in given for one in _models_of(part)]
+        families.check_same_elements(models)
         self._engines = [StructureEngine(one, skin) for one in models]
         if len(models) > 1:
             more = _OF_SEVERAL
@@ -96,6 +97,10 @@ class Calculator(ase_calculators.Calculator):
                 self.results["dipole"] = charges @ given.positions
 
 
+def _models_of(given: _Given) -> list[Model]:
+    return [given] if isinstance(given, Model) else load_models(given)
+
+
 def _results(
     atoms: Atoms, evaluations: Sequence[EngineEvaluation], with_stresses: bool
 ) -> dict[str, Any]:
@@ -124,19 +129,6 @@ def _deviations(evaluations: Sequence[EngineEvaluation]) -> dict[str, np.ndarray
         "energy_deviation": np.std([one.energies for one in evaluations], axis=0),
         "force_deviation": np.sqrt(variance.sum(axis=1)),
     }
-
-
-def _check_elements(models: Sequence[Model]) -> None:
-    """Raise ValueError unless there is a model, and all know the same elements."""
-    if not models:
-        raise ValueError("model: give a model file or several; the list is empty")
-    known = [" ".join(families.facts(model).known_elements) for model in models]
-    for number, names in enumerate(known):
-        if set(names.split()) != set(known[0].split()):
-            raise ValueError(
-                f"model: number {number} of the list knows {names}, number 0 knows {known[0]}; "
-                "give models that know the same elements"
-            )
 
 
 def _check(evaluation: EngineEvaluation, atoms: Atoms) -> None:

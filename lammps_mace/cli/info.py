@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from lammps_mace.cli.progress import progress
 from lammps_mace.engine.capacity import CPU_CHUNKS
-from lammps_mace.modelfile import Model, load_model
+from lammps_mace.modelfile import Model, load_models
 from lammps_mace.models import families
 
 _WIDTH = 22  # of the names of properties
@@ -24,7 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the model's properties."""
     path = Path(options.model)
-    model = load_model(path)
+    models = load_models(path)
+    if len(models) > 1:
+        print(f"{path}: a committee of {len(models)} models, see pair_style's `deviation`")
+    for number, model in enumerate(models):
+        if len(models) > 1:
+            print(f"\nmodel {number}")
+        _print(model, path)
+    return 0
+
+
+def _print(model: Model, path: Path) -> None:
     with progress("looking how the model will be evaluated"):
         properties = describe(model, path)
     for name, value in properties.items():
@@ -32,7 +42,6 @@ def run(options: argparse.Namespace) -> int:
     print("config")
     for field, text in _config(model):
         print(f"  {field:<32} {text}")
-    return 0
 
 
 def _config(model: Model) -> Iterator[tuple[str, str]]:

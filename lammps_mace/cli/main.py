@@ -15,6 +15,7 @@ from lammps_mace import __version__
 COMMANDS = {
     "doctor": "check this installation: Python, JAX, MPI, LAMMPS, plugin, devices, cache",
     "convert": "make a model file, X.model, of a checkpoint of the mlip library",
+    "committee": "make one model file of several, whose deviation LAMMPS then writes",
     "info": "show what a model file holds, and the lines for a LAMMPS input",
     "check": "compare LAMMPS with a plain evaluation of the same structure in one process",
     "estimate": "memory and communication of a run, before it is started",

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lammps_mace.coupling.model_path import find_model
+from lammps_mace.coupling.model_path import find_model, sidecar_digest
 from lammps_mace.coupling.plugin_graph import graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError
 from lammps_mace.engine.interface import Prediction
 from lammps_mace.lowering.charge_settings import charge_settings
-from lammps_mace.modelfile import Model, load_model
+from lammps_mace.modelfile import Model, load_models
 from lammps_mace.models import families
 from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
@@ -36,8 +36,10 @@ class PluginPotential:
         path: X.model.
         comm: Fortran handle of LAMMPS's communicator; None without MPI.
         units: LAMMPS's unit style.
+        member: which model of a file that holds several.
 
     Attributes:
+        n_members: models that the file holds.
         energy_per_ev: what the plugin multiplies all results by.
         identity: of the model: SHA-256 of its sidecar, absolute path of the model file.
         engine: evaluates the model of the elements that :meth:`set_elements` was given.
@@ -49,14 +51,15 @@ class PluginPotential:
     engine: Engine
 
     @without_collection()
-    def __init__(self, path: str, comm: int | None, units: str) -> None:
+    def __init__(self, path: str, comm: int | None, units: str, member: int = 0) -> None:
         # First: it is collective, and everything below may fail on one rank alone.
         self._rank, self._comm = find_rank(comm)
         path = find_model(path)
         self.energy_per_ev = energy_per_ev(units)
-        self.model = load_model(path)
+        models = load_models(path)
+        self.n_members, self.model = len(models), models[member]
         self.charges = charge_settings(self.model)
-        self.identity = self.model.sha256, os.path.abspath(path)
+        self.identity = sidecar_digest(path), os.path.abspath(path)
         with notices() as self._notices:
             self._device = start_jax(self._rank)
         self._n_local = 0  # of the last step
@@ -180,8 +183,8 @@ class _Source:
         return hash(self._key)
 
 
-# `clear`, a second pair_style line, hybrid/overlay: the same model is not compiled again.
-@lru_cache(maxsize=4)
+# `clear`, a second pair_style line, hybrid/overlay: the same models are not compiled again.
+@lru_cache(maxsize=16)
 def _engine(source: _Source, device: Any) -> Engine:
     # Not at the top: the engine imports JAX, which must be configured first.
     import jax

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lammps_mace.errors import ModelFileError
-from lammps_mace.modelfile.loading import load_model, read_parts
-from lammps_mace.modelfile.saving import save_model, write_model
+from lammps_mace.modelfile.loading import load_model, load_models, only_model, read_parts
+from lammps_mace.modelfile.saving import save_model, write_committee, write_model
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
 from lammps_mace.models.model import DELIMITER, Dtype, Model, Parameters, flatten, unflatten
@@ -18,9 +18,12 @@ __all__ = [
     "Parameters",
     "flatten",
     "load_model",
+    "load_models",
+    "only_model",
     "read_parts",
     "read_stub",
     "save_model",
     "unflatten",
+    "write_committee",
     "write_model",
 ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.sidecar import model_of, parse_sidecar
+from lammps_mace.modelfile.sidecar import CommitteeSidecar, Sidecar, model_of, parse_sidecar
 from lammps_mace.modelfile.stub_reader import MOST_STUB_BYTES, check_stub, read_stub
 from lammps_mace.modelfile.validation import MOST_JSON_BYTES, read_bytes
 from lammps_mace.modelfile.weights import read_weights
@@ -21,8 +21,17 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     """Read a model file and check that its three parts belong together.
 
     Raises:
-        ModelFileError: a part is missing, altered, of a newer format, or not ours; or the
-            weights are not those of the network.
+        ModelFileError: a part is missing, altered, of a newer format, or not ours; the weights
+            are not those of the network; or the file holds several models.
+    """
+    return only_model(load_models(path), str(path))
+
+
+def load_models(path: str | os.PathLike[str]) -> list[Model]:
+    """Read the models of a model file: one, or those of a committee.
+
+    Raises:
+        ModelFileError: see :func:`load_model`.
     """
     path = Path(path)
     if not os.path.isfile(path):
@@ -31,7 +40,21 @@ def load_model(path: str | os.PathLike[str]) -> Model:
     return read_parts(stub, path.parent, path.stem)
 
 
-def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Model:
+def only_model(models: list[Model], name: str) -> Model:
+    """Return the model of a file that must hold one.
+
+    Raises:
+        ModelFileError: there are several.
+    """
+    if len(models) > 1:
+        raise ModelFileError(
+            f"model file {name!r} holds a committee of {len(models)} models: pair_style mliap "
+            "unified of the plugin and lammps_mace.Calculator take it; give one model here"
+        )
+    return models[0]
+
+
+def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> list[Model]:
     """Find and read the sidecars of a stub.
 
     Args:
@@ -42,14 +65,40 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> Mod
     """
     check_stub(stub, "X.model" if stem is None else f"{stem}.model")
     path = _find(stub, folder, stem)
+    sidecar = _read_sidecar(path, stub.sidecar_sha256, "the model file")
+    if not isinstance(sidecar, CommitteeSidecar):
+        return [_read_model(path, sidecar, stub.sidecar_sha256)]
+    models = []
+    for number, digest in enumerate(sidecar.members):
+        member_path = path.with_name(f"{path.stem}.{number}.json")
+        if not os.path.isfile(member_path):
+            raise ModelFileError(
+                f"{str(member_path)!r}, a model of the committee {path.name}, is missing; copy all "
+                "files of the committee"
+            )
+        member = _read_sidecar(member_path, digest, path.name)
+        if isinstance(member, CommitteeSidecar):
+            raise ModelFileError(f"{str(member_path)!r} is a committee inside a committee")
+        models.append(_read_model(member_path, member, digest))
+    return models
+
+
+def _read_sidecar(path: Path, sha256: str, holder: str) -> Sidecar | CommitteeSidecar:
     text = read_bytes(path, MOST_JSON_BYTES)
-    if hashlib.sha256(text).hexdigest() != stub.sidecar_sha256:
+    if hashlib.sha256(text).hexdigest() != sha256:
         raise ModelFileError(
-            f"{str(path)!r} was altered: its SHA-256 is not the one in the model file; "
-            "copy the three files of the model again, or convert it again"
+            f"{str(path)!r} was altered: its SHA-256 is not the one in {holder}; "
+            "copy the files of the model again, or convert it again"
         )
     try:
-        model = model_of(parse_sidecar(text, repr(str(path))), stub.sidecar_sha256)
+        return parse_sidecar(text, repr(str(path)))
+    except UnusableFileError as error:
+        raise ModelFileError(str(error)) from None
+
+
+def _read_model(path: Path, sidecar: Sidecar, sha256: str) -> Model:
+    try:
+        model = model_of(sidecar, sha256)
         shapes = _checked_shapes(model, repr(str(path)))
     except UnusableFileError as error:
         raise ModelFileError(str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import safetensors.numpy
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
-from lammps_mace.modelfile.sidecar import dump_sidecar, sidecar_of
+from lammps_mace.modelfile.sidecar import MOST_MEMBERS, committee_of, dump_sidecar, sidecar_of
 from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models import families
 from lammps_mace.models.mlip.config import MaceConfig
@@ -69,27 +69,65 @@ def save_model(
 def write_model(path: str | os.PathLike[str], model: Model, record_folder: bool = True) -> Path:
     """Write the three files of a model; see :func:`save_model`."""
     path = Path(path)
+    _check_suffix(path)
+    weights, text = _parts(model)
+    _write_all(
+        {
+            path.with_suffix(".safetensors"): weights,
+            path.with_suffix(".json"): text,
+            path: _stub(path, text, record_folder),
+        }
+    )
+    return path
+
+
+def write_committee(
+    path: str | os.PathLike[str], models: Sequence[Model], record_folder: bool = True
+) -> Path:
+    """Write the files of a committee: X.model, X.json, and X.0.json, X.0.safetensors, ... .
+
+    Raises:
+        ValueError: these are too few or too many models, they know other elements, or the files
+            cannot be written.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    if not 2 <= len(models) <= MOST_MEMBERS:
+        raise ValueError(f"a committee has 2 to {MOST_MEMBERS} models, got {len(models)}")
+    families.check_same_elements(models)
+    contents: dict[Path, bytes] = {}
+    digests = []
+    for number, model in enumerate(models):
+        weights, text = _parts(model)
+        contents[path.with_suffix(f".{number}.safetensors")] = weights
+        contents[path.with_suffix(f".{number}.json")] = text
+        digests.append(hashlib.sha256(text).hexdigest())
+    text = dump_sidecar(committee_of(digests))
+    contents[path.with_suffix(".json")] = text
+    contents[path] = _stub(path, text, record_folder)
+    _write_all(contents)
+    return path
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix != ".model":
         raise ValueError(f"path={str(path)!r} must end in '.model'")
+
+
+def _parts(model: Model) -> tuple[bytes, bytes]:
+    """Return the contents of X.safetensors and X.json."""
     if (model.dataset_info is None) != isinstance(model.config, TorchMaceConfig):
         raise ValueError("dataset_info: models of mlip need it, those of mace-torch have none")
     families.check_settings(model)
     weights = _encoded(model)
     sidecar = sidecar_of(replace(model, weights_sha256=hashlib.sha256(weights).hexdigest()))
-    _write_parts(path, weights, dump_sidecar(sidecar), record_folder)
-    return path
+    return weights, dump_sidecar(sidecar)
 
 
-def _write_parts(path: Path, weights: bytes, text: bytes, record_folder: bool) -> None:
+def _stub(path: Path, text: bytes, record_folder: bool) -> bytes:
     folder = str(path.parent.resolve()) if record_folder else ""
     stub = UnifiedModel(path.stem, hashlib.sha256(text).hexdigest(), folder)
-    _write_all(
-        {
-            path.with_suffix(".safetensors"): weights,
-            path.with_suffix(".json"): text,
-            path: pickle.dumps(stub, protocol=4),
-        }
-    )
+    return pickle.dumps(stub, protocol=4)
 
 
 def _encoded(model: Model) -> bytes:

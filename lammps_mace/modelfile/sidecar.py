@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -17,7 +18,9 @@ from lammps_mace.models.model import Dtype, Model
 from lammps_mace.models.options import Flag, StrictModel, TotalCharge, Whole, printable
 from lammps_mace.models.torch.config import TorchMaceConfig
 
-FORMAT_VERSION = 2  # the newest that is read; models of mlip have files of version 1
+FORMAT_VERSION = 3  # the newest that is read; models of mlip have files of version 1
+
+MOST_MEMBERS = 100  # of a committee
 
 _Text = Annotated[str, Field(max_length=1000), BeforeValidator(printable)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -76,6 +79,19 @@ class TorchSidecar(StrictModel):
     origin: _Text
 
 
+class CommitteeSidecar(StrictModel):
+    """Contents of X.json of a committee: its models' are X.0.json, X.1.json, ...
+
+    Attributes:
+        members: the SHA-256 of each of them.
+    """
+
+    format_version: Literal[3]
+    family: Literal["committee"]
+    package_version: _Text
+    members: Annotated[tuple[_Sha256, ...], Field(min_length=2, max_length=MOST_MEMBERS)]
+
+
 Sidecar = MlipSidecar | TorchSidecar
 _SETTINGS = "config", "dtype", "head", "total_charge", "exact_radial", "weights_sha256", "origin"
 
@@ -111,12 +127,19 @@ def model_of(sidecar: Sidecar, sha256: str) -> Model:
     )  # fmt: skip
 
 
-def dump_sidecar(sidecar: Sidecar) -> bytes:
+def committee_of(digests: Sequence[str]) -> CommitteeSidecar:
+    """Return the contents of X.json of models whose own have these SHA-256."""
+    return CommitteeSidecar(
+        format_version=3, family="committee", package_version=__version__, members=tuple(digests)
+    )
+
+
+def dump_sidecar(sidecar: Sidecar | CommitteeSidecar) -> bytes:
     """Return the text of X.json."""
     return (json.dumps(sidecar.model_dump(mode="json"), indent=1) + "\n").encode()
 
 
-def parse_sidecar(text: bytes, name: str) -> Sidecar:
+def parse_sidecar(text: bytes, name: str) -> Sidecar | CommitteeSidecar:
     """Return the contents of X.json; ``name`` is for messages.
 
     Raises:
@@ -131,6 +154,8 @@ def parse_sidecar(text: bytes, name: str) -> Sidecar:
             f"{name} has format version {shortened(repr(version))}; lammps-mace {__version__} "
             f"reads 1 to {FORMAT_VERSION}: install a newer lammps-mace"
         )
+    if version == 3:
+        return validate(CommitteeSidecar, data, name, ": ")
     sidecar: Sidecar = (
         validate(MlipSidecar, data, name, ": ") if version == 1
         else validate(TorchSidecar, data, name, ": ")

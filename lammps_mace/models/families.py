@@ -78,6 +78,23 @@ def select_elements(model: Model, species: Sequence[int]) -> Model:
     return _of_family(model, "selection").select_elements(model, species)
 
 
+def check_same_elements(models: Sequence[Model]) -> None:
+    """Check that there is a model, and that all know the same elements; without JAX.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if not models:
+        raise ValueError("model: give a model file or several; the list is empty")
+    known = [" ".join(facts(model).known_elements) for model in models]
+    for number, names in enumerate(known):
+        if set(names.split()) != set(known[0].split()):
+            raise ValueError(
+                f"model: number {number} of the list knows {names}, number 0 knows {known[0]}; "
+                "give models that know the same elements"
+            )
+
+
 def _of_family(model: Model, name: str) -> Any:
     # Imported when asked for: a family's description imports JAX.
     return importlib.import_module(f"{_FOLDERS[type(model.config)]}.{name}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,7 @@ dump 1 all custom 1 {dump} id x y z fx fy fz
 dump_modify 1 sort id format float %.17g
 run 3
 """
+RECORD = b"mliap unified\0002\0"
 READ = "read_restart silicon.restart\n"
 CLEAR = "clear\n"
 
@@ -171,9 +173,23 @@ def test_elements_may_change(run_lammps, restart):
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_damaged_record(run_lammps, restart, ranks):
     data = restart.read_bytes()
-    assert data.count(b"mliap unified\0001\0") == 1
-    restart.write_bytes(data.replace(b"mliap unified\0001\0", b"mliap unified\0009\0"))
+    assert data.count(RECORD) == 1
+    restart.write_bytes(data.replace(RECORD, b"mliap unified\0009\0"))
     stopped(run_lammps(READ, ranks), "damaged, or of another version of lammps-mace")
+
+
+def test_a_record_of_one_model_alone(run_lammps, restart):
+    """As they were before committees: without how many words tell of models."""
+    data = restart.read_bytes()
+    at, size = data.index(RECORD), struct.Struct("i")
+    [n_bytes] = size.unpack_from(data, at - size.size)
+    words = data[at + len(RECORD) :]
+    assert words.startswith(b"2\0")
+    older = size.pack(n_bytes - 2) + RECORD.replace(b"2", b"1") + words[2:]
+    restart.write_bytes(data[: at - size.size] + older)
+    run = run_lammps(READ + "run 0\n")
+    assert "As in the restart file: pair_style mliap unified silicon.model 0" in run.log, run.out
+    assert run.returncode == 0
 
 
 def test_lammps_without_the_plugin(run_lammps, restart):

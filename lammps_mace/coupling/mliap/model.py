@@ -24,7 +24,7 @@ from lammps_mace.coupling.mliap.messages import MLIAPError
 from lammps_mace.coupling.mliap.pair_lists import have_coincident_atoms
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.lowering.charge_settings import charge_settings
-from lammps_mace.modelfile import Model, read_parts
+from lammps_mace.modelfile import Model, only_model, read_parts
 from lammps_mace.models import families
 from lammps_mace.runtime.jax_setup import start_jax
 from lammps_mace.runtime.placement import find_rank
@@ -122,7 +122,7 @@ class MLIAPModel:
             print(texts.UNRECOGNISED, file=sys.stderr, flush=True)
         if self.lammps is not None:
             self._energy_per_ev = energy_per_ev(self.lammps.units)
-        model = read_parts(stub, None, None)
+        model = only_model(read_parts(stub, None, None), f"{stub.name}.model")
         if (charges := charge_settings(model)) is not None and charges.write:
             raise MLIAPError(texts.WRITTEN_CHARGES)
         return model

@@ -44,7 +44,9 @@ class PluginPotential:
     fault ({"kind", "rank", "step"}), report, tell (print the numbers of own and other rows).
     """
 
-    def __init__(self, path, comm, units):
+    n_members = 1  # in a file
+
+    def __init__(self, path, comm, units, member=0):
         from mpi4py import MPI
 
         with open(path) as file:
