@@ -23,7 +23,7 @@ PUBLISHED = "mace-"  # names of files of mace-torch's models, which readers fetc
 # A text makes a file where one of these stands before its name.
 LIST = r"writes(?:\s+`[\w./]+`(?:,| and))*"
 CALLS = r"(?:save_model|write_model|write|savefig)\("
-MAKES = rf"(?:-o|--out|--json|file|{LIST}|write_\w+|title=|lammps|{CALLS})"
+MAKES = rf"(?:-o|--out|--json|file|{LIST}|write_\w+|title=|lammps|custom \d+|{CALLS})"
 
 
 def pages():
