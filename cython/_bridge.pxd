@@ -61,7 +61,7 @@ cdef extern from "bridge.h":
         int (*find)(const char *, const char *, const char *, char **, lammps_mace_failure *) noexcept
         int (*identify)(void *, char **, lammps_mace_failure *) noexcept
         int (*describe)(
-            void *, int *, double *, double *, int *, int **, lammps_mace_charges *,
+            void *, int *, double *, double *, double *, int *, int **, lammps_mace_charges *,
             lammps_mace_failure *
         ) noexcept
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept

@@ -105,14 +105,15 @@ cdef describe_charges(settings, lammps_mace_charges *charges):
     charges.constant, charges.damping = settings.constant, settings.damping_angstrom
 
 
-cdef int describe(void *handle, int *n_members, double *cutoff, double *energy_per_ev,
-                  int *n_exchanges, int **row_bytes, lammps_mace_charges *charges,
+cdef int describe(void *handle, int *n_members, double *cutoff, double *closest,
+                  double *energy_per_ev, int *n_exchanges, int **row_bytes, lammps_mace_charges *charges,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
         potential = <object> handle
         n_members[0] = potential.n_members
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
+        closest[0] = getattr(potential, "closest_angstrom", 0.0)
         energy_per_ev[0] = potential.energy_per_ev
         describe_charges(getattr(potential, "charges", None), charges)
         row_bytes[0] = <int *> allocated((len(widths) + 1) * sizeof(int))

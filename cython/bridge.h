@@ -80,10 +80,10 @@ typedef struct lammps_mace_bridge {
   int (*find)(const char *named, const char *was, const char *sha256, char **path, lammps_mace_failure *failure);
   /* What a restart file needs to find the model again: "SHA256 ABSOLUTE_PATH" (malloc'ed: the caller frees it). */
   int (*identify)(void *potential, char **identity, lammps_mace_failure *failure);
-  /* How many models its file has, the cutoff, LAMMPS's energy unit per eV, the bytes per row of each forward exchange
+  /* How many models its file has, the cutoff, the distance below which it has no training data (0: unknown), LAMMPS's energy unit per eV, the bytes per row of each forward exchange
    * (malloc'ed: the caller frees it), and the use of charges. */
-  int (*describe)(void *potential, int *n_members, double *cutoff_angstrom, double *energy_per_ev, int *n_exchanges,
-                  int **row_bytes, lammps_mace_charges *charges, lammps_mace_failure *failure);
+  int (*describe)(void *potential, int *n_members, double *cutoff_angstrom, double *closest_angstrom, double *energy_per_ev,
+                  int *n_exchanges, int **row_bytes, lammps_mace_charges *charges, lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species, lammps_mace_failure *failure);
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);

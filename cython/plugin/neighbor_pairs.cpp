@@ -12,14 +12,14 @@ using namespace LAMMPS_NS;
 namespace lammps_mace {
 
 void NeighborPairs::fill(const Atom &atom, const NeighList &list, const GhostIndex &ghosts, const ModelSpecies &species_of,
-                         double cutoff)
+                         double cutoff, double closest)
 {
   fill_atoms(atom, list, ghosts.atoms, species_of);
   size_t listed = 1;    // every neighbour is written, and the next over it if it was none
   for (int k = 0; k < list.inum; k++) listed += list.numneigh[list.ilist[k]];
   senders.need(listed);
   vectors.need(3 * listed);
-  fill_pairs(atom, list, ghosts.row_of, cutoff);
+  fill_pairs(atom, list, ghosts.row_of, cutoff, closest);
 }
 
 // A local atom that is not in the list (hybrid) is no centre of this model, whatever its type.
@@ -34,11 +34,12 @@ void NeighborPairs::fill_atoms(const Atom &atom, const NeighList &list, const st
 }
 
 // Which neighbours in the list's skin are inside the cutoff cannot be foreseen: no branch asks.
-void NeighborPairs::fill_pairs(const Atom &atom, const NeighList &list, const std::vector<int32_t> &row_of, double cutoff)
+void NeighborPairs::fill_pairs(const Atom &atom, const NeighList &list, const std::vector<int32_t> &row_of, double cutoff,
+                               double closest)
 {
   const double *const x = atom.nlocal ? atom.x[0] : nullptr;
-  const double square = cutoff * cutoff;
-  int64_t at = 0;
+  const double square = cutoff * cutoff, close = closest * closest;
+  int64_t at = 0, n_close_now = 0;
   coincident = rowless = -1;
   offsets.resize(atom.nlocal + 1);
   for (int i = 0; i < atom.nlocal; i++) {
@@ -61,10 +62,12 @@ void NeighborPairs::fill_pairs(const Atom &atom, const NeighList &list, const st
       senders[at] = row;
       for (int c = 0; c < 3; c++) vectors[3 * at + c] = r[c];
       at += taken;
+      n_close_now += taken & (distance2 < close);
       if (distance2 == 0.0 && taken) coincident = i;
     }
   }
   offsets[atom.nlocal] = at;
+  n_close = n_close_now;
 }
 
 double NeighborPairs::bytes() const

@@ -40,19 +40,20 @@ struct NeighborPairs {
   std::vector<int64_t> offsets;     // [n_local + 1]
   ScratchArray<int32_t> senders;    // [n_pairs], row of j
   ScratchArray<double> vectors;     // [n_pairs][3], x_j - x_i
+  int64_t n_close = 0;              // pairs closer than `closest`
   int64_t coincident = -1;          // a centre with a neighbour in the same place, or -1
   int64_t rowless = -1;             // an atom that has come into the cutoff but has no row, or -1
 
   int64_t n_pairs() const { return offsets.back(); }
   void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostIndex &ghosts,
-            const ModelSpecies &species_of, double cutoff);
+            const ModelSpecies &species_of, double cutoff, double closest);
   double bytes() const;
 
  private:
   void fill_atoms(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &atoms,
                   const ModelSpecies &species_of);
   void fill_pairs(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &row_of,
-                  double cutoff);
+                  double cutoff, double closest);
 };
 
 }    // namespace lammps_mace

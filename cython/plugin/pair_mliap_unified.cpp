@@ -75,8 +75,9 @@ bool PairMLIAPUnified::lists_are_new()
 {
   const size_t n_total = atom->nlocal + atom->nghost;
   const bool stale = neighbor->ago == 0 || neighbor->ncalls != known_builds || exchange.ghosts.row_of.size() != n_total;
-  double state[2] = {double(stale), list_age.farthest(*atom, *neighbor, members[0].species)};
-  MPI_Allreduce(MPI_IN_PLACE, state, 2, MPI_DOUBLE, MPI_MAX, world);
+  double state[3] = {double(stale), list_age.farthest(*atom, *neighbor, members[0].species), double(close_pairs)};
+  MPI_Allreduce(MPI_IN_PLACE, state, 3, MPI_DOUBLE, MPI_MAX, world);
+  if (state[2] > 0.0) warn_of_close_pairs();
   if (state[0] > 0.0) return true;
   const std::string reason = list_age.too_old(state[1], *domain, *neighbor, members[0].species, init_one(1, 1), world);
   if (!reason.empty()) error->all(FLERR, reason);
@@ -125,6 +126,7 @@ bool PairMLIAPUnified::run_step(size_t n_members)
 {
   try {
     fill_pairs(n_members);
+    count_close_pairs();
     for (size_t m = 0; m < n_members; m++) {
       Member &member = members[m];
       if (pairs_are_good(*member.pairs) && evaluate(member, wants_centroid(m)) && member.results_are_finite(failure))
@@ -146,7 +148,8 @@ void PairMLIAPUnified::fill_pairs(size_t n_members)
     const Member &member = members[m];
     const auto has_them = [&](const Member &other) { return other.pairs == member.pairs; };
     if (std::any_of(members.begin(), members.begin() + m, has_them)) continue;
-    member.pairs->fill(*atom, *list, exchange.ghosts, member.species, member.potential->cutoff_angstrom);
+    const PythonPotential &model = *member.potential;
+    member.pairs->fill(*atom, *list, exchange.ghosts, member.species, model.cutoff_angstrom, model.closest_angstrom);
   }
 }
 
@@ -259,6 +262,7 @@ void PairMLIAPUnified::finish()
     if (!member.name.empty()) text = "lammps-mace: of " + member.name + ":\n" + text;
     utils::logmesg(lmp, text.back() == '\n' ? text : text + "\n");
   }
+  report_close_pairs();
   write_stopped_frame();
 }
 

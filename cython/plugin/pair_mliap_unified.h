@@ -81,6 +81,11 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void write_charges();
   void compare_members();
   void write_stopped_frame();
+  bool sees_an_atom_of(const PairMLIAPUnified &other) const;
+  void warn_of_overlay();
+  void count_close_pairs();
+  void warn_of_close_pairs();
+  void report_close_pairs();
 
   StyleOptions options;
   std::vector<Member> members;    // one; of a committee all
@@ -94,6 +99,8 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   ExchangeSchedule exchange;
   double known_atoms = -1.0;        // in the whole system, at the last step
   bool warned_of_charge = false;    // in this run
+  bool warned_of_overlay = false, warned_of_close_pairs = false;
+  LAMMPS_NS::bigint close_pairs = 0;    // of this rank, in this run, each from both atoms
   Failure failure = {};
 
   Deviation deviation;

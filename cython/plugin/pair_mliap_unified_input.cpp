@@ -141,10 +141,12 @@ void PairMLIAPUnified::init_style()
                    "add `special_bonds lj/coul 1.0 1.0 1.0`");
   refuse_heat_flux();
   check_charges();
+  warn_of_overlay();
   exchange.ghosts.clear();
   exclusions.forget();
   warned_of_charge = false;
   last_line = -1;
+  close_pairs = 0;
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 

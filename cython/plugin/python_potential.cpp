@@ -128,7 +128,8 @@ PythonPotential::~PythonPotential() { bridge->destroy(handle); }
 bool PythonPotential::describe(Failure &failure)
 {
   int count = 0, *bytes = nullptr;
-  if (bridge->describe(handle, &n_members, &cutoff_angstrom, &energy_per_ev, &count, &bytes, &charges, &failure))
+  if (bridge->describe(handle, &n_members, &cutoff_angstrom, &closest_angstrom, &energy_per_ev, &count, &bytes, &charges,
+                       &failure))
     return false;
   row_bytes.assign(bytes, bytes + count);
   std::free(bytes);

@@ -32,9 +32,10 @@ class PythonPotential {
 
   int n_members = 1;    // models in its file
   double cutoff_angstrom = 0.0;
-  double energy_per_ev = 1.0;    // in LAMMPS's units
-  std::vector<int> row_bytes;    // of each forward exchange
-  std::string sha256, path;      // of the model's sidecar; absolute, of the model file
+  double closest_angstrom = 0.0;    // closer atoms are far from all training data; 0: not known
+  double energy_per_ev = 1.0;       // in LAMMPS's units
+  std::vector<int> row_bytes;       // of each forward exchange
+  std::string sha256, path;         // of the model's sidecar; absolute, of the model file
   lammps_mace_charges charges = {};
 
  private:

@@ -72,6 +72,11 @@ class PluginPotential:
         return families.facts(self.model).cutoff_angstrom
 
     @property
+    def closest_angstrom(self) -> float:
+        """Atoms that are closer are far from all training data, Å; 0: not known."""
+        return families.facts(self.model).closest_angstrom
+
+    @property
     def exchange_row_bytes(self) -> tuple[int, ...]:
         """Bytes per atom of each forward exchange of a step, in order."""
         # Of the model file, not of the engine: the plugin asks before there is one.

@@ -13,6 +13,8 @@ class ModelFacts:
         elements: chemical symbols in species order.
         known_elements: those that its head has energies of, in that order.
         cutoff_angstrom: of the layers.
+        closest_angstrom: half of the mean nearest distance in the training data: atoms that are
+            closer are far from all of it; 0 where the model does not know.
         n_layers: message-passing layers.
         heads: what can be selected, by name; '' where the model has none.
         avg_num_neighbors: of an atom in the training data.
@@ -23,6 +25,7 @@ class ModelFacts:
     elements: tuple[str, ...]
     known_elements: tuple[str, ...]
     cutoff_angstrom: float
+    closest_angstrom: float
     n_layers: int
     heads: tuple[str, ...]
     avg_num_neighbors: float

@@ -19,6 +19,7 @@ def facts(model: MlipModel) -> ModelFacts:
         elements=info.elements,
         known_elements=info.known_elements(model.head),
         cutoff_angstrom=info.graph_cutoff_angstrom,
+        closest_angstrom=0.5 * (config.avg_r_min or info.avg_r_min_angstrom or 0.0),
         n_layers=config.num_layers,
         heads=(*names, *[""] * count)[:count],
         avg_num_neighbors=config.avg_num_neighbors or info.avg_num_neighbors,

@@ -21,6 +21,7 @@ def facts(model: TorchModel) -> ModelFacts:
         elements=config.elements,
         known_elements=config.elements,
         cutoff_angstrom=config.cutoff_angstrom,
+        closest_angstrom=0.0,  # its checkpoints do not tell
         n_layers=len(config.layers),
         heads=config.heads,
         avg_num_neighbors=config.layers[0].avg_num_neighbors,
