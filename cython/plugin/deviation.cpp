@@ -39,28 +39,32 @@ void Deviation::compare(const std::vector<Member> &members, ExchangeSchedule &ex
   summarize(members, energy_unit, world);
 }
 
-// As PairMLIAPUnified::add_pair: with r = x_j - x_i and g = +dE/dr, f_i += g, f_j -= g and the virial is -r g.
+// As PairMLIAPUnified::add_pair: with r = x_j - x_i and g = +dE/dr, f_i += g, f_j -= g and the virial is -r g. Sums are local:
+// the compiler cannot know that no atom is its own neighbour.
 void Deviation::add_forces(const Member &member, size_t at, size_t width)
 {
   double *const mine = forces.data() + 3 * at;
-  double *const v = &virials[6 * at];
+  double all[6] = {};
   const NeighborPairs &pairs = *member.pairs;
   for (size_t i = 0; i < member.node_energies.size(); i++) {
-    double *const own = mine + i * width;
+    double f[3] = {}, v[6] = {};
     for (int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; p++) {
       const double *const g = &member.pair_gradient[3 * p], *const r = &pairs.vectors[3 * p];
+      const double g0 = g[0], g1 = g[1], g2 = g[2], r0 = r[0], r1 = r[1], r2 = r[2];
       double *const other = mine + pairs.senders[p] * width;
-      for (int c = 0; c < 3; c++) own[c] += g[c];
-      for (int c = 0; c < 3; c++) other[c] -= g[c];
-      for (int c = 0; c < 3; c++) v[c] -= r[c] * g[c];
-      v[3] -= r[0] * g[1];
-      v[4] -= r[0] * g[2];
-      v[5] -= r[1] * g[2];
+      other[0] -= g0, other[1] -= g1, other[2] -= g2;
+      f[0] += g0, f[1] += g1, f[2] += g2;
+      v[0] -= r0 * g0, v[1] -= r1 * g1, v[2] -= r2 * g2;
+      v[3] -= r0 * g1, v[4] -= r0 * g2, v[5] -= r1 * g2;
     }
-    if (!member.coulomb.active() || pairs.species[i] < 0) continue;
-    for (int c = 0; c < 3; c++) own[c] += member.coulomb.force(i)[c];
-    for (int c = 0; c < 6; c++) v[c] += member.coulomb.virial(i)[c];
+    if (member.coulomb.active() && pairs.species[i] >= 0) {
+      for (int c = 0; c < 3; c++) f[c] += member.coulomb.force(i)[c];
+      for (int c = 0; c < 6; c++) v[c] += member.coulomb.virial(i)[c];
+    }
+    for (int c = 0; c < 3; c++) mine[i * width + c] += f[c];
+    for (int c = 0; c < 6; c++) all[c] += v[c];
   }
+  std::copy(all, all + 6, &virials[6 * at]);
 }
 
 void Deviation::compare_atoms(const std::vector<Member> &members, size_t width, double unit)
