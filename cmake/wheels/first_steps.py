@@ -63,7 +63,7 @@ def instruction_sets() -> list[str]:
     from lammps_mace.kernels import native
 
     found = []
-    for name in ("sse2", "avx2", "avx512"):
+    for name in native.instruction_sets():
         try:
             native.use_instruction_set(name)
         except native.KernelError as error:

@@ -1,4 +1,4 @@
-// Chooses among the kernels by what the machine can do; compiled for the plainest x86-64.
+// Chooses among the kernels by what the machine can do; compiled for the plainest of its kind.
 #include "isa.h"
 
 #include <atomic>
@@ -30,6 +30,9 @@ struct Choice {
    isa::linear_f32, \
    isa::linear_f64}
 
+#define LM_QUOTED(name) #name
+#define LM_NAME(name) LM_QUOTED(name)
+
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 const Choice kChoices[] = {
 #ifdef LM_WIDE
@@ -41,7 +44,7 @@ const Choice kChoices[] = {
      LM_KERNELS(avx512)},
     {"avx2", 32, 2, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, LM_KERNELS(avx2)},
 #endif
-    {"sse2", 16, 3, [] { return true; }, LM_KERNELS(sse2)},
+    {LM_NAME(LM_PLAIN), 16, 3, [] { return true; }, LM_KERNELS(LM_PLAIN)},
 };
 
 const Choice *widest()
@@ -82,6 +85,11 @@ const Kernels &lammps_mace::kernels_for_rows(std::int64_t bytes)
 }
 
 const char *lammps_mace_kernels_isa() { return chosen().load()->name; }
+
+const char *lammps_mace_kernels_name(int index)
+{
+  return index < static_cast<int>(std::size(kChoices)) ? kChoices[index].name : nullptr;
+}
 
 int lammps_mace_kernels_use(const char *isa)
 {

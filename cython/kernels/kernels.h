@@ -1,4 +1,5 @@
-// The functions that every instruction set brings, in a namespace of its own (LM_ISA: sse2, avx2 or avx512).
+// The functions that every instruction set brings, in a namespace of its own (LM_ISA).
+// LM_PLAIN names the one that every processor of this kind has, with vectors of 128 bits: sse2, neon or plain.
 #pragma once
 
 #include "tasks.h"
@@ -16,7 +17,9 @@
   void linear_f32(const lammps_mace::LinearTask<float> &); \
   void linear_f64(const lammps_mace::LinearTask<double> &); \
   }
-LM_DECLARE(sse2)
+LM_DECLARE(LM_PLAIN)
+#ifdef LM_WIDE
 LM_DECLARE(avx2)
 LM_DECLARE(avx512)
+#endif
 #undef LM_DECLARE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 
 import jax
@@ -48,6 +49,7 @@ def load() -> ctypes.CDLL:
     """
     library = _open()
     library.lammps_mace_kernels_isa.restype = ctypes.c_char_p
+    library.lammps_mace_kernels_name.restype = ctypes.c_char_p
     library.lammps_mace_kernels_use.argtypes = [ctypes.c_char_p]
     for name in TARGETS:
         symbol = f"lammps_mace_{name}"
@@ -77,8 +79,21 @@ def _open() -> ctypes.CDLL:
 
 
 def instruction_set() -> str:
-    """Return the instruction set in use: "sse2", "avx2" or "avx512"."""
+    """Return the instruction set in use, one of :func:`instruction_sets`."""
     return load().lammps_mace_kernels_isa().decode()
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Return those that were compiled for this kind of processor, narrowest first.
+
+    "sse2", "avx2" and "avx512" on x86-64, "neon" on aarch64, "plain" elsewhere.
+    """
+    return _names(load())
+
+
+def _names(library: ctypes.CDLL) -> tuple[str, ...]:
+    found = iter(map(library.lammps_mace_kernels_name, count()))
+    return tuple(name.decode() for name in takewhile(bool, found))[::-1]
 
 
 def use_instruction_set(name: str) -> None:
@@ -93,7 +108,7 @@ def use_instruction_set(name: str) -> None:
 def _use(library: ctypes.CDLL, name: str, what: str) -> None:
     status = library.lammps_mace_kernels_use(name.encode())
     if status == 1:
-        raise KernelError(f"{what}{name}: unknown; use sse2, avx2 or avx512")
+        raise KernelError(f"{what}{name}: unknown; there is {', '.join(_names(library))}")
     if status:
         raise KernelError(
             f"{what}{name}: this machine lacks it; leave it out or name a narrower one"

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_cases import BACKENDS, running
+from kernel_cases import BACKENDS, PLAIN, running
 
 from lammps_mace.kernels import (
     ContractionOperands,
@@ -140,7 +140,7 @@ def test_more_atoms_than_rows_are_an_error(atoms):
     program = ContractionProgram((1, 1), (((0,), (1,)),))
     blocks, weights = [np.zeros((3, 1, 2))] * 2, np.zeros((1, 2, 2))
     with pytest.raises(Exception, match=f"{atoms} atoms in 3 rows"):
-        results(program, blocks, weights, np.zeros((3, 1, 2)), atoms, "sse2")
+        results(program, blocks, weights, np.zeros((3, 1, 2)), atoms, PLAIN)
 
 
 def test_blocks_of_different_numbers_of_atoms_are_an_error():

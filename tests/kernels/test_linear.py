@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from kernel_cases import BACKENDS, running
+from kernel_cases import BACKENDS, PLAIN, running
 
 from lammps_mace.kernels import Matrices, linear, pack_matrices
 
@@ -67,7 +67,7 @@ def test_the_species_chooses_the_matrix(backend):
 
 
 def test_one_matrix_serves_all_species():
-    [found, _], [exact, _] = multiply("one row", np.float64, "sse2", 1, 2)
+    [found, _], [exact, _] = multiply("one row", np.float64, PLAIN, 1, 2)
     assert np.allclose(found, exact, rtol=1e-13)
 
 
@@ -95,7 +95,7 @@ def test_rows_without_atoms_change_nothing(atoms, backend):
 
 @pytest.mark.parametrize("atoms", [-1, 4])
 def test_more_atoms_than_rows_are_an_error(atoms):
-    with jax.enable_x64(True), running("sse2"):
+    with jax.enable_x64(True), running(PLAIN):
         packed = Matrices(*map(jnp.asarray, pack_matrices(np.zeros((1, 2, 2)), "cpu")))
         block, count = jnp.zeros((3, 1, 2)), jnp.int32(atoms)
         with pytest.raises(Exception, match=f"{atoms} atoms in 3 rows"):
@@ -105,11 +105,11 @@ def test_more_atoms_than_rows_are_an_error(atoms):
 @pytest.mark.parametrize("chosen", [-1, 3])
 def test_an_unknown_species_is_an_error(chosen):
     with pytest.raises(Exception, match=f"species {chosen} has no matrix"):
-        multiply("one row", np.float64, "sse2", 3, chosen)
+        multiply("one row", np.float64, PLAIN, 3, chosen)
 
 
 def test_features_that_do_not_fit_the_matrix_are_an_error():
-    with jax.enable_x64(True), running("sse2"):
+    with jax.enable_x64(True), running(PLAIN):
         packed = Matrices(*map(jnp.asarray, pack_matrices(np.zeros((1, 2, 2)), "cpu")))
         block = jnp.zeros((3, 1, 3))
         with pytest.raises(Exception, match="a matrix does not fit its features"):

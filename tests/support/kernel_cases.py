@@ -25,12 +25,12 @@ CUTOFF = 5.0
 
 
 def _instruction_sets():
-    widest = native.instruction_set()
-    names = ("sse2", "avx2", "avx512")
-    return names[: names.index(widest) + 1]
+    names = native.instruction_sets()
+    return names[: names.index(native.instruction_set()) + 1]
 
 
 BACKENDS = ("xla", "gpu", *_instruction_sets())  # the C++ kernels by instruction set
+PLAIN = native.instruction_sets()[0]
 
 
 @contextmanager
