@@ -1,12 +1,16 @@
 """The command line: what a new user meets; each command by itself is tested where it belongs."""
 
 import argparse
+import importlib
+import lzma
 import os
 import pty
 import re
 import subprocess
+import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from programs import SCRIPTS
@@ -15,6 +19,8 @@ from small import make_model, write_model
 from lammps_mace.cli import progress as module
 from lammps_mace.cli.main import COMMANDS, main, module_of
 from lammps_mace.cli.progress import progress
+
+SMALL_TORCH = Path(__file__).with_name("data") / "torch_0_3_3_small.model.xz"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +47,26 @@ def test_help_explains_every_argument(command):
     parser = argparse.ArgumentParser()
     module_of(command).add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
+
+
+@pytest.mark.parametrize("command", ["bench", "convert"])
+def test_a_command_without_ase_names_the_extra(command, tmp_path, monkeypatch, capsys):
+    write_model(tmp_path / "x.model", make_model())
+    (tmp_path / "small.model").write_bytes(lzma.decompress(SMALL_TORCH.read_bytes()))
+    given = {"bench": ["x.model"], "convert": ["small.model", "-o", "y.model"]}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ase", None)
+    monkeypatch.delitem(sys.modules, "lammps_mace.convert.self_check", raising=False)
+    assert main([command, *given[command]]) == 2
+    words = f"lammps-mace {command} needs ASE: pip install 'lammps-mace[tools]'\n"
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "y.model").exists()
+
+
+def test_a_missing_module_of_another_name_is_no_matter_of_extras(monkeypatch):
+    monkeypatch.setattr("lammps_mace.cli.info.run", lambda options: importlib.import_module("no"))
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no'"):
+        main(["info", "x.model"])
 
 
 def test_info_gives_the_lines_for_an_input(tmp_path, monkeypatch, capsys):

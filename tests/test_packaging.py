@@ -168,7 +168,8 @@ def imported_packages():
 
 def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {Requirement(text).name.replace("-", "_") for text in project["dependencies"]}
+    texts = project["dependencies"] + project["optional-dependencies"]["tools"]
+    declared = {Requirement(text).name.replace("-", "_") for text in texts}
     declared |= {"jaxlib"}  # jax brings it
     assert imported_packages() - declared == {"cupy"}  # of LAMMPS with KOKKOS on GPUs, see cmake/
 

@@ -12,7 +12,9 @@ try:
     from ase.calculators import calculator as ase_calculators
     from ase.stress import full_3x3_to_voigt_6_stress
 except ImportError as error:
-    raise ImportError("lammps_mace.Calculator needs ASE: pip install ase") from error
+    raise ImportError(
+        "lammps_mace.Calculator needs ASE: pip install 'lammps-mace[tools]'"
+    ) from error
 
 from lammps_mace.calculator.structure_engine import EngineEvaluation, StructureEngine
 from lammps_mace.modelfile import Model, load_models

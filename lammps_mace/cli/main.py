@@ -48,6 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `lammps-mace info X.model | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "ase":
+            raise
+        print(
+            f"lammps-mace {options.command} needs ASE: pip install 'lammps-mace[tools]'",
+            file=sys.stderr,
+        )
+        return 2
     except (ValueError, OSError) as error:
         print(f"lammps-mace {options.command}: {error}", file=sys.stderr)
         return 2

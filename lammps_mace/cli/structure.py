@@ -18,7 +18,7 @@ def read_structure(path: str) -> Atoms:
     try:
         import ase.io
     except ImportError:
-        raise ValueError("reading structures needs ASE: pip install ase") from None
+        raise ValueError("reading structures needs ASE: pip install 'lammps-mace[tools]'") from None
     if not Path(path).is_file():
         raise ValueError(f"structure {path!r} does not exist")
     try:

@@ -299,4 +299,7 @@ def test_settings_of_jax_stay_and_ase_is_named(tmp_path):
     command = [sys.executable, "-c", NO_ASE.format(path=path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "ImportError: lammps_mace.Calculator needs ASE: pip install ase" in done.stderr
+    assert (
+        "ImportError: lammps_mace.Calculator needs ASE: pip install 'lammps-mace[tools]'"
+        in done.stderr
+    )

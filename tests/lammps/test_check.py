@@ -116,7 +116,7 @@ def test_no_ase(model, structure, capsys, monkeypatch):
     path = structure("one atom")
     monkeypatch.setitem(sys.modules, "ase.io", None)
     assert main(["check", model(), path]) == 2
-    assert "pip install ase" in capsys.readouterr().err
+    assert "pip install 'lammps-mace[tools]'" in capsys.readouterr().err
 
 
 def test_reason_of_lammps(model, structure, monkeypatch, capsys):
