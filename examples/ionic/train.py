@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from batches import Batch, Batches
-from data import NUMBERS, Structure, data_set
+from data import EQUILIBRATION, NUMBERS, Structure, data_set
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, load_model, save_model
 
@@ -190,12 +190,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="end training by then")
     parser.add_argument("--rate", type=float, default=0.01, help="highest learning rate")
     parser.add_argument("--count", type=int, default=12, help="structures of each trajectory")
+    parser.add_argument(
+        "--equilibration", type=int, default=EQUILIBRATION, help="steps before the first of these"
+    )
     parser.add_argument("--charge-weight", type=float, default=1.0, help="of the pull on charges")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="go on with this model, on other data")
     args = parser.parse_args()
-    batches = make_batches(data_set(1000 * args.seed, args.count))
-    test = data_set(1000 * args.seed + 500, min(args.count, 2))
+    batches = make_batches(data_set(1000 * args.seed, args.count, args.equilibration))
+    test = data_set(1000 * args.seed + 500, min(args.count, 2), args.equilibration)
     old = load_model(args.start) if args.start else None
     info = old.dataset_info if old else dataset_info(batches)
     print(info, flush=True)

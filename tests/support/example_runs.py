@@ -38,6 +38,7 @@ def short_training(folder: Path, tmp_path: Path) -> tuple[list[float], Model]:
     """Run an example's train.py; return the loss of each of its two epochs, and its model."""
     out = tmp_path / "tiny.model"
     command = [sys.executable, folder / "train.py", "--epochs", "2", "--count", "1", "--out", out]
+    command += ["--equilibration", "100"]
     text = subprocess.run(
         command,
         env={**ENVIRONMENT, "XLA_FLAGS": quick_xla.FLAGS},
