@@ -219,6 +219,36 @@ def test_many_displacements_take_no_memory():
     assert grown(0) < GROWTH < grown(100)
 
 
+def force_constants(dtype):
+    """Return minus the slope of all forces in each displacement, [3 n, 3 n], eV/Å^2."""
+    model = replace(load_model(EXAMPLES / "silicon" / "silicon.model"), dtype=dtype, sha256="")
+    atoms, step, rows = bulk("Si", a=5.431, cubic=True), 0.001, []
+    rest = atoms.positions.copy()
+    atoms.calc = Calculator(model)
+    for coordinate in range(3 * len(atoms)):
+        place, ends = divmod(coordinate, 3), []
+        for sign in (1, -1):
+            atoms.positions = rest
+            atoms.positions[place] += sign * step
+            ends.append(atoms.get_forces().ravel())
+        rows.append((ends[1] - ends[0]) / (2 * step))
+    return np.array(rows)
+
+
+def test_phonons_of_float64_are_symmetric():
+    """Force constants by finite displacements; the trained model, whose crystal is stable."""
+    matrix = force_constants("float64")
+    asymmetry = np.abs(matrix - matrix.T).max() / np.abs(matrix).max()
+    assert asymmetry < 1e-6
+    squares = np.linalg.eigvals(matrix)
+    assert np.abs(squares.imag).max() < 1e-6 * np.abs(squares).max()
+    squares = np.sort(squares.real)
+    # Three translations, then what vibrates.
+    assert np.abs(squares[:3]).max() < 1e-6 * squares[-1] < squares[3]
+    coarse = force_constants("float32")
+    assert np.abs(coarse - coarse.T).max() > 1e-6 * np.abs(coarse).max()  # the control
+
+
 def test_new_elements(small):
     model, atoms = small[0], structure("molecule")
     calculator = Calculator(model)

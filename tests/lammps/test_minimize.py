@@ -47,11 +47,11 @@ def test_float32_names_float64(run_lammps, saved, ranks):
 
 def test_float64_reaches_what_was_asked_for(run_lammps, saved):
     saved("float64")
-    run = run_lammps(SCRIPT)
+    run = run_lammps(SCRIPT.replace("1e-5", "1e-8") + "thermo_modify format float %.12g\nrun 0\n")
     assert run.returncode == 0, run.out
     assert "Stopping criterion = force tolerance" in run.log
     assert NAMED not in run.log
-    assert run.thermo()[-1]["Fmax"] < 1e-5
+    assert run.thermo()[-1]["Fmax"] < 1e-8
 
 
 @pytest.mark.parametrize(
