@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import quick_xla
 import torch_files
 
 from lammps_mace.cli.main import main
@@ -47,10 +48,13 @@ def with_torch(tmp_path):
     """Return a function that runs lammps-mace in a process that finds torch too."""
     environment = torch_files.model_folder().parent
     [packages] = environment.glob("lib/python3*/site-packages")
+    env = {**os.environ, "XLA_FLAGS": quick_xla.FLAGS}
 
     def run(*arguments, first=""):
         command = [sys.executable, "-W", "ignore", "-c", first + CODE, packages, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, cwd=tmp_path, check=False
+        )
 
     return run
 

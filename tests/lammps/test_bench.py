@@ -5,6 +5,7 @@ import json
 import ase.build
 import ase.io
 import pytest
+import quick_xla
 from small import make_model, write_model
 
 from lammps_mace.cli.main import main
@@ -13,8 +14,9 @@ STAGES = ["Neighbors", "Comm", "Inner layers", "Last layer", "Gradients", "Force
 
 
 @pytest.fixture
-def bench(tmp_path):
+def bench(tmp_path, monkeypatch):
     """Return a function that times x.model, two layers, into t.json; its exit status."""
+    monkeypatch.setenv("XLA_FLAGS", quick_xla.FLAGS)
     path = write_model(tmp_path / "x.model", make_model("float32"))
 
     def run(*arguments):

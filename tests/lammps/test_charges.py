@@ -77,7 +77,7 @@ def test_lammps_says_what_mlip_says(name, tmp_path, monkeypatch):
 
     convert(zipped, path, dtype="float64", total_charge=case.charge, head=head)
     halves = Evaluator(path).evaluate(atoms).energies
-    for ranks in (1, 2, 4):
+    for ranks in (1, 2, 4) if name == "all" else (1, 4):  # 2 ranks run in float32, below
         found, result = differences(ranks)
         assert max(found.values()) < FLOAT64, (ranks, found)
         assert np.abs(result.energies - halves).max() < FLOAT64
