@@ -37,16 +37,18 @@ class Moments(NamedTuple):
 def backward(
     layer: Layer, scale: float, weights: Any, arrays: StepArrays, positions: jax.Array,
     features: NodeFeatures | None, saved: Saved, above: list[NodeFeatures] | None,
-    vectors: list[jax.Array], outputs: jax.Array | None, *, capacity: Capacity,
+    vectors: list[jax.Array] | None, outputs: jax.Array | None, *, capacity: Capacity,
 ) -> tuple[jax.Array | None, Moments]:  # fmt: skip
     """Return what follows from the energies of a layer and from ``above``, and the outputs so far.
 
     Args:
         positions: [rows, 3], Å.
         above: of the features that the layer makes; None after the last layer.
-        vectors: of the layers behind this one.
+        vectors: of the layers behind this one; None: there is none.
         outputs: of the layers before; None where this layer's are among them.
     """
+    if vectors is None:
+        vectors = [jnp.zeros_like(arrays.vectors) for _ in range(1 + AXES)]
     if above is not None:
         above = _about(above, positions, 1)
 

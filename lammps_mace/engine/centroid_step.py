@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.engine.atom_layout import AtomLayout
@@ -89,7 +88,7 @@ class CentroidStep:
         buffers = self._pool.take(layout.capacity)
         outputs, made = sequence.forward(arrays, self._weights, buffers)
         read: list[NodeFeatures | None] = [None, *(one.features for one in made)]
-        vectors = [jnp.zeros_like(arrays.vectors) for _ in range(1 + AXES)]
+        vectors: list[jax.Array] | None = None
         above: list[NodeFeatures] | None = None
         charges = None
         for i in reversed(range(len(self._backward))):
@@ -106,6 +105,7 @@ class CentroidStep:
                 above = [ghosts.add_adjoints(one) for one in moments.features]
                 self._clock.end("exchange")
         self._pool.put_back(made, layout.capacity)
+        assert vectors is not None  # there is a layer
         return outputs, vectors, charges
 
     def _charges(
