@@ -1,13 +1,12 @@
 """Every file that a text names exists, or the text makes it, or it is the reader's own."""
 
 import argparse
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from lammps_mace.cli.main import COMMANDS
+from lammps_mace.cli.main import COMMANDS, module_of
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("docs", "examples", "cmake", "benchmarks")
@@ -17,6 +16,7 @@ NAME = re.compile(rf"(?<![\w./$<-])(?<!`\*)[\w./-]*\w\.(?:{SUFFIXES})\b(?![\w(])
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 # Forms for what the reader has, or will choose: X.model is any model file.
 YOURS = {"in.file", "FILE.model", "script.py", "model.zip", "structure.xyz", "job.sh"}
+YOURS |= {"mpi.h"}  # of the MPI that is theirs
 YOURS |= {f"X.{suffix}" for suffix in ("model", "json", "safetensors")}
 YOURS |= {"A.model", "B.model", "X.0.json", "X.0.safetensors", "X.1.json", "X.K.json"}
 PUBLISHED = "mace-"  # names of files of mace-torch's models, which readers fetch begin so
@@ -34,7 +34,7 @@ def pages():
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         if command != "run":
-            importlib.import_module(f"lammps_mace.cli.{command}").add_arguments(parser)
+            module_of(command).add_arguments(parser)
         found[f"lammps-mace {command} --help"] = parser.format_help()
     return found
 
