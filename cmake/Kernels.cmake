@@ -24,7 +24,7 @@ file(GLOB _calls CONFIGURE_DEPENDS "${_kernels}/*_call.cpp")
 add_library(kernels MODULE ${_calls} "${_kernels}/isa.cpp")
 foreach(_isa IN LISTS _isas)
   add_library(kernels_${_isa} OBJECT "${_kernels}/edges_forward.cpp" "${_kernels}/edges_backward.cpp"
-              "${_kernels}/contraction.cpp" "${_kernels}/linear.cpp")
+              "${_kernels}/contraction.cpp" "${_kernels}/linear.cpp" "${_kernels}/radial.cpp")
   set_target_properties(kernels_${_isa} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_compile_definitions(kernels_${_isa} PRIVATE LM_ISA=${_isa} ${_kernel_definitions})
   target_compile_options(kernels_${_isa} PRIVATE ${_kernel_flags} ${_isa_flags_${_isa}})

@@ -12,19 +12,17 @@ template <class T> struct PathAt {
   const T *adjoint;
 };
 
-// Where the arrays of one edge begin: radial weights and, where these are given, their adjoints; matrices and their
-// slopes; features of the sender and their adjoint.
+// Where the arrays of one edge begin: radial weights; matrices and their slopes; features of the sender and their adjoint.
 template <class T, class Radial> struct EdgeStart {
   Radial weights;
   const T *matrices;
   std::int64_t set;    // from the matrices to their slopes, and to those in the other direction
   const T *h;
-  T *dh, *drow;
+  T *dh;
 
   LM_INLINE EdgeStart(const EdgeTask<T> &task, const Batch<T> &batch, int e)
       : weights(batch, e), matrices(batch.at[e].matrices), set(static_cast<std::int64_t>(task.couplings.rows) * kWidth<T>),
-        h(task.sent + batch.at[e].sender), dh(task.sent_adjoint ? task.sent_adjoint + batch.at[e].sender : nullptr),
-        drow(task.row_adjoint ? task.row_adjoint + (batch.rows[e] - task.first_row) * batch.knot_stride : nullptr)
+        h(task.sent + batch.at[e].sender), dh(task.sent_adjoint ? task.sent_adjoint + batch.at[e].sender : nullptr)
   {}
 };
 
@@ -48,28 +46,6 @@ LM_INLINE void add_entry(const Edge &edge, std::int64_t entry, Vector<T> adjoint
   const T *slopes = edge.matrices + edge.set + entry;
   share.across[0] += slopes[0] * adjoint;
   share.across[1] += slopes[edge.set] * adjoint;
-}
-
-// The weights of one path, and their slopes where they are splines.
-template <bool Tail, class T, class Radial>
-LM_INLINE void weights_of(const EdgeStart<T, Radial> &edge, std::int64_t path, int channel, int n, Vector<T> &r,
-                          Vector<T> &slope)
-{
-  if constexpr (Radial::kGiven)
-    r = edge.weights.template value<Tail>(path, channel, n);
-  else
-    edge.weights.template both<Tail>(path, channel, n, r, slope);
-}
-
-// Takes the adjoint dr of the weights of one path: to `along` through their slopes, or to where it is kept.
-template <bool Tail, class T, class Radial>
-LM_INLINE void give_weights(const EdgeStart<T, Radial> &edge, std::int64_t path, int channel, int n, Vector<T> slope,
-                            Vector<T> dr, Vector<T> &along)
-{
-  if constexpr (Radial::kGiven)
-    store_some<Tail>(edge.drow + path + channel, dr, n);
-  else
-    along += slope * dr;
 }
 
 // Adds the part of one path to the adjoint of the source, and returns the adjoint of its weights.

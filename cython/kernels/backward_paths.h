@@ -17,7 +17,7 @@ LM_INLINE void backward_member(const Edge &edge, const PathAt<T> &path, int chan
   constexpr int N = 2 * Member::source + 1, M = 2 * Member::target + 1, W = kWidth<T>;
   const T *matrix = edge.matrices + path.matrix;
   Vector<T> r, slope, s[N], q[N] = {};
-  weights_of<false>(edge, path.weights, channel, W, r, slope);
+  edge.weights.template both<false>(path.weights, channel, W, r, slope);
   LM_EACH(k, N, s[k] = r * source[k];)
   LM_EACH(m, M, {
     const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
@@ -26,8 +26,7 @@ LM_INLINE void backward_member(const Edge &edge, const PathAt<T> &path, int chan
     else
       LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint; dmatrix[m * N + k] += adjoint * s[k];)
   })
-  const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
-  give_weights<false>(edge, path.weights, channel, W, slope, dr, along);
+  along += slope * give_back<T, N>(r, source, q, dsource);
 }
 
 // The same for all paths of a group; the adjoints of their matrices follow each other from First on.
@@ -65,7 +64,7 @@ void backward_group(int channels, const PathAt<T> *at, const EdgeStart<T, Radial
     LM_EACH(k, N, source[k] = load(h + k * channels + channel);)
     if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
     // Opaque: the pieces are read where they are needed and leave their registers to the sums.
-    if constexpr (!Radial::kGiven) asm("" : "+r"(edge.weights.pieces));
+    if constexpr (Radial::kSplined) asm("" : "+r"(edge.weights.pieces));
     backward_members<T, 0, Member, Rest...>(edge, paths, channel, source, dsource, dmatrix, here.along);
     if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
   }
@@ -103,15 +102,14 @@ void backward_in_tiles(int channels, const PathAt<T> *paths, const EdgeStart<T, 
     for (int i = 0; i < panel; i++) {
       const int channel = start + i * W;
       Vector<T> r, slope, source[N], dsource[N] = {}, q[N] = {};
-      weights_of<false>(edge, path.weights, channel, W, r, slope);
+      edge.weights.template both<false>(path.weights, channel, W, r, slope);
       LM_EACH(m, M, {
         const Vector<T> adjoint = load(path.adjoint + m * path.stride + channel);
         LM_EACH(k, N, q[k] += matrix[(m * N + k) * W] * adjoint;)
       })
       LM_EACH(k, N, source[k] = load(h + k * channels + channel); s[i * N + k] = r * source[k];)
       if (dh) LM_EACH(k, N, dsource[k] = load(dh + k * channels + channel);)
-      const Vector<T> dr = give_back<T, N>(r, source, q, dsource);
-      give_weights<false>(edge, path.weights, channel, W, slope, dr, here.along);
+      here.along += slope * give_back<T, N>(r, source, q, dsource);
       if (dh) LM_EACH(k, N, store(dh + k * channels + channel, dsource[k]);)
     }
     const T *a = path.adjoint + start;
@@ -144,7 +142,7 @@ void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, con
   const int N = 2 * degrees.source + 1, M = 2 * degrees.target + 1, n = channels % W, channel = channels - n;
   const bool scalar = degrees.scalar;
   Vector<T> r, slope, dr = {};
-  weights_of<true>(edge, path.weights, channel, n, r, slope);
+  edge.weights.template both<true>(path.weights, channel, n, r, slope);
   for (int k = 0; k < N; k++) {
     const std::int64_t row = path.source + k * channels + channel;
     const Vector<T> source = load_some<true>(edge.h + row, n), s = r * source;
@@ -158,7 +156,7 @@ void backward_tail(int channels, const Path &degrees, const PathAt<T> &path, con
     dr += q * source;
     if (edge.dh) store_some<true>(edge.dh + row, load_some<true>(edge.dh + row, n) + r * q, n);
   }
-  give_weights<true>(edge, path.weights, channel, n, slope, dr, share.along);
+  share.along += slope * dr;
 }
 
 }    // namespace

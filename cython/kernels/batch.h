@@ -1,16 +1,10 @@
 // A batch of edges of consecutive atoms, only those within the cutoff, and all that depends on the edge alone.
 #pragma once
 
-#include <algorithm>
-
 #include "harmonics.h"
+#include "product.h"
 
 namespace {
-
-using lammps_mace::EdgeTask;
-using lammps_mace::kHarmonics;
-using lammps_mace::kSplineRows;
-using lammps_mace::kTableBlock;
 
 struct Segment {    // edges [begin, end) of the batch belong to this atom; `more`: continues an earlier batch
   std::int64_t atom;
@@ -44,6 +38,7 @@ class Arena {
 constexpr int kMaxSegments = 256;
 constexpr int kMaxEdges = 1024;
 constexpr std::size_t kMatrixBytes = 256 * 1024;    // what the matrices of a batch may take of the cache
+constexpr std::size_t kWeightBytes = 256 * 1024;    // likewise its radial weights, where they are made of functions
 
 // What an edge's matrices are made for: their values, and in the backward pass also their slopes in two directions
 // across the edge.
@@ -59,11 +54,16 @@ template <class T> struct Batch {
   Vector<T> *pieces;    // [edge / W][pieces, slopes][edge % W]
   std::int32_t *senders;
   EdgeAt<T> *at;
-  // Strides of the radial weights: from knot (or edge) to knot, from path to path, from block to block of channels.
+  // Strides of the radial weights: from knot to knot (or from values to slopes), from path to path, from block to block
+  // of channels.
   std::int64_t knot_stride, path_stride, slab;
   std::int64_t *rows;
   Vector<T> *matrices;    // [edge / W][set][row][edge % W]
   T *values;              // [matrix entry], the Clebsch-Gordan coefficients
+  int weight_sets;        // values, and slopes in the backward pass
+  T *functions;           // [edge][set][function] where the radial weights are made of them
+  T *weights;             // [edge][set][weight], likewise
+  int n_weights;          // made for each edge and set: [path][channel]; with functions as weights [channel], or none
 
   void *more;    // bytes asked for besides
 
@@ -71,20 +71,26 @@ template <class T> struct Batch {
   {
     const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
+    weight_sets = sets == kForward ? 1 : 2;
+    n_weights = task.matrix ? task.n_paths * task.channels : !task.table && task.n_functions < task.channels ? task.channels : 0;
+    const std::size_t made = std::size_t(weight_sets) * n_weights, read = made ? weight_sets * task.n_functions : 0;
+    if (made) capacity = static_cast<int>(std::clamp<std::size_t>(kWeightBytes / (sizeof(T) * made) / W * W, W, capacity));
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 4 * Arena::bytes<T>(n) +
                              Arena::bytes<T>(2 * kSplineRows<T> * n) + Arena::bytes<std::int32_t>(n) +
                              Arena::bytes<EdgeAt<T>>(n) + Arena::bytes<std::int64_t>(n) +
-                             Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) + bytes));
+                             Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) +
+                             Arena::bytes<T>(n * read) + Arena::bytes<T>(n * made) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
     pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(2 * kSplineRows<T> * n));
     senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
     matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.couplings.rows));
     values = arena.take<T>(entries);
+    functions = arena.take<T>(n * read), weights = arena.take<T>(n * made);
     more = arena.take<char>(bytes);
-    path_stride = task.table ? kTableBlock : task.channels;
-    knot_stride = path_stride * task.n_paths;
+    path_stride = task.table ? kTableBlock : task.matrix ? task.channels : 0;
+    knot_stride = path_stride ? path_stride * task.n_paths : n_weights ? n_weights : task.n_functions;
     slab = knot_stride * task.table_rows;
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
@@ -100,6 +106,7 @@ template <class T> struct Batch {
   {
     return matrices + static_cast<std::size_t>(edge / W) * sets * task.couplings.rows;
   }
+  T *weights_of(int edge) const { return weights + edge * weight_sets * knot_stride; }
   Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 2 * kSplineRows<T>; }
 };
 
@@ -165,6 +172,38 @@ template <class T, int Degree> LM_INLINE void pieces_of_degree(Vector<T> t, Vect
   })
 }
 
+// The functions of an edge, values and then slopes if there are any.
+template <class T> const T *functions_of(const EdgeTask<T> &task, const Batch<T> &batch, int edge)
+{
+  return task.functions + (batch.rows[edge] - task.first_row) * task.function_sets * task.n_functions;
+}
+
+// The functions of all edges, and their slopes, as often as there are weights.
+template <class T> void repeat_functions(const EdgeTask<T> &task, const Batch<T> &batch)
+{
+  const int n = task.n_functions;
+  for (int i = 0; i < batch.size; i++)
+    for (int set = 0; set < batch.weight_sets; set++)
+      for (int k = 0; k < batch.n_weights; k += n)
+        std::copy_n(functions_of(task, batch, i) + set * n, n, batch.weights_of(i) + set * batch.n_weights + k);
+}
+
+// The radial weights of all edges, and their slopes, where they are made of functions.
+template <class T> void make_weights(const EdgeTask<T> &task, const Batch<T> &batch)
+{
+  if (!task.matrix) return repeat_functions(task, batch);
+  const int n = batch.weight_sets * task.n_functions, n_weights = batch.n_weights;
+  for (int i = 0; i < batch.size; i++) std::copy_n(functions_of(task, batch, i), n, batch.functions + i * n);
+  multiply(LinearTask<T>{batch.functions, batch.size * std::int64_t(batch.weight_sets), task.n_functions, n_weights,
+                         task.matrix, batch.weights});
+  if (!task.factors) return;
+  for (int i = 0; i < batch.size; i++) {
+    const T *factors = task.factors + task.first_rows[batch.rows[i] - task.first_row] * std::int64_t(n_weights);
+    T *weights = batch.weights_of(i);
+    for (int k = 0; k < batch.weight_sets * n_weights; k++) weights[k] *= factors[k % n_weights];
+  }
+}
+
 // Where an edge's radial weights begin, and the pieces (and slopes) of its spline where they are splines.
 template <class T> void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch, int begin, Vector<T> r)
 {
@@ -173,7 +212,7 @@ template <class T> void prepare_weights(const EdgeTask<T> &task, Batch<T> &batch
   Vector<T> *b = batch.pieces_of(begin), *d = b + kRows;
   if (!task.table) {
     for (int i = begin; i < std::min(begin + W, batch.size); i++)
-      batch.locate(task, i, task.rows + (batch.rows[i] - task.first_row) * batch.knot_stride);
+      batch.locate(task, i, batch.n_weights ? batch.weights_of(i) : functions_of(task, batch, i));
     return;
   }
   const T scale = static_cast<T>(task.knot_scale);
@@ -239,6 +278,7 @@ template <class T> bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cur
   while (cursor.atom < task.atoms && batch.n_segments < kMaxSegments)
     if (!add_atom(task, batch, cursor)) break;
   for (int begin = 0; begin < batch.size; begin += kWidth<T>) prepare_group(task, batch, begin);
+  if (batch.n_weights) make_weights(task, batch);
   return true;
 }
 

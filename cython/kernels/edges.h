@@ -10,7 +10,7 @@ using namespace lammps_mace;
 
 // Radial weights of one edge, as splines: kSplineRows rows of the table. `path`: from the weights of the first path.
 template <class T> struct Splined {
-  static constexpr bool kGiven = false;
+  static constexpr bool kSplined = true;
   static constexpr int kRows = kSplineRows<T>;
   const T *at;
   std::int64_t row, slab;
@@ -44,16 +44,21 @@ template <class T> struct Splined {
   }
 };
 
-// The same where they are given, edge by edge.
+// The same where the batch has them, edge by edge, values and slopes.
 template <class T> struct Given {
-  static constexpr bool kGiven = true;
+  static constexpr bool kSplined = false;
   const T *at;
+  std::int64_t slopes;
 
-  LM_INLINE Given(const Batch<T> &batch, int edge) : at(batch.at[edge].weights) {}
+  LM_INLINE Given(const Batch<T> &batch, int edge) : at(batch.at[edge].weights), slopes(batch.knot_stride) {}
 
   template <bool Tail> LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const
   {
     return load_some<Tail>(at + path + channel, n);
+  }
+  template <bool Tail> LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const
+  {
+    value = load_some<Tail>(at + path + channel, n), slope = load_some<Tail>(at + slopes + path + channel, n);
   }
 };
 

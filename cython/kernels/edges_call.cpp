@@ -26,7 +26,7 @@ std::vector<double> harmonic_norms(int degree)
 struct EdgeCall {
   ffi::AnyBuffer radial;
   IntBuffer first_rows;
-  ffi::AnyBuffer vectors;
+  ffi::AnyBuffer matrix, factors, vectors;
   IntBuffer starts, ends, senders;
   ffi::AnyBuffer sent;
   Integers paths, result_paths, coupling_first, coupling_harmonics;
@@ -51,10 +51,15 @@ template <class T> EdgeTask<T> edge_task(const EdgeCall &call, std::vector<doubl
   task.channels = static_cast<int>(call.sent.dimensions()[2]);
   task.cutoff = call.cutoff, task.knot_scale = call.knot_scale;
   const auto shape = call.radial.dimensions();
-  task.table = shape.size() == 4 ? call.radial.typed_data<T>() : nullptr;
-  task.rows = shape.size() == 4 ? nullptr : call.radial.typed_data<T>();
-  task.table_rows = shape.size() == 4 ? shape[1] : 0;
-  task.knots = shape.size() == 4 ? shape[1] / call.n_splines - (kSplineRows<T> - 1) : 0;
+  if (shape.size() == 4) {
+    task.table = call.radial.typed_data<T>(), task.table_rows = shape[1];
+    task.knots = shape[1] / call.n_splines - (kSplineRows<T> - 1);
+  } else {
+    task.functions = call.radial.typed_data<T>();
+    task.function_sets = static_cast<int>(shape[1]), task.n_functions = static_cast<int>(shape[2]);
+    task.matrix = call.matrix.element_count() ? call.matrix.typed_data<T>() : nullptr;
+    task.factors = call.factors.element_count() ? call.factors.typed_data<T>() : nullptr;
+  }
   task.first_rows = call.first_rows.element_count() ? call.first_rows.typed_data() : nullptr;
   task.vectors = call.vectors.typed_data<T>();
   task.starts = call.starts.typed_data(), task.ends = call.ends.typed_data(), task.senders = call.senders.typed_data();
@@ -67,21 +72,39 @@ template <class T> EdgeTask<T> edge_task(const EdgeCall &call, std::vector<doubl
   return task;
 }
 
-ffi::Error check(const EdgeCall &call)
+bool is_table(const EdgeCall &call, std::int64_t n_paths, std::int64_t channels)
+{
+  const auto shape = call.radial.dimensions();
+  return shape[2] == n_paths && shape[3] == kTableBlock && shape[0] * shape[3] >= channels && call.n_splines > 0 &&
+      shape[1] % call.n_splines == 0 &&
+      shape[1] / call.n_splines >= (call.vectors.element_type() == ffi::F32 ? kSplineRows<float> : kSplineRows<double>);
+}
+
+// Functions of each edge, values and perhaps slopes, and what makes radial weights of them.
+bool are_functions(const EdgeCall &call, std::int64_t n_paths, std::int64_t channels, int sets)
+{
+  const auto shape = call.radial.dimensions(), matrix = call.matrix.dimensions(), factors = call.factors.dimensions();
+  if (shape[1] < sets || shape[1] > 2) return false;
+  if (!call.matrix.element_count()) return shape[2] && channels % shape[2] == 0 && !call.factors.element_count();
+  if (matrix.size() != 3 || matrix[1] != shape[2] || matrix[2] != kPanel || matrix[0] * kPanel < n_paths * channels)
+    return false;
+  return !call.factors.element_count() ||
+      (factors.size() == 2 && factors[1] == n_paths * channels && call.first_rows.element_count() == std::size_t(shape[0]));
+}
+
+ffi::Error check(const EdgeCall &call, int sets)
 {
   const auto type = call.vectors.element_type();
   if (type != ffi::F32 && type != ffi::F64) return invalid("vectors must be float32 or float64");
-  if (call.sent.element_type() != type || call.radial.element_type() != type)
-    return invalid("vectors, radial weights and sent features must have one type");
-  const auto shape = call.radial.dimensions();
+  for (const auto &operand : {call.sent, call.radial, call.matrix, call.factors})
+    if (operand.element_type() != type) return invalid("vectors, radial weights and sent features must have one type");
   const std::int64_t n_paths = call.paths.size() * sizeof(std::int32_t) / sizeof(Path);
   const std::int64_t channels = call.sent.dimensions()[2];
-  const bool table = shape.size() == 4 && shape[2] == n_paths && shape[3] == kTableBlock &&
-      shape[0] * shape[3] >= channels && call.n_splines > 0 && shape[1] % call.n_splines == 0 &&
-      shape[1] / call.n_splines >= (type == ffi::F32 ? kSplineRows<float> : kSplineRows<double>);
-  const bool rows = shape.size() == 3 && shape[1] == n_paths && shape[2] == channels;
-  if (!table && !rows) return invalid("the radial weights do not fit the paths and channels");
-  return ffi::Error::Success();
+  const auto dimensions = call.radial.dimensions().size();
+  if ((dimensions == 4 && is_table(call, n_paths, channels)) ||
+      (dimensions == 3 && are_functions(call, n_paths, channels, sets)))
+    return ffi::Error::Success();
+  return invalid("the radial weights do not fit the paths and channels");
 }
 
 template <class T> void forward(const EdgeCall &call, ffi::RemainingRets &results)
@@ -98,19 +121,19 @@ template <class T> void forward(const EdgeCall &call, ffi::RemainingRets &result
     kernels.edges_forward_f64(task);
 }
 
-ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
-                         IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths,
-                         Integers result_paths, Integers first, Integers harmonics, Reals values, double cutoff,
-                         double knot_scale, std::int32_t n_splines)
+ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer matrix, ffi::AnyBuffer factors,
+                         ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent,
+                         ffi::RemainingRets results, Integers paths, Integers result_paths, Integers first,
+                         Integers harmonics, Reals values, double cutoff, double knot_scale, std::int32_t n_splines)
 {
-  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,     paths,
-                      result_paths, first,      harmonics, values, cutoff, knot_scale, n_splines};
-  if (auto error = check(call); error.failure()) return error;
+  const EdgeCall call{radial, first_rows,   matrix, factors,   vectors, starts, ends,       senders,  sent,
+                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  if (auto error = check(call, 1); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
 }
 
-// Results: gradient; with `to_senders` also the senders' adjoint; with explicit weights also theirs.
+// Results: gradient; with `to_senders` also the senders' adjoint.
 template <class T>
 void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets &results, bool to_senders)
 {
@@ -128,11 +151,6 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
   };
   task.gradient = in_place();
   if (to_senders) task.sent_adjoint = in_place();
-  if (task.rows) {
-    ffi::AnyBuffer to = **results.get<ffi::AnyBuffer>(next);
-    std::memset(to.untyped_data(), 0, to.size_bytes());
-    task.row_adjoint = to.typed_data<T>();
-  }
   const Kernels &kernels = kernels_for_rows(sizeof(T) * task.channels);
   if constexpr (sizeof(T) == 4)
     kernels.edges_backward_f32(task);
@@ -140,15 +158,15 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
     kernels.edges_backward_f64(task);
 }
 
-ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer vectors, IntBuffer starts,
-                          IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more,
-                          ffi::RemainingRets results, Integers paths, Integers result_paths, Integers first,
-                          Integers harmonics, Reals values, double cutoff, double knot_scale, std::int32_t n_splines,
-                          bool to_senders)
+ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer matrix, ffi::AnyBuffer factors,
+                          ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent,
+                          ffi::RemainingArgs more, ffi::RemainingRets results, Integers paths, Integers result_paths,
+                          Integers first, Integers harmonics, Reals values, double cutoff, double knot_scale,
+                          std::int32_t n_splines, bool to_senders)
 {
-  const EdgeCall call{radial,       first_rows, vectors,   starts, ends,   senders,    sent,     paths,
-                      result_paths, first,      harmonics, values, cutoff, knot_scale, n_splines};
-  if (auto error = check(call); error.failure()) return error;
+  const EdgeCall call{radial, first_rows,   matrix, factors,   vectors, starts, ends,       senders,  sent,
+                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  if (auto error = check(call, 2); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
                                      : backward<double>(call, more, results, to_senders);
@@ -161,6 +179,8 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyB
   ffi::Ffi::Bind() \
       .Arg<ffi::AnyBuffer>() \
       .Arg<IntBuffer>() \
+      .Arg<ffi::AnyBuffer>() \
+      .Arg<ffi::AnyBuffer>() \
       .Arg<ffi::AnyBuffer>() \
       .Arg<IntBuffer>() \
       .Arg<IntBuffer>() \

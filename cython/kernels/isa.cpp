@@ -28,7 +28,9 @@ struct Choice {
    isa::contraction_backward_f32, \
    isa::contraction_backward_f64, \
    isa::linear_f32, \
-   isa::linear_f64}
+   isa::linear_f64, \
+   isa::radial_f32, \
+   isa::radial_f64}
 
 #define LM_QUOTED(name) #name
 #define LM_NAME(name) LM_QUOTED(name)

@@ -16,6 +16,8 @@
   void contraction_backward_f64(const lammps_mace::ContractionTask<double> &); \
   void linear_f32(const lammps_mace::LinearTask<float> &); \
   void linear_f64(const lammps_mace::LinearTask<double> &); \
+  void radial_f32(const lammps_mace::RadialTask<float> &); \
+  void radial_f64(const lammps_mace::RadialTask<double> &); \
   }
 LM_DECLARE(LM_PLAIN)
 #ifdef LM_WIDE

@@ -37,19 +37,23 @@ template <class T> struct EdgeTask {
   const double *norms;               // [degree + 1][degree + 1], see harmonics.h
   const T *table;                    // [blocks][table_rows][n_paths][kTableBlock], or null
   std::int64_t knots, table_rows;    // knots + kSplineRows - 1 rows for each spline
-  const std::int32_t *first_rows;    // [chunk_edges], of the spline of each edge; null: there is one
-  const T *rows;                     // [chunk_edges][n_paths][channels] where there is no table
-  std::int64_t first_row;            // edge of rows[0] and first_rows[0]
+  const std::int32_t *first_rows;    // [chunk_edges], of the spline of each edge, or of its factors; null: there is one
+  const T *functions;                // [chunk_edges][function_sets][n_functions] where there is no table
+  int function_sets, n_functions;    // sets: values, and slopes if there are two
+  const T *matrix;                   // from functions to weights, packed; null: each path has the functions, in turns, as
+                                     // the weights of its channels
+  const T *factors;                  // [rows][n_paths][channels] of the weights, or null
+  std::int64_t first_row;            // edge of functions[0] and first_rows[0]
   const T *vectors;                  // [n_edges][3]
   const std::int32_t *starts, *ends, *senders;
   std::int64_t atoms;
   const T *sent;    // [n_senders][sent_rows][channels]
   std::int64_t sent_rows;
-  const std::int32_t *result_paths;            // paths to each result
-  T *const *results;                           // forward: [atoms][2l + 1][paths * channels] each
-  const T *const *adjoints;                    // backward: likewise
-  T *gradient, *sent_adjoint, *row_adjoint;    // backward; the latter two may be null
-  void *(*scratch)(std::size_t bytes);         // 64-byte aligned, valid until the next call on this thread
+  const std::int32_t *result_paths;       // paths to each result
+  T *const *results;                      // forward: [atoms][2l + 1][paths * channels] each
+  const T *const *adjoints;               // backward: likewise
+  T *gradient, *sent_adjoint;             // backward; the latter may be null
+  void *(*scratch)(std::size_t bytes);    // 64-byte aligned, valid until the next call on this thread
 };
 
 template <class T> struct ContractionTask {
@@ -74,6 +78,30 @@ template <class T> struct LinearTask {
   T *result;         // [n_rows][out]
 };
 
+template <class T> struct RadialLayer {
+  const T *table;    // as of LinearTask
+  int in, out;
+};
+
+// factor * sin(roots[n] r) / r times the polynomial of `power` that is 0 from the cutoff on; see kernels/radial.
+template <class T> struct BesselBasis {
+  const T *roots;    // [count], 1/Å
+  int count, power;
+  double cutoff, factor;
+};
+
+template <class T> struct RadialTask {
+  const T *inputs;            // [n_rows][sets][in], or null
+  const T *vectors;           // else [n_rows][3], of whose lengths the basis makes the inputs
+  BesselBasis<T> basis;
+  std::int64_t n_rows;
+  int sets;                   // 2: values, then slopes; 1: values alone
+  const RadialLayer<T> *layers;
+  int n_layers;
+  T *result;                  // [n_rows][sets][out]
+  void *(*scratch)(std::size_t bytes);
+};
+
 // One set per instruction set.
 struct Kernels {
   void (*edges_forward_f32)(const EdgeTask<float> &);
@@ -86,6 +114,8 @@ struct Kernels {
   void (*contraction_backward_f64)(const ContractionTask<double> &);
   void (*linear_f32)(const LinearTask<float> &);
   void (*linear_f64)(const LinearTask<double> &);
+  void (*radial_f32)(const RadialTask<float> &);
+  void (*radial_f64)(const RadialTask<double> &);
 };
 
 }    // namespace lammps_mace

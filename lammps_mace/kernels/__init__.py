@@ -11,32 +11,38 @@ from lammps_mace.kernels.contraction import (
 )
 from lammps_mace.kernels.edges import (
     BLOCK,
+    EdgeFunctions,
     EdgeOperands,
     EdgePath,
     EdgeProgram,
-    EdgeWeights,
+    Radial,
     Spline,
     edges_backward,
     edges_forward,
+    pack_map,
     pack_spline,
 )
 from lammps_mace.kernels.ghost_exchange_call import NO_EXCHANGE_HANDLE, ghost_exchange, read_timings
 from lammps_mace.kernels.linear import Matrices, linear, pack_matrices
 from lammps_mace.kernels.order import serialize_after
+from lammps_mace.kernels.radial import BesselBasis, RadialInputs, pack_layers, radial_network
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline, spline_degree
 from lammps_mace.kernels.spline_place import spline_rows
 
 __all__ = [
     "BLOCK",
     "NO_EXCHANGE_HANDLE",
+    "BesselBasis",
     "ContractionOperands",
     "ContractionProgram",
+    "EdgeFunctions",
     "EdgeOperands",
     "EdgePath",
     "EdgeProgram",
-    "EdgeWeights",
     "Grid",
     "Matrices",
+    "Radial",
+    "RadialInputs",
     "Spline",
     "contract",
     "contract_backward",
@@ -46,8 +52,11 @@ __all__ = [
     "fit_spline",
     "ghost_exchange",
     "linear",
+    "pack_layers",
+    "pack_map",
     "pack_matrices",
     "pack_spline",
+    "radial_network",
     "read_timings",
     "serialize_after",
     "spline_degree",

@@ -14,9 +14,7 @@ import jax
 import numpy as np
 
 from lammps_mace.kernels import native
-from lammps_mace.kernels.packing import in_blocks
-
-PANEL = 32  # columns that lie together in a packed matrix; kPanel in cython/kernels/tasks.h
+from lammps_mace.kernels.packing import in_panels
 
 
 class Matrices(NamedTuple):
@@ -43,11 +41,7 @@ def pack_matrices(matrices: np.ndarray, backend: str) -> Matrices:
     they are.
     """
     both = matrices, matrices.swapaxes(1, 2)
-    return Matrices(*(map(_packed, both) if backend == "cpu" else both))
-
-
-def _packed(matrices: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(in_blocks(matrices, PANEL).transpose(0, 2, 1, 3))
+    return Matrices(*(map(in_panels, both) if backend == "cpu" else both))
 
 
 def linear(

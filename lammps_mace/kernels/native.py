@@ -18,6 +18,7 @@ TARGETS = (
     "contraction_forward",
     "contraction_backward",
     "linear",
+    "radial",
     "pass_index",
     "ghost_exchange",
 )

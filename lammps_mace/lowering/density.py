@@ -11,7 +11,8 @@ import numpy as np
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import EdgePath, EdgeProgram
-from lammps_mace.lowering.edge_sums import EdgeSums, Sent, by_path, radial_weights, spline_weights
+from lammps_mace.lowering.edge_functions import function_weights
+from lammps_mace.lowering.edge_sums import EdgeSums, Sent, by_path, spline_weights
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import Density, ModelDescription
@@ -32,16 +33,17 @@ class DensityProgram:
 
     def forward(self, weights: Any, arrays: StepArrays, chunk: Chunk) -> jax.Array:
         """Return N of each atom of a chunk, [slots]."""
-        (sums,) = self.edges.forward(weights, arrays, chunk, _ones(weights, arrays))
+        radial = self.edges.radial_of(weights, arrays, chunk, slopes=False)
+        (sums,) = self.edges.forward(radial, arrays, chunk, _ones(weights, arrays))
         return self.constant + self.factor * sums[:, 0, 0]
 
     def backward(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, adjoint: jax.Array, vectors: jax.Array
     ) -> jax.Array:
         """Return dE/d vectors with what the adjoint of N adds to it."""
-        sent = _ones(weights, arrays)
+        sent, radial = _ones(weights, arrays), self.edges.radial_of(weights, arrays, chunk, True)
         adjoints = ((self.factor * adjoint)[:, None, None],)
-        return self.edges.backward(weights, arrays, chunk, sent, adjoints, vectors, None)[0]
+        return self.edges.backward(radial, arrays, chunk, sent, adjoints, vectors, None)[0]
 
 
 def density_program(
@@ -60,8 +62,9 @@ def density_program(
     """
     path = EdgePath(source=0, degree=0, target=0, coefficients=np.ones((1, 1, 1)))
     program = EdgeProgram((0,), (0,), (path,), channels=1, cutoff=description.cutoff)
-    weights = radial_weights(density.radial, backend)
-    if found is not None:
+    if found is None:
+        weights: dict[str, Any] = {"radial": function_weights(density.radial)}
+    else:
         program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))
         weights = spline_weights(by_path(found, program), pairs, description.dtype)
     edges = EdgeSums(program, density.radial, backend)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.engine.chunk import Chunk
@@ -14,17 +13,15 @@ from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import (
     EdgeOperands,
     EdgeProgram,
-    EdgeWeights,
+    Radial,
     Spline,
     edges_backward,
     edges_forward,
-    linear,
-    pack_matrices,
     pack_spline,
 )
+from lammps_mace.lowering.edge_functions import edge_functions
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
-from lammps_mace.models.blocks.norms import safe_norm
 from lammps_mace.models.description import RadialWeights
 
 
@@ -54,66 +51,35 @@ class EdgeSums:
     radial: RadialWeights
     backend: str
 
+    def radial_of(self, weights: Any, arrays: StepArrays, chunk: Chunk, slopes: bool) -> Radial:
+        """Return the radial weights of a chunk's pairs, with slopes for :meth:`backward`."""
+        if "spline" in weights:
+            return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
+        return edge_functions(
+            self.radial, self.program, weights["radial"], arrays, chunk, slopes, self.backend
+        )  # fmt: skip
+
     def forward(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, sent: Sent
+        self, radial: Radial, arrays: StepArrays, chunk: Chunk, sent: Sent
     ) -> tuple[jax.Array, ...]:
         """Return the sums, see :func:`lammps_mace.kernels.edges_forward`."""
-        radial = self._radial(weights, arrays, chunk, chunk.pairs(arrays.vectors))
         edges = _operands(radial, arrays, chunk, sent)
         return edges_forward(self.program, edges, backend=self.backend)
 
     def backward(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, sent: Sent,
+        self, radial: Radial, arrays: StepArrays, chunk: Chunk, sent: Sent,
         adjoints: tuple[jax.Array, ...], vectors: jax.Array, sent_adjoint: jax.Array | None,
     ) -> tuple[jax.Array, jax.Array | None]:  # fmt: skip
         """Return dE/d vectors and the adjoint of what was sent, each with what these adjoints add.
 
         Args:
+            radial: with slopes.
             sent_adjoint: None where it is not wanted.
         """
-        radial, pull_radial = jax.vjp(
-            lambda vectors: self._radial(weights, arrays, chunk, vectors),
-            chunk.pairs(arrays.vectors),
-        )
-        vectors, sent_adjoint, *values = edges_backward(
+        return edges_backward(
             self.program, _operands(radial, arrays, chunk, sent), adjoints, vectors, sent_adjoint,
             backend=self.backend,
         )  # fmt: skip
-        if values:
-            vectors = chunk.add_pairs(vectors, pull_radial(EdgeWeights(values[0]))[0])
-        return vectors, sent_adjoint
-
-    def _radial(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, vectors: jax.Array
-    ) -> Spline | EdgeWeights:
-        if "spline" in weights:
-            return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
-        values = self._values(weights["radial"], arrays, chunk, safe_norm(vectors))
-        return EdgeWeights(values.reshape(len(values), len(self.program.paths), -1))
-
-    def _values(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, distances: jax.Array
-    ) -> jax.Array:
-        """Return the radial weights [n_edges, n_weights] as the network gives them; 0 for r = 0."""
-        parameters, matrices, factor = weights
-        senders = chunk.pairs(arrays.sender_species)
-        receivers = jnp.broadcast_to(chunk.species, senders.shape)
-        functions = self.radial.functions(parameters, distances, senders, receivers)
-        # Zeros, and not the weights that they give: fewer numbers. Behind the chunk's pairs the
-        # product and its adjoint are meaningless; nobody reads the one, zeros stop the other.
-        mask = chunk.pair_mask() & (distances > 0.0)
-        functions = jnp.where(mask[:, None], functions, 0.0)
-        n_pairs = chunk.ends[-1] - chunk.first_pair
-        (values,) = linear(
-            [functions[:, None]], [matrices], jnp.int32(0), n_pairs, backend=self.backend
-        )
-        return values[:, 0] if factor is None else values[:, 0] * factor[senders, receivers]
-
-
-def radial_weights(radial: RadialWeights, backend: str) -> dict[str, Any]:
-    """Return the weights of :class:`EdgeSums` with the radial functions themselves."""
-    matrices = pack_matrices(radial.matrix[None], backend)
-    return {"radial": (radial.parameters, matrices, radial.factor)}
 
 
 def spline_weights(coefficients: np.ndarray, pairs: SpeciesPairs, dtype: str) -> dict[str, Any]:
@@ -142,9 +108,7 @@ def _first_rows(table: jax.Array | None, arrays: StepArrays, chunk: Chunk) -> ja
     return None if table is None else table[chunk.species][chunk.pairs(arrays.sender_species)]
 
 
-def _operands(
-    radial: Spline | EdgeWeights, arrays: StepArrays, chunk: Chunk, sent: Sent
-) -> EdgeOperands:
+def _operands(radial: Radial, arrays: StepArrays, chunk: Chunk, sent: Sent) -> EdgeOperands:
     return EdgeOperands(
         radial, arrays.vectors, chunk.starts, chunk.ends, *sent, chunk.n_pairs
     )  # fmt: skip

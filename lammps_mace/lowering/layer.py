@@ -13,10 +13,11 @@ import numpy as np
 from lammps_mace.kernels import EdgeProgram, Matrices, pack_matrices
 from lammps_mace.lowering.contraction import contraction, reached_irreps
 from lammps_mace.lowering.density import density_program
-from lammps_mace.lowering.edge_sums import EdgeSums, by_path, radial_weights, spline_weights
+from lammps_mace.lowering.edge_functions import function_weights
+from lammps_mace.lowering.edge_sums import EdgeSums, by_path, spline_weights
 from lammps_mace.lowering.edges import MixTables, edge_program, joined, mix_tables, sent_irreps
 from lammps_mace.lowering.layer_program import Channels, LayerProgram
-from lammps_mace.lowering.low_rank_basis import in_low_rank_basis
+from lammps_mace.lowering.low_rank_basis import in_function_basis, in_low_rank_basis
 from lammps_mace.lowering.messages import MessageProgram
 from lammps_mace.lowering.optimized_layer import OptimizedLayer
 from lammps_mace.lowering.radial_splines import Splines
@@ -139,7 +140,13 @@ class LayerLowering:
         weights = self._first(layer) if is_first else {}
         radial, found = fitted.radial, fitted.splines
         if found is None or not fitted.of_weights:
-            weights |= radial_weights(radial, self.backend)
+            folded = None
+            if is_first and radial.network is not None and radial.factor is None:
+                parts = radial.network.scale * radial.matrix
+                folded = in_function_basis(program, parts, weights["first"], mix)
+            if folded is not None:
+                program, weights["first"], mix = folded
+            weights["radial"] = function_weights(radial, folded is not None)
         else:
             pairs = SpeciesPairs.of(radial, self._n_species)
             program = replace(program, knot_scale=found.grid.scale, n_splines=len(pairs))

@@ -10,6 +10,7 @@ from lammps_mace.kernels import BLOCK, EdgeProgram
 
 # What is left out: a tenth of what the knots of the splines leave out.
 _RANK_ERROR = {"float32": 1e-7, "float64": 1e-12}
+_NEIGHBOURS = 30  # of an atom, to compare costs
 
 
 def low_rank_basis(coefficients: np.ndarray, precision: str) -> tuple[np.ndarray, np.ndarray]:
@@ -62,10 +63,45 @@ def in_low_rank_basis(
         return program, coefficients, sent, mix
     functions, parts = low_rank_basis(coefficients.reshape(knots, -1), precision)
     n_functions = functions.shape[1]
-    width = n_species * n_functions
-    if width >= channels:
+    if n_species * n_functions >= channels:
         return program, coefficients, sent, mix
-    parts = parts.reshape(n_functions, n_paths, channels)
+    narrow, which, mix = _in_basis(program, parts, sent, mix)
+    table = np.tile(functions[:, None], (1, n_paths, n_species))
+    return narrow, table, which, mix
+
+
+def in_function_basis(
+    program: EdgeProgram, matrix: np.ndarray, sent: np.ndarray, mix: list[np.ndarray]
+) -> tuple[EdgeProgram, np.ndarray, list[np.ndarray]] | None:
+    """Return the same with the functions of a radial network that is evaluated itself, u_k.
+
+    Args:
+        matrix: [n_functions, n_paths * channels], g.
+        sent, mix: as of :func:`in_low_rank_basis`.
+
+    Returns:
+        The operation, what atoms send, and the map; None where fewer operations are done without.
+    """
+    n_functions, n_weights = matrix.shape
+    components = sum(2 * degree + 1 for degree in program.target_degrees)
+    widest = max(table.shape[2] for table in mix)
+    # Of each function, edge and species; without, the map of the functions.
+    if n_functions % BLOCK or len(sent) * components * (1 + widest / _NEIGHBOURS) > n_weights:
+        return None
+    return _in_basis(program, matrix, sent, mix)
+
+
+def _in_basis(
+    program: EdgeProgram, parts: np.ndarray, sent: np.ndarray, mix: list[np.ndarray]
+) -> tuple[EdgeProgram, np.ndarray, list[np.ndarray]]:
+    """Return the operation, what atoms send, and the map with channels for each s and k.
+
+    Args:
+        parts: [n_functions, n_paths * channels], g.
+    """
+    n_species, n_functions, channels = len(sent), len(parts), program.channels
+    parts = parts.reshape(n_functions, len(program.paths), channels)
+    width = n_species * n_functions
     narrow = []
     for table, paths in zip(mix, program.paths_to, strict=True):
         by_path = table.reshape(len(table), len(paths), channels, -1)
@@ -73,5 +109,4 @@ def in_low_rank_basis(
         made = np.einsum("kpc,sc,ipco->ipsko", of_paths, sent[:, 0], by_path, optimize=True)
         narrow.append(made.reshape(len(table), len(paths) * width, -1))
     which = np.repeat(np.eye(n_species), n_functions, axis=1)[:, None]
-    table = np.tile(functions[:, None], (1, n_paths, n_species))
-    return replace(program, channels=width), table, which, narrow
+    return replace(program, channels=width), which, narrow

@@ -26,7 +26,7 @@ import numpy as np
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp, numbers_per_slot
 from lammps_mace.engine.step_arrays import StepArrays
-from lammps_mace.kernels import Matrices, linear
+from lammps_mace.kernels import Matrices, Radial, linear
 from lammps_mace.kernels.edges import cpu as edges_cpu
 from lammps_mace.lowering.contraction import Rows
 from lammps_mace.lowering.edge_sums import Sent
@@ -39,7 +39,7 @@ class OptimizedLayer:
     """See :class:`lammps_mace.engine.layer.Layer`.
 
     The weights, arrays of the model's precision:
-        spline, first_rows, or radial: see :mod:`lammps_mace.lowering.edge_sums`.
+        spline, first_rows, or radial: see lowering.edge_sums and lowering.edge_functions.
         first: in the first layer, [n_species, 1, sum_channels], what atoms send before it.
         first_skip: likewise [n_species, dim, channels], or None where it has no skip.
         mix: per target degree of the edges, matrices from paths * sum_channels to channels.
@@ -93,7 +93,8 @@ class OptimizedLayer:
         saved: Saved,
     ) -> tuple[Results, Saved]:
         """See the protocol; the sums or the mixed sums are saved."""
-        sums = self._sums(weights, arrays, chunk, features)
+        radial = self._program.edges.radial_of(weights, arrays, chunk, slopes=False)
+        sums = self._sums(weights, arrays, chunk, features, radial)
         mixed = self._linear(sums, weights["mix"], chunk)
         messages, _ = self._messages(weights, arrays, chunk, features, mixed)
         new, _ = self._program.contraction(weights["terms"], chunk, messages)
@@ -111,8 +112,9 @@ class OptimizedLayer:
         saved: Saved,
     ) -> tuple[Results, Vjp]:
         """See the protocol."""
+        radial = self._program.edges.radial_of(weights, arrays, chunk, slopes=True)
         if saved is None:
-            rows = self._sums(weights, arrays, chunk, features)
+            rows = self._sums(weights, arrays, chunk, features, radial)
         else:
             rows = tuple(map(chunk.atoms, saved))
         mixed = rows
@@ -130,7 +132,9 @@ class OptimizedLayer:
         def pull_back(adjoint: Results, gradients: Gradients) -> Gradients:
             new_adjoint, skip_adjoint = pull_update(adjoint)
             mixed_adjoint, gradients = pull_messages(pull_new(new_adjoint), gradients)
-            gradients = self._pull_edges(weights, arrays, chunk, features, mixed_adjoint, gradients)
+            gradients = self._pull_edges(
+                weights, arrays, chunk, features, radial, mixed_adjoint, gradients
+            )
             if gradients.features is None or skip_adjoint is None:
                 return gradients
             skip = chunk.put_atoms(gradients.features.skip, skip_adjoint)
@@ -139,10 +143,11 @@ class OptimizedLayer:
         return results, pull_back
 
     def _sums(
-        self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None
-    ) -> tuple[jax.Array, ...]:
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None,
+        radial: Radial,
+    ) -> tuple[jax.Array, ...]:  # fmt: skip
         sent = _sent(weights, arrays, features)
-        return self._program.edges.forward(weights, arrays, chunk, sent)
+        return self._program.edges.forward(radial, arrays, chunk, sent)
 
     def _messages(
         self, weights: Any, arrays: StepArrays, chunk: Chunk,
@@ -187,13 +192,13 @@ class OptimizedLayer:
 
     def _pull_edges(
         self, weights: Any, arrays: StepArrays, chunk: Chunk, features: NodeFeatures | None,
-        mixed_adjoint: tuple[jax.Array, ...], gradients: Gradients,
+        radial: Radial, mixed_adjoint: tuple[jax.Array, ...], gradients: Gradients,
     ) -> Gradients:  # fmt: skip
         back = [matrices.transposed for matrices in weights["mix"]]
         adjoints = self._linear(mixed_adjoint, back, chunk)
         before = None if gradients.features is None else gradients.features.sent
         vectors, sent = self._program.edges.backward(
-            weights, arrays, chunk, _sent(weights, arrays, features), adjoints,
+            radial, arrays, chunk, _sent(weights, arrays, features), adjoints,
             gradients.vectors, before,
         )  # fmt: skip
         if gradients.features is None or sent is None:

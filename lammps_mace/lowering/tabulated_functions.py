@@ -47,4 +47,5 @@ def tabulated(radial: RadialWeights, pairs: SpeciesPairs, found: Splines) -> Rad
         return spline_rows(table, first_rows[receivers, senders], grid, r)
 
     table = found.coefficients.reshape(-1, n_functions)
-    return replace(radial, functions=functions, parameters=(table, pairs.index * np.int32(rows)))
+    parameters = table, pairs.index * np.int32(rows)
+    return replace(radial, functions=functions, parameters=parameters, network=None)

@@ -47,7 +47,43 @@ class SpeciesDependence(StrEnum):
     PAIR = "both"
 
 
+# (parameters, distances [n], species of senders and of receivers) -> inputs of a network [n, k],
+# and a factor [n, 1] of what it gives, None: 1.
+RadialInputs: TypeAlias = Callable[
+    [Any, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
+]
 RadialFunctions: TypeAlias = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+class BesselInputs(NamedTuple):
+    """Inputs of a radial network: sin(root_k r) / r times a polynomial that is 0 at the cutoff.
+
+    Attributes:
+        roots: [k], 1/Å.
+        cutoff: Å.
+        power: of r / cutoff that the polynomial begins with, besides 1, as in
+            :func:`lammps_mace.models.mlip.embedding.envelope`.
+        factor: of all inputs.
+    """
+
+    roots: np.ndarray
+    cutoff: float
+    power: int
+    factor: float
+
+
+class RadialNetwork(NamedTuple):
+    """Radial functions as a network that kernels know: x -> silu(x @ matrix) for each matrix.
+
+    Attributes:
+        inputs: x, and a factor of the results.
+        matrices: of the layers, [k_in, k_out].
+        scale: another factor of the results, the same for all.
+    """
+
+    inputs: RadialInputs | BesselInputs
+    matrices: tuple[np.ndarray, ...]
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +100,7 @@ class RadialWeights:
         dependence: which species ``functions`` reads.
         symmetric: the functions of two species are the same whichever of them sends.
         zero_at_cutoff: whether they go smoothly to zero there, so that splines can stand for them.
+        network: the same functions but for rounding, if they are such a network.
     """
 
     functions: RadialFunctions
@@ -74,6 +111,7 @@ class RadialWeights:
     dependence: SpeciesDependence = SpeciesDependence.SHARED
     symmetric: bool = False
     zero_at_cutoff: bool = True
+    network: RadialNetwork | None = None
 
 
 @dataclass(frozen=True, eq=False)

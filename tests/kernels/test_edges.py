@@ -1,5 +1,6 @@
 """The edge operations against the layers of the model and their derivatives by autodiff."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import jax
@@ -9,7 +10,6 @@ import pytest
 from kernel_cases import BACKENDS, CUTOFF, edge_case, plain_sums, running
 
 from lammps_mace.kernels import (
-    EdgeWeights,
     Grid,
     edges_backward,
     edges_forward,
@@ -18,7 +18,12 @@ from lammps_mace.kernels import (
 )
 
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}  # of the largest value
-KINDS = [(False, np.float64), (False, np.float32), (True, np.float64)]  # explicit weights, dtype
+KINDS = [
+    ("splines", np.float64),
+    ("splines", np.float32),
+    ("mapped", np.float64),
+    ("repeated", np.float32),
+]
 RAGGED = (3, 0, 20, -1, 1, 70, 0)
 CASES = {
     "first layer": (0, 3, 16, RAGGED),
@@ -52,22 +57,29 @@ def expected(case):
     adjoints = [as64(a) for a in case.adjoints]
 
     def weights(vectors):
-        if isinstance(case.radial, EdgeWeights):
-            return as64(case.radial.values)
-        return table_weights(case, chosen, vectors[chosen])
+        found = case.weights
+        value, slope = table_weights(case, chosen) if found is None else found.swapaxes(0, 1)
+        return linear_weights(case, chosen, vectors[chosen], as64(value), as64(slope))
 
-    def loss(vectors, sent, extra):
-        sums = plain_sums(case, vectors, sent, weights(vectors) + extra)
+    def loss(vectors, sent):
+        sums = plain_sums(case, vectors, sent, weights(vectors))
         return sum(jnp.sum(a * b) for a, b in zip(sums, adjoints, strict=True)), sums
 
-    extra = jnp.zeros((case.chunk_edges, len(case.program.paths), case.program.channels))
-    arguments = (as64(case.vectors), as64(case.sent), extra)
-    gradients, sums = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(*arguments)
+    arguments = as64(case.vectors), as64(case.sent)
+    gradients, sums = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(*arguments)
     return sums, gradients
 
 
-def table_weights(case, chosen, vectors):
-    """Radial weights [chunk, paths, channels]: NumPy's splines, linear around the given vectors."""
+def linear_weights(case, chosen, vectors, value, slope):
+    """Radial weights [chunk, paths, channels], linear around the given vectors."""
+    r0 = np.linalg.norm(np.asarray(case.vectors, np.float64)[chosen], axis=1)
+    squared = jnp.sum(vectors**2, axis=1)
+    r = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
+    return value + slope * (r - r0)[:, None, None]
+
+
+def table_weights(case, chosen):
+    """Values and slopes of the radial weights [chunk, paths, channels]: NumPy's splines."""
     blocks, rows, paths, width = case.radial.table.shape
     flat = np.asarray(case.radial.table, np.float64).transpose(1, 2, 0, 3)
     flat = flat.reshape(rows, paths, blocks * width)[:, :, : case.program.channels]
@@ -78,38 +90,32 @@ def table_weights(case, chosen, vectors):
     found = [evaluate_spline(spline, grid, np.minimum(r0, CUTOFF)) for spline in splines]
     first = case.radial.first_rows
     which = np.zeros(len(r0), int) if first is None else np.asarray(first) // splines.shape[1]
-    value, slope = np.stack(found, axis=1)[:, which, np.arange(len(r0))]
-    squared = jnp.sum(vectors**2, axis=1)
-    r = jnp.sqrt(jnp.where(squared > 0.0, squared, 1.0))
-    linear = value + slope * (r - r0)[:, None]
-    return linear.reshape(-1, paths, case.program.channels)
+    both = np.stack(found, axis=1)[:, which, np.arange(len(r0))]
+    return both.reshape(2, -1, paths, case.program.channels)
 
 
 @cache
-def case_and_expected(name, rows, dtype):
+def case_and_expected(name, kind, dtype):
     *shape, counts, splines = CASES[name] if len(CASES[name]) == 5 else (*CASES[name], 1)
-    case = edge_case(*shape, counts, dtype=dtype, rows=rows, splines=splines)
+    case = edge_case(*shape, counts, dtype=dtype, kind=kind, splines=splines)
     return case, expected(case)
 
 
-@pytest.mark.parametrize(("rows", "dtype"), KINDS, ids=str)
+@pytest.mark.parametrize(("kind", "dtype"), KINDS, ids=str)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_sums_and_gradients_are_those_of_the_model(backend, name, rows, dtype):
+def test_sums_and_gradients_are_those_of_the_model(backend, name, kind, dtype):
     # The kernels for GPUs are not made degree by degree.
     if name == "highest degrees" and (dtype == np.float32 or backend == "gpu"):
         pytest.skip("takes long to compile and shows nothing new")
-    case, (sums, (dv, dsent, drows)) = case_and_expected(name, rows, dtype)
+    case, (sums, (dv, dsent)) = case_and_expected(name, kind, dtype)
     with running(backend) as backend:
-        found, (gradient, sent_adjoint, *rest) = jax.block_until_ready(run(case, backend))
+        found, (gradient, sent_adjoint) = jax.block_until_ready(run(case, backend))
     assert [a.dtype for a in found] == [dtype] * len(found)
     for one, other in zip(found, sums, strict=True):
         close(one, other, TOLERANCE[dtype])
     close(gradient - case.gradient, dv, TOLERANCE[dtype])
     close(sent_adjoint - case.sent_adjoint, dsent, TOLERANCE[dtype])
-    assert len(rest) == rows
-    if rows:
-        close(rest[0], drows, TOLERANCE[dtype])
 
 
 def run(case, backend):
@@ -119,6 +125,34 @@ def run(case, backend):
         return found, edges_backward(case.program, edges, *case.adjoint_arguments, backend=backend)
 
     return both(case.operands)
+
+
+@pytest.mark.parametrize("kind", ["mapped", "repeated"])
+def test_the_gradient_needs_the_slopes_of_the_functions(kind):
+    """A control of the test above: wrong slopes are seen there."""
+    case, (_, (dv, _)) = case_and_expected("scalars", kind, np.float64)
+    wrong = replace(case, radial=case.radial._replace(values=case.radial.values.at[:, 1].mul(1.01)))
+    for backend in ("xla", "cpu"):
+        gradient, _ = run(wrong, backend)[1]
+        with pytest.raises(AssertionError):
+            close(gradient - case.gradient, dv, 100 * TOLERANCE[np.float64])
+
+
+@pytest.mark.parametrize("change", ["no slopes", "columns", "factors", "repeated"])
+def test_functions_that_do_not_fit_are_refused(change):
+    case = edge_case(1, 2, 16, (4, 2), kind="mapped")
+    radial = case.radial
+    fields = {
+        "no slopes": {"values": radial.values[:, :1]},
+        "columns": {"matrix": radial.matrix[1:]},
+        "factors": {"factors": radial.factors[:, 1:]},
+        "repeated": {"matrix": None, "factors": None},
+    }[change]
+    case.radial = radial._replace(**fields)
+    if change == "no slopes":
+        jax.block_until_ready(edges_forward(case.program, case.operands, backend="cpu"))
+    with pytest.raises(Exception, match="the radial weights do not fit the paths and channels"):
+        jax.block_until_ready(run(case, "cpu"))
 
 
 def test_without_the_adjoint_of_the_senders_the_gradient_is_the_same():

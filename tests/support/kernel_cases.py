@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.kernels import (
+    EdgeFunctions,
     EdgeOperands,
     EdgePath,
     EdgeProgram,
-    EdgeWeights,
     Spline,
     native,
+    pack_map,
     pack_spline,
     spline_degree,
 )
@@ -76,6 +77,7 @@ class EdgeCase:
     l_max: int
     target: e3nn.Irreps
     radial: object
+    weights: np.ndarray | None  # values and slopes where they are not splines
     vectors: jax.Array
     starts: jax.Array
     ends: jax.Array
@@ -99,8 +101,8 @@ class EdgeCase:
 
 
 def edge_case(
-    l_source, l_max, channels, counts, dtype=np.float64, rows=False, knots=64, before=7, after=5,
-    splines=1,
+    l_source, l_max, channels, counts, dtype=np.float64, kind="splines", knots=64, before=7,
+    after=5, splines=1,
 ):  # fmt: skip
     """Make a chunk with ``counts`` neighbours per atom, -1 for a padding atom.
 
@@ -117,19 +119,15 @@ def edge_case(
     senders = 11
     dim = source.dim
     paths = len(program.paths)
-    rows_each = knots + spline_degree(dtype)
-    radial = (
-        EdgeWeights(cast(rng.normal(size=(chunk, paths, channels))))
-        if rows
-        else Spline(
-            cast(pack_spline(rng.normal(size=(splines * rows_each, paths, channels)))),
-            None
-            if splines == 1
-            else jnp.asarray(rng.integers(0, splines, chunk) * rows_each, jnp.int32),
-        )
-    )
+    if kind == "splines":
+        rows_each = knots + spline_degree(dtype)
+        table = cast(pack_spline(rng.normal(size=(splines * rows_each, paths, channels))))
+        which = jnp.asarray(rng.integers(0, splines, chunk) * rows_each, jnp.int32)
+        radial, weights = Spline(table, None if splines == 1 else which), None
+    else:
+        radial, weights = _functions(rng, kind, chunk, paths, channels, dtype)
     return EdgeCase(
-        program, source, l_max, target, radial, cast(vectors),
+        program, source, l_max, target, radial, weights, cast(vectors),
         jnp.asarray(starts), jnp.asarray(ends),
         jnp.asarray(rng.integers(0, senders, total), jnp.int32),
         cast(rng.normal(size=(senders, dim, channels))),
@@ -138,6 +136,24 @@ def edge_case(
         cast(rng.normal(size=(senders, dim, channels))),
         chunk,
     )  # fmt: skip
+
+
+def _functions(rng, kind, chunk, n_paths, channels, dtype):
+    """Return the operand, and values and slopes of the weights, [chunk, 2, paths, channels]."""
+    draw = lambda *shape: rng.normal(size=shape).astype(dtype)  # noqa: E731
+    if kind == "repeated":
+        times = 2 if channels % 2 == 0 else 1
+        values = draw(chunk, 2, channels // times)
+        weights = np.tile(values, times)[:, :, None].repeat(n_paths, axis=2)
+        return EdgeFunctions(jnp.asarray(values)), weights
+    values, matrix = draw(chunk, 2, 13), draw(13, n_paths * channels)
+    factors, which = draw(3, n_paths * channels), rng.integers(0, 3, chunk)
+    weights = values @ matrix * factors[which, None]
+    radial = EdgeFunctions(
+        jnp.asarray(values), jnp.asarray(pack_map(matrix)), jnp.asarray(factors),
+        jnp.asarray(which, jnp.int32),
+    )  # fmt: skip
+    return radial, weights.reshape(chunk, 2, n_paths, channels)
 
 
 def _ranges(counts, before):

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from lammps_mace.kernels.backends import implementation
-from lammps_mace.kernels.packing import in_blocks
+from lammps_mace.kernels.packing import from_panels, in_blocks, in_panels
 from lammps_mace.kernels.spline import Grid, spline_degree
 
 BLOCK = 16  # channels that lie together in a packed table, whatever the vector width
@@ -104,17 +105,46 @@ class Spline(NamedTuple):
     first_rows: jax.Array | None = None
 
 
-class EdgeWeights(NamedTuple):
-    """Radial weights given for each edge of the chunk.
+class EdgeFunctions(NamedTuple):
+    """Radial weights made of functions that are given for each edge of the chunk.
+
+    The weights of edge e are factors[factor_rows[e]] * (values[e, 0] @ matrix). Row e - starts[0]
+    of arrays belongs to edge e.
 
     Attributes:
-        values: [chunk_edges, n_paths, channels]; row e - starts[0] belongs to edge e.
+        values: [chunk_edges, 1 or 2, n_functions], the functions and their slopes, 1/Å; without
+            these they do for :func:`edges_forward`.
+        matrix: packed, see :func:`pack_map`; None: each path has the functions, repeated for all
+            channels, as its weights.
+        factors: [rows, n_paths * channels]; None: 1.
+        factor_rows: int32 [chunk_edges], None without factors.
     """
 
     values: jax.Array
+    matrix: jax.Array | None = None
+    factors: jax.Array | None = None
+    factor_rows: jax.Array | None = None
+
+    def weights(self, n_paths: int, channels: int, distances: jax.Array) -> jax.Array:
+        """Return the weights [chunk_edges, n_paths, channels].
+
+        Args:
+            distances: [chunk_edges], Å, those of the values; derivatives in them are the slopes.
+        """
+        functions = self.values[:, 0]
+        if self.values.shape[1] == 2:
+            step = distances - jax.lax.stop_gradient(distances)  # zero, but not its derivative
+            functions = functions + self.values[:, 1] * step[:, None]
+        if self.matrix is None:
+            times = channels // functions.shape[1]
+            return jnp.tile(functions[:, None], (1, n_paths, times))
+        weights = functions @ from_panels(self.matrix, n_paths * channels)
+        if self.factors is not None:
+            weights = weights * self.factors[self.factor_rows]
+        return weights.reshape(len(functions), n_paths, channels)
 
 
-Radial = Spline | EdgeWeights
+Radial = Spline | EdgeFunctions
 
 
 @struct.dataclass
@@ -151,6 +181,11 @@ def pack_spline(coefficients: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(in_blocks(coefficients, BLOCK).transpose(2, 0, 1, 3))
 
 
+def pack_map(matrix: np.ndarray) -> np.ndarray:
+    """Arrange a matrix [n_functions, n_paths * channels] for the kernels; path by path."""
+    return in_panels(matrix)
+
+
 def edges_forward(
     program: EdgeProgram, edges: EdgeOperands, *, backend: str
 ) -> tuple[jax.Array, ...]:
@@ -173,7 +208,7 @@ def edges_backward(
     sent_adjoint: jax.Array | None,
     *,
     backend: str,
-) -> tuple[Any, ...]:
+) -> tuple[jax.Array, jax.Array | None]:
     """Add the gradient of sum(results * adjoints) to ``gradient`` and ``sent_adjoint``.
 
     Both are updated in place where XLA can do so.
@@ -184,8 +219,7 @@ def edges_backward(
         sent_adjoint: [n_senders, dim, channels], or None where it is not wanted.
 
     Returns:
-        (gradient, sent_adjoint), and with :class:`EdgeWeights` also the gradient of the
-        values, [chunk_edges, n_paths, channels]; ``gradient`` is then that at constant values.
+        (gradient, sent_adjoint).
     """
     return implementation("edges", backend).backward(
         program, edges, tuple(adjoints), gradient, sent_adjoint

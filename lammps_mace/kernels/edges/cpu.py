@@ -14,7 +14,7 @@ from lammps_mace.kernels.edges import (
     EdgeOperands,
     EdgePath,
     EdgeProgram,
-    EdgeWeights,
+    Radial,
     Spline,
 )
 from lammps_mace.kernels.edges import xla as edges_xla
@@ -50,16 +50,13 @@ def backward(
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-) -> tuple[jax.Array | None, ...]:
+) -> tuple[jax.Array, jax.Array | None]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
     if not supported(program):
         return edges_xla.backward(program, edges, adjoints, gradient, sent_adjoint)
     updated = [gradient] if sent_adjoint is None else [gradient, sent_adjoint]
     operands = (*_arrays(edges), *adjoints)
     results = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in updated]
-    if isinstance(edges.radial, EdgeWeights):
-        values = edges.radial.values
-        results.append(jax.ShapeDtypeStruct(values.shape, values.dtype))
     call = jax.ffi.ffi_call(
         native.target("edges_backward"),
         results,
@@ -68,18 +65,27 @@ def backward(
     found = call(
         *operands, *updated, **_attributes(program), to_senders=np.bool_(sent_adjoint is not None)
     )
-    return found[0], None if sent_adjoint is None else found[1], *found[len(updated) :]
+    return found[0], None if sent_adjoint is None else found[1]
 
 
 def _arrays(edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """Return the operands in the order of the kernels."""
-    first_rows = edges.radial.first_rows if isinstance(edges.radial, Spline) else None
-    if first_rows is None:
-        first_rows = jnp.zeros(0, jnp.int32)
     return (
-        edges.radial[0], first_rows, edges.vectors, edges.starts, edges.ends, edges.senders,
-        edges.sent,
+        *_radial(edges.radial), edges.vectors, edges.starts, edges.ends, edges.senders, edges.sent,
     )  # fmt: skip
+
+
+def _radial(radial: Radial) -> tuple[jax.Array, ...]:
+    """Return the table or the functions, rows of each edge, the map, and the factors."""
+    others: list[jax.Array | None] = [None, None]
+    if isinstance(radial, Spline):
+        first, rows = radial.table, radial.first_rows
+    else:
+        first, rows = radial.values, radial.factor_rows
+        others = [radial.matrix, radial.factors]
+    rows = jnp.zeros(0, jnp.int32) if rows is None else rows
+    empty = jnp.zeros(0, first.dtype)  # instead of what is not there
+    return first, rows, *(empty if other is None else other for other in others)
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.kernels import pallas_gpu as gpu
-from lammps_mace.kernels.edges import EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
+from lammps_mace.kernels.edges import EdgeFunctions, EdgeOperands, EdgeProgram, Radial, Spline
 from lammps_mace.kernels.edges import xla as edges_xla
 from lammps_mace.kernels.edges.gpu_kernels import EdgeKernels
 from lammps_mace.kernels.spline_place import spline_place_and_slopes
@@ -45,11 +45,12 @@ def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     kernels, spline = EdgeKernels(program), isinstance(edges.radial, Spline)
     here = _chunk(edges.vectors, edges)
     geometry = _geometry(kernels, edges.radial, here)
+    weights = _weights(kernels, edges.radial, geometry, _distances(kernels, here))
     atoms = len(edges.starts)
     return gpu.call(
         lambda interpret: partial(kernels.forward, spline),
         [jax.ShapeDtypeStruct(shape, here.dtype) for shape in program.result_shapes(atoms)],
-        (atoms, kernels.lanes.blocks), kernels.lanes.warps, _arrays(edges, geometry),
+        (atoms, kernels.lanes.blocks), kernels.lanes.warps, _arrays(edges, geometry, weights),
     )  # fmt: skip
 
 
@@ -59,17 +60,20 @@ def backward(
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-) -> tuple[jax.Array | None, ...]:
+) -> tuple[jax.Array, jax.Array | None]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
     if not program.paths:
         return edges_xla.backward(program, edges, adjoints, gradient, sent_adjoint)
     kernels, spline = EdgeKernels(program), isinstance(edges.radial, Spline)
     here = _chunk(edges.vectors, edges)
-    geometry = _geometry(kernels, edges.radial, here)
+    geometry, distances = _geometry(kernels, edges.radial, here), _distances(kernels, here)
+    weights, pull_weights = jax.vjp(
+        lambda r: _weights(kernels, edges.radial, geometry, r), distances
+    )
     # Rows of no atom's edges are never written: they must be zero.
     dmatrices = jnp.zeros((kernels.lanes.blocks, *geometry.matrices.shape), here.dtype)
     blocks = kernels.lanes.blocks, edges.chunk_edges
-    shape = blocks if isinstance(edges.radial, Spline) else edges.radial.values.shape
+    shape = blocks if spline else weights.shape
     updated = [dmatrices, jnp.zeros(shape, here.dtype)]
     if sent_adjoint is not None:
         updated.append(sent_adjoint)
@@ -77,17 +81,15 @@ def backward(
         partial(partial, kernels.backward, spline, sent_adjoint is not None),
         [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in updated],
         (len(edges.starts), kernels.lanes.blocks), 1,  # warp: sums over channels stay within it
-        [*_arrays(edges, geometry), *adjoints], updated,
+        [*_arrays(edges, geometry, weights), *adjoints], updated,
     )  # fmt: skip
-    along = found[1].sum(axis=0) if spline else jnp.zeros(edges.chunk_edges, here.dtype)
+    along = found[1].sum(axis=0) if spline else pull_weights(found[1])[0]
     _, pull = jax.vjp(lambda v: _directions(kernels, _safe(kernels, v)), here)
     (share,) = pull(found[0].sum(axis=0))
-    distances = jnp.sqrt(jnp.sum(_safe(kernels, here) ** 2, axis=1))
     share += here * (along / distances)[:, None]
     share = _chunk(gradient, edges) + jnp.where(geometry.inside[:, None], share, 0.0)
     gradient = jax.lax.dynamic_update_slice_in_dim(gradient, share, edges.starts[0], 0)
-    rest = () if spline else (jnp.where(geometry.inside[:, None, None], found[1], 0.0),)
-    return gradient, None if sent_adjoint is None else found[2], *rest
+    return gradient, None if sent_adjoint is None else found[2]
 
 
 def _chunk(rows: jax.Array, edges: EdgeOperands) -> jax.Array:
@@ -95,30 +97,35 @@ def _chunk(rows: jax.Array, edges: EdgeOperands) -> jax.Array:
     return jax.lax.dynamic_slice_in_dim(rows, edges.starts[0], edges.chunk_edges)
 
 
-def _arrays(edges: EdgeOperands, geometry: _Geometry) -> list[jax.Array]:
+def _arrays(edges: EdgeOperands, geometry: _Geometry, weights: jax.Array) -> list[jax.Array]:
     """Return what the kernels read, in their order."""
-    return [
-        edges.starts, edges.ends, edges.senders, *geometry[:3],
-        _values(edges.radial, geometry), edges.sent,
-    ]  # fmt: skip
+    return [edges.starts, edges.ends, edges.senders, *geometry[:3], weights, edges.sent]
 
 
 def _geometry(kernels: EdgeKernels, radial: Radial, vectors: jax.Array) -> _Geometry:
     inside, safe = _inside(kernels, vectors), _safe(kernels, vectors)
     matrices = _directions(kernels, safe)
-    if isinstance(radial, EdgeWeights):
+    if isinstance(radial, EdgeFunctions):
         return _Geometry(matrices, jnp.zeros(1, jnp.int32), jnp.zeros((1, 1)), inside)
-    distances = jnp.sqrt(jnp.sum(safe**2, axis=1))
+    distances = _distances(kernels, vectors)
     place, slopes = spline_place_and_slopes(kernels.program.grid(radial), distances)
     rows = place.knots if radial.first_rows is None else place.knots + radial.first_rows
     pieces = jnp.where(inside[:, None], jnp.concatenate([place.pieces, slopes], axis=1), 0.0)
     return _Geometry(matrices, rows, pieces, inside)
 
 
-def _values(radial: Radial, geometry: _Geometry) -> jax.Array:
+def _weights(
+    kernels: EdgeKernels, radial: Radial, geometry: _Geometry, distances: jax.Array
+) -> jax.Array:
+    """Return the table of splines, or the weights of each edge."""
     if isinstance(radial, Spline):
         return radial.table
-    return jnp.where(geometry.inside[:, None, None], radial.values, 0.0)
+    weights = radial.weights(len(kernels.program.paths), kernels.channels, distances)
+    return jnp.where(geometry.inside[:, None, None], weights, 0.0)
+
+
+def _distances(kernels: EdgeKernels, vectors: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum(_safe(kernels, vectors) ** 2, axis=1))
 
 
 def _inside(kernels: EdgeKernels, vectors: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 
-from lammps_mace.kernels.edges import EdgeOperands, EdgeProgram, EdgeWeights, Radial, Spline
+from lammps_mace.kernels.edges import EdgeFunctions, EdgeOperands, EdgeProgram, Radial
 from lammps_mace.kernels.spline_place import spline_place
 
 
@@ -39,28 +39,21 @@ def backward(
     adjoints: tuple[jax.Array, ...],
     gradient: jax.Array,
     sent_adjoint: jax.Array | None,
-) -> tuple[jax.Array | None, ...]:
+) -> tuple[jax.Array, jax.Array | None]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
-    rows, radial = _select(edges), edges.radial
+    rows = _select(edges)
     vectors, senders = edges.vectors[rows.edges], edges.senders[rows.edges]
     h = edges.sent[senders]
 
-    def sums(v: jax.Array, h: jax.Array, radial: Radial) -> tuple[jax.Array, ...]:
-        return _sums(program, radial, rows, len(edges.starts), v, h)
+    def sums(v: jax.Array, h: jax.Array) -> tuple[jax.Array, ...]:
+        return _sums(program, edges.radial, rows, len(edges.starts), v, h)
 
-    if isinstance(radial, Spline):
-        constant = radial
-        _, pull = jax.vjp(lambda v, h: sums(v, h, constant), vectors, h)
-        dv, dh = pull(adjoints)
-        rest: tuple[jax.Array, ...] = ()
-    else:
-        _, pull = jax.vjp(sums, vectors, h, radial)
-        dv, dh, dweights = pull(adjoints)
-        rest = (dweights.values,)
+    _, pull = jax.vjp(sums, vectors, h)
+    dv, dh = pull(adjoints)
     gradient = gradient.at[rows.edges].add(_masked(rows, dv), indices_are_sorted=True)
     if sent_adjoint is not None:
         sent_adjoint = sent_adjoint.at[senders].add(_masked(rows, dh))
-    return gradient, sent_adjoint, *rest
+    return gradient, sent_adjoint
 
 
 def _select(edges: EdgeOperands) -> _Rows:
@@ -139,8 +132,8 @@ def edge_harmonics(program: EdgeProgram, vectors: jax.Array) -> jax.Array:
 
 def _weights(program: EdgeProgram, radial: Radial, distances: jax.Array) -> jax.Array:
     # [chunk_edges, n_paths, channels]
-    if isinstance(radial, EdgeWeights):
-        return radial.values
+    if isinstance(radial, EdgeFunctions):
+        return radial.weights(len(program.paths), program.channels, distances)
     blocks, _, paths, width = radial.table.shape
     grid = program.grid(radial)
     place = spline_place(grid, distances)

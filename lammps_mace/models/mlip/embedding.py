@@ -20,7 +20,7 @@ from lammps_mace.models.options import Activation
 from lammps_mace.runtime.precision import constants
 
 _PREFACTOR_SAMPLES = 1000
-_ENVELOPE_POWER = 5
+ENVELOPE_POWER = 5
 
 
 def envelope(distances: jax.Array, cutoff: float | jax.Array, kind: RadialEnvelope) -> jax.Array:
@@ -31,7 +31,7 @@ def envelope(distances: jax.Array, cutoff: float | jax.Array, kind: RadialEnvelo
     """
     if kind == RadialEnvelope.SOFT:
         return e3nn.soft_envelope(distances, cutoff, arg_multiplicator=2.0, value_at_origin=1.2)
-    p, x = _ENVELOPE_POWER, distances / cutoff
+    p, x = ENVELOPE_POWER, distances / cutoff
     poly = (
         1.0
         - (p + 1.0) * (p + 2.0) / 2.0 * x**p
@@ -89,9 +89,16 @@ def _mean_square(
 def radial_embedding(config: MaceConfig, info: DatasetInfo, distances: jax.Array) -> jax.Array:
     """Return the radial basis of a model at ``distances`` [n] (Å), [n, num_rbf]."""
     cutoff, kind = info.graph_cutoff_angstrom, config.radial_envelope
+    factor = embedding_factor(config, info)
+    return factor * radial_basis(distances, cutoff, config.num_rbf, kind)
+
+
+def embedding_factor(config: MaceConfig, info: DatasetInfo) -> float:
+    """Return what multiplies the radial basis of a model."""
     r_min = config.avg_r_min if config.avg_r_min is not None else info.avg_r_min_angstrom
-    prefactor = radial_prefactor(r_min, cutoff, config.num_rbf, kind)
-    return prefactor * radial_basis(distances, cutoff, config.num_rbf, kind)
+    return radial_prefactor(
+        r_min, info.graph_cutoff_angstrom, config.num_rbf, config.radial_envelope
+    )
 
 
 def harmonics(vectors: jax.Array, l_max: int) -> jax.Array:

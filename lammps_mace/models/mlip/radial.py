@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from lammps_mace.models.blocks.activation import activation, second_moment_norm
-from lammps_mace.models.description import RadialWeights
-from lammps_mace.models.mlip.config import MaceConfig
+from lammps_mace.models.description import BesselInputs, RadialInputs, RadialNetwork, RadialWeights
+from lammps_mace.models.mlip.config import MaceConfig, RadialEnvelope
 from lammps_mace.models.mlip.dataset import DatasetInfo
-from lammps_mace.models.mlip.embedding import radial_embedding
+from lammps_mace.models.mlip.embedding import ENVELOPE_POWER, embedding_factor, radial_embedding
 from lammps_mace.models.options import Activation
 
 
@@ -37,6 +37,11 @@ def radial_weights(
             x = act(x @ kernel) / norm
         return x
 
+    network = None
+    if hidden and name in (Activation.SILU, Activation.SWISH):
+        first, *others = hidden
+        matrices = first, *(kernel / norm for kernel in others)
+        network = RadialNetwork(_inputs(config, info), matrices, 1.0 / norm)
     settings = config.model_dump(mode="json"), info.model_dump(mode="json"), dtype
     return RadialWeights(
         functions, hidden, last,
@@ -46,7 +51,21 @@ def radial_weights(
         else None,
         # Nothing else here has a value for zero input.
         zero_at_cutoff=name != Activation.SIGMOID,
+        network=network,
     )  # fmt: skip
+
+
+def _inputs(config: MaceConfig, info: DatasetInfo) -> RadialInputs | BesselInputs:
+    """Return the radial embedding, as kernels know it if they do."""
+    cutoff, factor = info.graph_cutoff_angstrom, embedding_factor(config, info)
+    if config.radial_envelope == RadialEnvelope.POLYNOMIAL:
+        roots = np.pi / cutoff * np.arange(1, config.num_rbf + 1)
+        return BesselInputs(roots, cutoff, ENVELOPE_POWER, factor * math.sqrt(2.0 / cutoff))
+
+    def inputs(kernels: Any, distances: jax.Array, *species: jax.Array) -> tuple[jax.Array, None]:
+        return radial_embedding(config, info, distances), None
+
+    return inputs
 
 
 def _kernels(params: Mapping[str, Any]) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.models.description import (
+    BesselInputs,
     Density,
     RadialFunctions,
+    RadialInputs,
+    RadialNetwork,
     RadialWeights,
     SpeciesDependence,
 )
 from lammps_mace.models.torch.basis import basis_and_cutoff
-from lammps_mace.models.torch.config import LayerConfig, TorchMaceConfig, Transform
+from lammps_mace.models.torch.config import Basis, LayerConfig, TorchMaceConfig, Transform
 
 Arrays = Mapping[str, Any]
 
@@ -34,7 +38,9 @@ def radial_weights(
     if not layer.interaction.is_non_linear:
         *hidden, last = _matrices(net)
         parameters = {"radial": radial, "hidden": hidden}
-        return _described(config, layer, _plain_functions(config), parameters, last, "weights")
+        found = _described(config, layer, _plain_functions(config), parameters, last, "weights")
+        network = RadialNetwork(_inputs(config, radial), tuple(hidden)) if hidden else None
+        return replace(found, network=network)
     parameters = {"radial": radial, **_normed_parameters(config, params, net)}
     end = len(layer.radial_widths)
     matrix = np.concatenate([net[f"matrix_{end}"], net[f"bias_{end}"][None]])
@@ -100,6 +106,25 @@ def _plain_functions(config: TorchMaceConfig) -> RadialFunctions:
         return x * cutoff
 
     return functions
+
+
+def _inputs(config: TorchMaceConfig, radial: Arrays) -> RadialInputs | BesselInputs:
+    """Return the basis that the network reads, and the cutoff that multiplies what it gives."""
+    settings, power = config.radial, float(radial["p"])
+    plain = settings.transform is Transform.NONE and not settings.cutoff_outside
+    if settings.basis is Basis.BESSEL and plain and power.is_integer() and power > 1:
+        factor = float(radial["prefactor"])
+        return BesselInputs(radial["roots"], float(radial["cutoff"]), int(power), factor)
+
+    def inputs(
+        parameters: Any, distances: jax.Array, senders: jax.Array, receivers: jax.Array
+    ) -> tuple[jax.Array, jax.Array | None]:
+        x, cutoff = basis_and_cutoff(
+            config.radial, parameters["radial"], distances, senders, receivers
+        )
+        return x, cutoff if config.radial.cutoff_outside else None
+
+    return inputs
 
 
 def _density_functions(config: TorchMaceConfig, layer: LayerConfig) -> RadialFunctions:
