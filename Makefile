@@ -1,4 +1,4 @@
-# make demo | demo-ionic | demo-thermal | test | lint | docs | bench | wheels | clean, all in a virtual environment of its own.
+# make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | wheels | clean, all in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
@@ -7,7 +7,7 @@ BUILD := -C build-dir=$(abspath $(VENV))/build
 WORKERS ?= 2
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo demo-ionic demo-thermal test lint docs bench wheels clean
+.PHONY: demo demo-ionic demo-thermal demo-active test lint docs bench wheels clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -17,6 +17,9 @@ demo-ionic: $(VENV)/installed
 
 demo-thermal: $(VENV)/installed
 	cd examples/thermal && PATH="$(BIN):$$PATH" ./demo.sh
+
+demo-active: $(VENV)/installed
+	cd examples/active_learning && PATH="$(BIN):$$PATH" ./demo.sh
 
 # Not python -m pytest: that would import the sources here instead of what is installed.
 test: $(VENV)/installed $(VENV)-peers/models/made

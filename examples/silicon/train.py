@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from batches import Batch, Sample, pack, with_neighbors
-from data import EQUILIBRATION, data_set
+from data import EQUILIBRATION, Structure, data_set
 
 from lammps_mace import DatasetInfo, Graph, Mace, MaceConfig, save_model
 
@@ -208,16 +208,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Make the data, train, test, save."""
-    args = arguments()
-    sizes = {"train": args.count, "validation": min(args.count, 2), "test": min(args.count, 2)}
-    samples = {
-        name: with_neighbors(
-            data_set(1000 * (args.seed + i), count, args.equilibration), CUTOFF_ANGSTROM
-        )
-        for i, (name, count) in enumerate(sizes.items())
-    }
+def learn(
+    structures: dict[str, list[Structure]], args: argparse.Namespace
+) -> tuple[DatasetInfo, Params]:
+    """Return statistics of the training set, and weights; ``structures`` has the three sets."""
+    samples = {name: with_neighbors(s, CUTOFF_ANGSTROM) for name, s in structures.items()}
     info = dataset_info(samples["train"])
     print(info, flush=True)
     model = Mace(CONFIG, info)
@@ -226,6 +221,18 @@ def main() -> None:
     params = train(model, params, samples, args)
     print("on structures of the test set:")
     print(format_table(rmse_table(model, params, samples["test"])))
+    return info, params
+
+
+def main() -> None:
+    """Make the data, train, test, save."""
+    args = arguments()
+    sizes = {"train": args.count, "validation": min(args.count, 2), "test": min(args.count, 2)}
+    structures = {
+        name: data_set(1000 * (args.seed + i), count, args.equilibration)
+        for i, (name, count) in enumerate(sizes.items())
+    }
+    info, params = learn(structures, args)
     save_model(
         args.out,
         CONFIG,
