@@ -21,7 +21,7 @@ YOURS |= {f"X.{suffix}" for suffix in ("model", "json", "safetensors")}
 YOURS |= {"A.model", "B.model", "X.0.json", "X.0.safetensors", "X.1.json", "X.K.json"}
 PUBLISHED = "mace-"  # names of files of mace-torch's models, which readers fetch begin so
 # A text makes a file where one of these stands before its name.
-LIST = r"writes(?:\s+`[\w./]+`(?:,| and))*"
+LIST = r"writes(?:\s+`?[\w./]+`?(?:,| and))*"
 CALLS = r"(?:save_model|write_model|write|savefig)\("
 MAKES = rf"(?:-o|--out|--json|file|{LIST}|write_\w+|title=|lammps|custom \d+|{CALLS})"
 

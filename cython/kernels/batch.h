@@ -72,7 +72,9 @@ template <class T> struct Batch {
     const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     weight_sets = sets == kForward ? 1 : 2;
-    n_weights = task.matrix ? task.n_paths * task.channels : !task.table && task.n_functions < task.channels ? task.channels : 0;
+    n_weights = task.matrix                               ? task.n_paths * task.channels
+        : !task.table && task.n_functions < task.channels ? task.channels
+                                                          : 0;
     const std::size_t made = std::size_t(weight_sets) * n_weights, read = made ? weight_sets * task.n_functions : 0;
     if (made) capacity = static_cast<int>(std::clamp<std::size_t>(kWeightBytes / (sizeof(T) * made) / W * W, W, capacity));
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];

@@ -9,12 +9,12 @@ namespace {
 template <class T> struct Digits;
 template <> struct Digits<float> {
   static constexpr int kTerms = 8, kBits = 23, kBias = 127;
-  static constexpr float kLowest = -87, kHighest = 88, kRound = 12582912;                // 1.5 * 2^23
-  static constexpr float kLn2 = 0.693359375f, kLn2Rest = -2.12194440e-4f;                // the first one is short
+  static constexpr float kLowest = -87, kHighest = 88, kRound = 12582912;    // 1.5 * 2^23
+  static constexpr float kLn2 = 0.693359375f, kLn2Rest = -2.12194440e-4f;    // the first one is short
 };
 template <> struct Digits<double> {
   static constexpr int kTerms = 14, kBits = 52, kBias = 1023;
-  static constexpr double kLowest = -708, kHighest = 709, kRound = 6755399441055744;     // 1.5 * 2^52
+  static constexpr double kLowest = -708, kHighest = 709, kRound = 6755399441055744;    // 1.5 * 2^52
   static constexpr double kLn2 = 6.93145751953125e-1, kLn2Rest = 1.42860682030941723212e-6;
 };
 

@@ -33,8 +33,8 @@ template <class T> void bessel_basis(const BesselBasis<T> &basis, const T *vecto
   const T cutoff = static_cast<T>(basis.cutoff), p = static_cast<T>(basis.power);
   Vector<T> squared = {};
   for (int i = 0; i < n; i++)
-    squared[i] = vectors[3 * i] * vectors[3 * i] + vectors[3 * i + 1] * vectors[3 * i + 1] +
-        vectors[3 * i + 2] * vectors[3 * i + 2];
+    squared[i] =
+        vectors[3 * i] * vectors[3 * i] + vectors[3 * i + 1] * vectors[3 * i + 1] + vectors[3 * i + 2] * vectors[3 * i + 2];
   squared = squared > 0 ? squared : Vector<T>{} + cutoff * cutoff / 4;
   const Vector<T> r = roots<T>(squared), inverse = 1 / r, x = r * (1 / cutoff);
   Vector<T> power = x;    // x^(p - 1)
@@ -42,7 +42,7 @@ template <class T> void bessel_basis(const BesselBasis<T> &basis, const T *vecto
   const Vector<T> a = power * x * ((p + 1) * (p + 2) / 2 - p * (p + 2) * x + p * (p + 1) / 2 * x * x);
   const Vector<T> slope = -p * (p + 1) * (p + 2) / 2 * power * (1 - x) * (1 - x);
   const Vector<T> inside = x < 1 ? Vector<T>{} + static_cast<T>(basis.factor) : Vector<T>{};
-  const Vector<T> over_r = (1 - a) * inside * inverse;                                   // of the envelope and 1 / r
+  const Vector<T> over_r = (1 - a) * inside * inverse;    // of the envelope and 1 / r
   const Vector<T> over_r_slope = (slope * (1 / cutoff) * inside - over_r) * inverse;
   for (int k = 0; k < basis.count; k++) {
     Vector<T> sine, cosine;

@@ -91,14 +91,14 @@ template <class T> struct BesselBasis {
 };
 
 template <class T> struct RadialTask {
-  const T *inputs;            // [n_rows][sets][in], or null
-  const T *vectors;           // else [n_rows][3], of whose lengths the basis makes the inputs
+  const T *inputs;     // [n_rows][sets][in], or null
+  const T *vectors;    // else [n_rows][3], of whose lengths the basis makes the inputs
   BesselBasis<T> basis;
   std::int64_t n_rows;
-  int sets;                   // 2: values, then slopes; 1: values alone
+  int sets;    // 2: values, then slopes; 1: values alone
   const RadialLayer<T> *layers;
   int n_layers;
-  T *result;                  // [n_rows][sets][out]
+  T *result;    // [n_rows][sets][out]
   void *(*scratch)(std::size_t bytes);
 };
 
