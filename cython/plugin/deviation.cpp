@@ -77,10 +77,7 @@ void Deviation::compare_atoms(const std::vector<Member> &members, size_t width, 
     if (members[0].pairs->species[i] < 0) continue;
     double squares = 0.0;
     for (int c = 0; c < 3; c++) squares += variance(&forces[i * width + c], n, 3);
-    for (size_t m = 0; m < n; m++) {
-      const Coulomb &coulomb = members[m].coulomb;
-      energies[m] = members[m].node_energies[i] + (coulomb.active() ? coulomb.energy(i) : 0.0);
-    }
+    for (size_t m = 0; m < n; m++) energies[m] = members[m].energy_of(i);
     force[i] = unit * std::sqrt(squares);
     energy[i] = unit * std::sqrt(variance(energies.data(), n, 1));
   }
@@ -97,8 +94,7 @@ void Deviation::summarize(const std::vector<Member> &members, double unit, MPI_C
     extremes[1] = std::max(extremes[1], -force[i]);
     sums[0] += force[i];
     sums[1] += 1.0;
-    for (size_t m = 0; m < n; m++)
-      sums[2 + m] += members[m].node_energies[i] + (members[m].coulomb.active() ? members[m].coulomb.energy(i) : 0.0);
+    for (size_t m = 0; m < n; m++) sums[2 + m] += members[m].energy_of(i);
   }
   sums.insert(sums.end(), virials.begin(), virials.end());
   MPI_Allreduce(MPI_IN_PLACE, extremes, 2, MPI_DOUBLE, MPI_MAX, world);

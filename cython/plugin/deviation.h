@@ -54,7 +54,6 @@ class LineFile {
  public:
   // Returns why it cannot be written, or nothing.
   std::string open(const std::string &path, bool append);
-  bool is_open() const { return file != nullptr; }
   // False where it cannot be written any longer.
   bool write(const std::string &line);
 

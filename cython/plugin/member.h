@@ -24,6 +24,8 @@ struct Member {
   std::vector<double> node_energies, pair_gradient, centroid_virial;
   double energy = 0.0;
 
+  // Of own atom i, with its part of the Coulomb sum, eV.
+  double energy_of(size_t i) const { return node_energies[i] + (coulomb.active() ? coulomb.energy(i) : 0.0); }
   // The farthest neighbour that its energy depends on, Angstrom.
   double reach() const;
   // Whether the energy of an atom depends on more than its own pairs.
