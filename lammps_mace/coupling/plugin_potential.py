@@ -16,7 +16,7 @@ from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError
 from lammps_mace.engine.interface import Prediction
 from lammps_mace.lowering.charge_settings import charge_settings
-from lammps_mace.modelfile import Model, load_models
+from lammps_mace.modelfile import Model, load_member
 from lammps_mace.models import families
 from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
@@ -56,8 +56,7 @@ class PluginPotential:
         self._rank, self._comm = find_rank(comm)
         path = find_model(path)
         self.energy_per_ev = energy_per_ev(units)
-        models = load_models(path)
-        self.n_members, self.model = len(models), models[member]
+        self.model, self.n_members = load_member(path, member)
         self.charges = charge_settings(self.model)
         self.identity = sidecar_digest(path), os.path.abspath(path)
         with notices() as self._notices:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from lammps_mace.errors import ModelFileError
-from lammps_mace.modelfile.loading import load_model, load_models, only_model, read_parts
+from lammps_mace.modelfile.loading import (
+    load_member,
+    load_model,
+    load_models,
+    only_model,
+    read_parts,
+)
 from lammps_mace.modelfile.saving import save_model, write_committee, write_model
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
@@ -17,6 +23,7 @@ __all__ = [
     "ModelFileError",
     "Parameters",
     "flatten",
+    "load_member",
     "load_model",
     "load_models",
     "only_model",

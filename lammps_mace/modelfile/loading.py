@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from lammps_mace.errors import ModelFileError, UnusableFileError
 from lammps_mace.modelfile.sidecar import CommitteeSidecar, Sidecar, model_of, parse_sidecar
@@ -33,11 +34,17 @@ def load_models(path: str | os.PathLike[str]) -> list[Model]:
     Raises:
         ModelFileError: see :func:`load_model`.
     """
-    path = Path(path)
-    if not os.path.isfile(path):
-        raise ModelFileError(f"model file {str(path)!r} does not exist")
-    stub = read_stub(read_bytes(path, MOST_STUB_BYTES), str(path))
-    return read_parts(stub, path.parent, path.stem)
+    return [_read_model(one) for one in _members_of(Path(path))]
+
+
+def load_member(path: str | os.PathLike[str], number: int) -> tuple[Model, int]:
+    """Read one model of a model file; return it, and how many the file has.
+
+    Raises:
+        ModelFileError: see :func:`load_model`.
+    """
+    members = _members_of(Path(path))
+    return _read_model(members[number]), len(members)
 
 
 def only_model(models: list[Model], name: str) -> Model:
@@ -63,12 +70,31 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> lis
     Raises:
         ModelFileError: see :func:`load_model`.
     """
+    return [_read_model(one) for one in _find_members(stub, folder, stem)]
+
+
+class _Member(NamedTuple):
+    """A model of a file, without its weights: its sidecar, where that is, and its SHA-256."""
+
+    path: Path
+    sidecar: Sidecar
+    sha256: str
+
+
+def _members_of(path: Path) -> list[_Member]:
+    if not os.path.isfile(path):
+        raise ModelFileError(f"model file {str(path)!r} does not exist")
+    stub = read_stub(read_bytes(path, MOST_STUB_BYTES), str(path))
+    return _find_members(stub, path.parent, path.stem)
+
+
+def _find_members(stub: UnifiedModel, folder: Path | None, stem: str | None) -> list[_Member]:
     check_stub(stub, "X.model" if stem is None else f"{stem}.model")
     path = _find(stub, folder, stem)
     sidecar = _read_sidecar(path, stub.sidecar_sha256, "the model file")
     if not isinstance(sidecar, CommitteeSidecar):
-        return [_read_model(path, sidecar, stub.sidecar_sha256)]
-    models = []
+        return [_Member(path, sidecar, stub.sidecar_sha256)]
+    members = []
     for number, digest in enumerate(sidecar.members):
         member_path = path.with_name(f"{path.stem}.{number}.json")
         if not os.path.isfile(member_path):
@@ -79,8 +105,8 @@ def read_parts(stub: UnifiedModel, folder: Path | None, stem: str | None) -> lis
         member = _read_sidecar(member_path, digest, path.name)
         if isinstance(member, CommitteeSidecar):
             raise ModelFileError(f"{str(member_path)!r} is a committee inside a committee")
-        models.append(_read_model(member_path, member, digest))
-    return models
+        members.append(_Member(member_path, member, digest))
+    return members
 
 
 def _read_sidecar(path: Path, sha256: str, holder: str) -> Sidecar | CommitteeSidecar:
@@ -96,9 +122,10 @@ def _read_sidecar(path: Path, sha256: str, holder: str) -> Sidecar | CommitteeSi
         raise ModelFileError(str(error)) from None
 
 
-def _read_model(path: Path, sidecar: Sidecar, sha256: str) -> Model:
+def _read_model(member: _Member) -> Model:
+    path = member.path
     try:
-        model = model_of(sidecar, sha256)
+        model = model_of(member.sidecar, member.sha256)
         shapes = _checked_shapes(model, repr(str(path)))
     except UnusableFileError as error:
         raise ModelFileError(str(error)) from None
