@@ -162,6 +162,14 @@ def argon() -> str:
 
 
 @pytest.fixture
+def silicon(tmp_path: Path) -> Path:
+    """Put the model of the example into the working folder of run_lammps; return its path."""
+    for file in (HERE.parents[1] / "examples" / "silicon").glob("silicon.*"):
+        shutil.copy(file, tmp_path)
+    return tmp_path / "silicon.model"
+
+
+@pytest.fixture
 def classical(tmp_path: Path):
     """Return a function that writes a classical potential and returns the environment to use it.
 

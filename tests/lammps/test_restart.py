@@ -38,14 +38,6 @@ READ = "read_restart silicon.restart\n"
 CLEAR = "clear\n"
 
 
-@pytest.fixture
-def silicon(tmp_path):
-    """Put a model into the working folder of run_lammps; return its path."""
-    for file in SILICON.glob("silicon.*"):
-        shutil.copy(file, tmp_path)
-    return tmp_path / "silicon.model"
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Return a function: a folder -> fill it with a restart file and the model beside it.

@@ -1,10 +1,6 @@
 """What is allowed and rarely meant is said once: two models in an overlay, atoms too close."""
 
 import re
-import shutil
-
-import pytest
-from example_runs import EXAMPLES
 
 ATOMS = """
 units metal
@@ -17,12 +13,6 @@ mass * 28.0855
 """
 OVERLAY = "two models of a hybrid/overlay see the same atoms, and their energies add up"
 CLOSE = "atoms are closer than 1.09 Angstrom"
-
-
-@pytest.fixture
-def silicon(tmp_path):
-    for file in (EXAMPLES / "silicon").glob("silicon.*"):
-        shutil.copy(file, tmp_path)
 
 
 def test_overlay(run_lammps, silicon):
