@@ -177,7 +177,8 @@ template <class T, int Degree> LM_INLINE void pieces_of_degree(Vector<T> t, Vect
 // The functions of an edge, values and then slopes if there are any.
 template <class T> const T *functions_of(const EdgeTask<T> &task, const Batch<T> &batch, int edge)
 {
-  return task.functions + (batch.rows[edge] - task.first_row) * task.function_sets * task.n_functions;
+  const std::int64_t row = task.function_rows ? task.function_rows[batch.rows[edge]] : batch.rows[edge] - task.first_row;
+  return task.functions + row * task.function_sets * task.n_functions;
 }
 
 // The functions of all edges, and their slopes, as often as there are weights.

@@ -25,7 +25,7 @@ std::vector<double> harmonic_norms(int degree)
 // What the edge operations have in common: operands and attributes of the program.
 struct EdgeCall {
   ffi::AnyBuffer radial;
-  IntBuffer first_rows;
+  IntBuffer first_rows, function_rows;
   ffi::AnyBuffer matrix, factors, vectors;
   IntBuffer starts, ends, senders;
   ffi::AnyBuffer sent;
@@ -60,6 +60,7 @@ template <class T> EdgeTask<T> edge_task(const EdgeCall &call, std::vector<doubl
     task.matrix = call.matrix.element_count() ? call.matrix.typed_data<T>() : nullptr;
     task.factors = call.factors.element_count() ? call.factors.typed_data<T>() : nullptr;
   }
+  task.function_rows = call.function_rows.element_count() ? call.function_rows.typed_data() : nullptr;
   task.first_rows = call.first_rows.element_count() ? call.first_rows.typed_data() : nullptr;
   task.vectors = call.vectors.typed_data<T>();
   task.starts = call.starts.typed_data(), task.ends = call.ends.typed_data(), task.senders = call.senders.typed_data();
@@ -88,8 +89,11 @@ bool are_functions(const EdgeCall &call, std::int64_t n_paths, std::int64_t chan
   if (!call.matrix.element_count()) return shape[2] && channels % shape[2] == 0 && !call.factors.element_count();
   if (matrix.size() != 3 || matrix[1] != shape[2] || matrix[2] != kPanel || matrix[0] * kPanel < n_paths * channels)
     return false;
+  const bool shared = call.function_rows.element_count();
+  if (shared && call.function_rows.element_count() != call.senders.element_count()) return false;
   return !call.factors.element_count() ||
-      (factors.size() == 2 && factors[1] == n_paths * channels && call.first_rows.element_count() == std::size_t(shape[0]));
+      (factors.size() == 2 && factors[1] == n_paths * channels &&
+       (shared || call.first_rows.element_count() == std::size_t(shape[0])));
 }
 
 ffi::Error check(const EdgeCall &call, int sets)
@@ -121,13 +125,14 @@ template <class T> void forward(const EdgeCall &call, ffi::RemainingRets &result
     kernels.edges_forward_f64(task);
 }
 
-ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer matrix, ffi::AnyBuffer factors,
-                         ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent,
-                         ffi::RemainingRets results, Integers paths, Integers result_paths, Integers first,
-                         Integers harmonics, Reals values, double cutoff, double knot_scale, std::int32_t n_splines)
+ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, IntBuffer function_rows, ffi::AnyBuffer matrix,
+                         ffi::AnyBuffer factors, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders,
+                         ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths, Integers result_paths,
+                         Integers first, Integers harmonics, Reals values, double cutoff, double knot_scale,
+                         std::int32_t n_splines)
 {
-  const EdgeCall call{radial, first_rows,   matrix, factors,   vectors, starts, ends,       senders,  sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  const EdgeCall call{radial, first_rows, function_rows, matrix, factors,   vectors, starts, ends,       senders,
+                      sent,   paths,      result_paths,  first,  harmonics, values,  cutoff, knot_scale, n_splines};
   if (auto error = check(call, 1); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -158,14 +163,14 @@ void backward(const EdgeCall &call, ffi::RemainingArgs &more, ffi::RemainingRets
     kernels.edges_backward_f64(task);
 }
 
-ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyBuffer matrix, ffi::AnyBuffer factors,
-                          ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders, ffi::AnyBuffer sent,
-                          ffi::RemainingArgs more, ffi::RemainingRets results, Integers paths, Integers result_paths,
-                          Integers first, Integers harmonics, Reals values, double cutoff, double knot_scale,
-                          std::int32_t n_splines, bool to_senders)
+ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, IntBuffer function_rows, ffi::AnyBuffer matrix,
+                          ffi::AnyBuffer factors, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
+                          IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
+                          Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
+                          double cutoff, double knot_scale, std::int32_t n_splines, bool to_senders)
 {
-  const EdgeCall call{radial, first_rows,   matrix, factors,   vectors, starts, ends,       senders,  sent,
-                      paths,  result_paths, first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  const EdgeCall call{radial, first_rows, function_rows, matrix, factors,   vectors, starts, ends,       senders,
+                      sent,   paths,      result_paths,  first,  harmonics, values,  cutoff, knot_scale, n_splines};
   if (auto error = check(call, 2); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
@@ -178,6 +183,7 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, ffi::AnyB
 #define LM_EDGE_OPERANDS \
   ffi::Ffi::Bind() \
       .Arg<ffi::AnyBuffer>() \
+      .Arg<IntBuffer>() \
       .Arg<IntBuffer>() \
       .Arg<ffi::AnyBuffer>() \
       .Arg<ffi::AnyBuffer>() \

@@ -22,8 +22,13 @@ template <class T> struct Tile {
   T *result;
 };
 
+// What becomes of the sums of a tile of R rows, [row][vector], before they are stored.
+struct Unchanged {
+  template <int R, class V> LM_INLINE void apply(V *) const {}
+};
+
 // R rows, kColumns columns of which `columns` exist.
-template <class T, int R> void multiply_tile(const Tile<T> &tile, int columns)
+template <class T, int R, class Finish> void multiply_tile(const Tile<T> &tile, int columns, const Finish &finish)
 {
   constexpr int W = kWidth<T>;
   const std::int64_t in = tile.in;
@@ -41,6 +46,7 @@ template <class T, int R> void multiply_tile(const Tile<T> &tile, int columns)
       LM_EACH(v, kVectors, sums[r * kVectors + v] += x * column[v];)
     })
   }
+  finish.template apply<R>(sums);
   LM_EACH(r, R, {
     T *to = tile.result + r * tile.out;
     LM_EACH(v, kVectors, {
@@ -52,13 +58,13 @@ template <class T, int R> void multiply_tile(const Tile<T> &tile, int columns)
   })
 }
 
-template <class T, int R> void multiply_rest(const Tile<T> &tile, int columns, int rows)
+template <class T, int R, class Finish> void multiply_rest(const Tile<T> &tile, int columns, int rows, const Finish &finish)
 {
-  if (rows == R) return multiply_tile<T, R>(tile, columns);
-  if constexpr (R > 1) multiply_rest<T, R - 1>(tile, columns, rows);
+  if (rows == R) return multiply_tile<T, R>(tile, columns, finish);
+  if constexpr (R > 1) multiply_rest<T, R - 1>(tile, columns, rows, finish);
 }
 
-template <class T> void multiply(const LinearTask<T> &task)
+template <class T, class Finish = Unchanged> void multiply(const LinearTask<T> &task, const Finish &finish = {})
 {
   // Rows that stay in the first cache while all columns are computed.
   constexpr std::int64_t block = 8 * kRows;
@@ -69,10 +75,10 @@ template <class T> void multiply(const LinearTask<T> &task)
       Tile<T> tile{task.rows + first * task.in, panel, task.in, task.out, task.result + first * task.out + column};
       std::int64_t left = std::min(block, task.n_rows - first);
       for (; left >= kRows; left -= kRows) {
-        multiply_tile<T, kRows>(tile, columns);
+        multiply_tile<T, kRows>(tile, columns, finish);
         tile.rows += kRows * tile.in, tile.result += kRows * tile.out;
       }
-      if (left) multiply_rest<T, kRows - 1>(tile, columns, static_cast<int>(left));
+      if (left) multiply_rest<T, kRows - 1>(tile, columns, static_cast<int>(left), finish);
     }
 }
 

@@ -8,24 +8,19 @@ namespace {
 
 constexpr int kBlock = 24;    // rows of values and of slopes
 
-// silu of one row, x / (1 + exp(-x)), in place; `slopes`: the row of slopes of x, or null.
-template <class T, bool Tail> LM_INLINE void activate(T *row, T *slopes, int n)
-{
-  const Vector<T> x = load_some<Tail>(row, n), s = 1 / (1 + exponential<T>(-x)), value = x * s;
-  if (slopes) store_some<Tail>(slopes, load_some<Tail>(slopes, n) * (s + value * (1 - s)), n);
-  store_some<Tail>(row, value, n);
-}
-
-template <class T> void activate_rows(T *rows, std::int64_t n, int width, int sets)
-{
-  constexpr int W = kWidth<T>;
-  for (std::int64_t i = 0; i < n; i++, rows += sets * width) {
-    T *slopes = sets == 2 ? rows + width : nullptr;
-    int k = 0;
-    for (; k + W <= width; k += W) activate<T, false>(rows + k, slopes ? slopes + k : nullptr, W);
-    if (k < width) activate<T, true>(rows + k, slopes ? slopes + k : nullptr, width - k);
+// silu of rows of a tile, x / (1 + exp(-x)); where there are two sets, of every first row, and the second one holds the
+// slopes of x.
+template <class T, int Sets> struct Silu {
+  template <int R> LM_INLINE void apply(Vector<T> *sums) const
+  {
+    LM_EACH(i, R / Sets * kVectors, {
+      constexpr int at = i / kVectors * Sets * kVectors + i % kVectors;
+      const Vector<T> x = sums[at], s = reciprocal<T>(1 + power_of_two<T>(x * T(-1.4426950408889634074))), value = x * s;
+      if constexpr (Sets == 2) sums[at + kVectors] *= s + value * (1 - s);
+      sums[at] = value;
+    })
   }
-}
+};
 
 // Inputs of up to kWidth rows: their distances are the lanes. Where there is no distance, any harmless one.
 template <class T> void bessel_basis(const BesselBasis<T> &basis, const T *vectors, int n, int sets, T *inputs)
@@ -74,8 +69,8 @@ template <class T> void radial(const RadialTask<T> &task)
     for (int i = 0; i < task.n_layers; i++) {
       const RadialLayer<T> &layer = task.layers[i];
       T *to = &layer == &last ? task.result + first * sets * layer.out : buffers[i % 2];
-      multiply(LinearTask<T>{from, n * sets, layer.in, layer.out, layer.table, to});
-      activate_rows(to, n, layer.out, sets);
+      const LinearTask<T> product{from, n * sets, layer.in, layer.out, layer.table, to};
+      sets == 2 ? multiply(product, Silu<T, 2>{}) : multiply(product, Silu<T, 1>{});
       from = to;
     }
   }

@@ -74,7 +74,6 @@ ffi::Error radial(IntBuffer filled, ffi::AnyBuffer inputs, ffi::AnyBuffer roots,
   const std::int64_t rows = inputs.dimensions()[0], n = filled.typed_data()[0];
   if (n < 0 || n > rows) return invalid(std::to_string(n) + " rows of " + std::to_string(rows) + " are filled");
   inputs.element_type() == ffi::F32 ? evaluate<float>(call, *result, n) : evaluate<double>(call, *result, n);
-  clear_from(n, *result);
   return ffi::Error::Success();
 }
 

@@ -33,18 +33,19 @@ template <class T> struct EdgeTask {
   const Path *paths;
   CouplingTable couplings;
   int n_paths, channels, degree;
-  double cutoff, knot_scale;         // of the spline: see lammps_mace/kernels/spline.py
-  const double *norms;               // [degree + 1][degree + 1], see harmonics.h
-  const T *table;                    // [blocks][table_rows][n_paths][kTableBlock], or null
-  std::int64_t knots, table_rows;    // knots + kSplineRows - 1 rows for each spline
-  const std::int32_t *first_rows;    // [chunk_edges], of the spline of each edge, or of its factors; null: there is one
-  const T *functions;                // [chunk_edges][function_sets][n_functions] where there is no table
-  int function_sets, n_functions;    // sets: values, and slopes if there are two
-  const T *matrix;                   // from functions to weights, packed; null: each path has the functions, in turns, as
-                                     // the weights of its channels
-  const T *factors;                  // [rows][n_paths][channels] of the weights, or null
-  std::int64_t first_row;            // edge of functions[0] and first_rows[0]
-  const T *vectors;                  // [n_edges][3]
+  double cutoff, knot_scale;            // of the spline: see lammps_mace/kernels/spline.py
+  const double *norms;                  // [degree + 1][degree + 1], see harmonics.h
+  const T *table;                       // [blocks][table_rows][n_paths][kTableBlock], or null
+  std::int64_t knots, table_rows;       // knots + kSplineRows - 1 rows for each spline
+  const std::int32_t *first_rows;       // [chunk_edges], of the spline of each edge, or of its factors; null: there is one
+  const T *functions;                   // [rows][function_sets][n_functions] where there is no table
+  const std::int32_t *function_rows;    // [n_edges], of the functions of each edge; null: functions are [chunk_edges]
+  int function_sets, n_functions;       // sets: values, and slopes if there are two
+  const T *matrix;                      // from functions to weights, packed; null: each path has the functions, in turns, as
+                                        // the weights of its channels
+  const T *factors;                     // [rows][n_paths][channels] of the weights, or null
+  std::int64_t first_row;               // edge of functions[0] and first_rows[0]
+  const T *vectors;                     // [n_edges][3]
   const std::int32_t *starts, *ends, *senders;
   std::int64_t atoms;
   const T *sent;    // [n_senders][sent_rows][channels]

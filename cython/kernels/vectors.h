@@ -25,11 +25,13 @@ template <> struct Simd<float> {
   typedef float type __attribute__((vector_size(kVectorBytes)));
   typedef float loose __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef std::int32_t integer __attribute__((vector_size(kVectorBytes)));
+  typedef std::uint32_t natural __attribute__((vector_size(kVectorBytes)));
 };
 template <> struct Simd<double> {
   typedef double type __attribute__((vector_size(kVectorBytes)));
   typedef double loose __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef std::int64_t integer __attribute__((vector_size(kVectorBytes)));
+  typedef std::uint64_t natural __attribute__((vector_size(kVectorBytes)));
 };
 
 template <class T> using Vector = typename Simd<T>::type;
@@ -76,6 +78,29 @@ template <class T> LM_INLINE Vector<T> roots(Vector<T> v)
   store(lanes, v);
   for (T &x : lanes) x = root(x);
   return load(lanes);
+}
+
+// 1 / x to rounding.
+template <class T> LM_INLINE Vector<T> reciprocal(Vector<T> x)
+{
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {    // 14 bits, then twice as many: a quarter of the time of a division
+    const Vector<T> near = __builtin_ia32_rcp14ps512_mask(x, Vector<T>{}, static_cast<std::uint16_t>(-1));
+    return near + near * (1 - x * near);
+  }
+#endif
+  return 1 / x;
+}
+
+// The numbers from -limit to limit; what is outside becomes the nearer end. Of one sign, numbers are in the order of
+// their bits: whole numbers have a minimum in one instruction whatever is said about not-a-number.
+template <class T> LM_INLINE Vector<T> clamped(Vector<T> x, T limit)
+{
+  using Integers = typename Simd<T>::integer;
+  using Naturals = typename Simd<T>::natural;
+  const auto highest = (Integers)(Vector<T>{} + limit), bits = (Integers)x < highest ? (Integers)x : highest;
+  const auto lowest = (Naturals)(Vector<T>{} - limit);
+  return (Vector<T>)((Naturals)bits < lowest ? (Naturals)bits : lowest);
 }
 
 // For u and v that hold n values each, spread over groups of W / n lanes: the same values, u's before v's, each summed

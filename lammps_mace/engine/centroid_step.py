@@ -86,7 +86,7 @@ class CentroidStep:
             self._passes, self._model.n_outputs, layout.capacity, ghosts, self._clock.end, None
         )  # fmt: skip
         buffers = self._pool.take(layout.capacity)
-        outputs, made = sequence.forward(arrays, self._weights, buffers)
+        outputs, made, _ = sequence.forward(arrays, self._weights, buffers)
         read: list[NodeFeatures | None] = [None, *(one.features for one in made)]
         vectors: list[jax.Array] | None = None
         above: list[NodeFeatures] | None = None

@@ -56,6 +56,10 @@ Vjp = Callable[[Results, Gradients], Gradients]
 Saved = tuple[jax.Array, ...] | None
 
 
+# (weights, arrays) -> what a layer computes of all pairs once per step; None: nothing.
+OfPairs = Callable[[Any, StepArrays], Any] | None
+
+
 def numbers_per_slot(shapes: tuple[tuple[int, int], ...]) -> int:
     """Return how many numbers arrays of these (dim, channels) have for each slot."""
     return sum(map(math.prod, shapes))
@@ -68,12 +72,14 @@ class Layer(Protocol):
         weights: pytree of arrays, an argument of the jitted functions.
         skip_shape, sent_shape: (dim, channels) of the features it makes; None after the last layer.
         saved_shapes: (dim, channels) of what :meth:`forward` can save for :meth:`vjp`.
+        of_pairs: makes ``arrays.of_pairs``, where it may be missing all the same.
     """
 
     weights: Any
     skip_shape: tuple[int, int] | None
     sent_shape: tuple[int, int] | None
     saved_shapes: tuple[tuple[int, int], ...]
+    of_pairs: OfPairs
 
     def forward(
         self, weights: Any, arrays: StepArrays, chunk: Chunk,

@@ -23,11 +23,13 @@ class Passes(NamedTuple):
     Attributes:
         forward, backward: of the inner layers, in the order of layers.
         last: :func:`forward_and_backward` of the last layer; None if it is an inner one too.
+        of_pairs: :func:`of_pairs` of every layer; None where it has nothing.
     """
 
     forward: list[Callable[..., Any]]
     backward: list[Callable[..., Any]]
     last: Callable[..., Any] | None
+    of_pairs: list[Callable[..., Any] | None]
 
     @classmethod
     def of(cls, model: LoweredModel) -> Passes:
@@ -38,6 +40,7 @@ class Passes(NamedTuple):
             [partial(forward, layer) for layer in inner],
             [partial(backward, layer, scale) for layer in inner],
             partial(forward_and_backward, rest[0], scale) if rest else None,
+            [layer.of_pairs and partial(of_pairs, layer) for layer in model.layers],
         )
 
     def jitted(self, jit: Callable[..., Any]) -> Passes:
@@ -50,6 +53,7 @@ class Passes(NamedTuple):
             [jit(f, "outputs", "buffers") for f in self.forward],
             [jit(f, "gradient") for f in self.backward],
             None if self.last is None else jit(self.last, "outputs"),
+            [function and jit(function) for function in self.of_pairs],
         )
 
     @property
@@ -57,12 +61,19 @@ class Passes(NamedTuple):
         """The functions by name."""
         named = {f"forward {i + 1}": f for i, f in enumerate(self.forward)}
         named |= {f"backward {i + 1}": f for i, f in enumerate(self.backward)}
+        named |= {f"pairs {i + 1}": f for i, f in enumerate(self.of_pairs) if f is not None}
         return named if self.last is None else named | {"last layer": self.last}
 
 
 def jitted(function: Callable[..., Any], *updated: str) -> Any:
     """Compile a function; the memory of the arguments ``updated`` becomes that of results."""
     return jax.jit(function, static_argnames="capacity", donate_argnames=updated)
+
+
+def of_pairs(layer: Layer, weights: Any, arrays: StepArrays, *, capacity: Capacity) -> Any:
+    """Return what a layer computes of all pairs at once."""
+    del capacity  # the shapes of the arrays have it
+    return None if layer.of_pairs is None else layer.of_pairs(weights, arrays)
 
 
 def forward(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -67,7 +67,7 @@ class StepSequence:
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
     ) -> tuple[StepResult, list[LayerBuffers]]:
         """Return the result and the buffers for the next step."""
-        outputs, made = self.forward(arrays, weights, buffers)
+        outputs, made, read = self.forward(arrays, weights, buffers)
         # The first layer reads its features from a table of species: it has none.
         features = [None, *(one.features for one in made)]
         charges = charge_adjoint = None
@@ -75,49 +75,59 @@ class StepSequence:
             gradients = Gradients(jnp.zeros_like(arrays.vectors), features.pop())
         else:
             outputs, gradients = self.passes.last(
-                weights[-1], arrays, features.pop(), outputs, self.ghosts.zero,
-                capacity=self.capacity,
+                weights[-1], self._with_pairs(-1, weights, arrays), features.pop(), outputs,
+                self.ghosts.zero, capacity=self.capacity,
             )  # fmt: skip
             self.end("last layer", outputs)
         if self.charges_of is not None:
             charges, charge_adjoint = self.charges_of(outputs)
         if self.passes.last is not None:
             charge_adjoint = None  # 0: no energy depends on the charges
-        gradient = self._backward(arrays, weights, made, features, gradients, charge_adjoint)
+        gradient = self._backward(read, weights, made, features, gradients, charge_adjoint)
         return StepResult(outputs, gradient, charges), made
 
     def forward(
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
-    ) -> tuple[jax.Array, list[LayerBuffers]]:
-        """Return the outputs of the inner layers, and what these have made."""
+    ) -> tuple[jax.Array, list[LayerBuffers], list[StepArrays]]:
+        """Return the outputs of the inner layers, what these have made, and what they have read."""
         outputs = jnp.zeros((self.capacity.slots, self.n_outputs), arrays.vectors.dtype)
         made: list[LayerBuffers] = []
+        read: list[StepArrays] = []
         features: NodeFeatures | None = None
-        for forward, weight, mine in zip(self.passes.forward, weights, buffers, strict=False):
+        for i, (forward, mine) in enumerate(zip(self.passes.forward, buffers, strict=True)):
+            read.append(self._with_pairs(i, weights, arrays))
             mine, outputs = forward(
-                weight, arrays, features, outputs, mine, capacity=self.capacity
+                weights[i], read[i], features, outputs, mine, capacity=self.capacity
             )  # fmt: skip
             self.end("forward", outputs)
             features = self.ghosts.fill_features(mine.features)
             made.append(LayerBuffers(features, mine.saved))
             self.end("exchange")
-        return outputs, made
+        return outputs, made, read
+
+    def _with_pairs(self, layer: int, weights: list[Any], arrays: StepArrays) -> StepArrays:
+        """Return the arrays with what a layer computes of all pairs."""
+        function = self.passes.of_pairs[layer]
+        if function is None:
+            return arrays
+        of_pairs = function(weights[layer], arrays, capacity=self.capacity)
+        return replace(arrays, of_pairs=of_pairs)
 
     def _backward(
-        self, arrays: StepArrays, weights: list[Any], made: list[LayerBuffers],
+        self, read: list[StepArrays], weights: list[Any], made: list[LayerBuffers],
         features: list[Any], gradients: Gradients, charge_adjoint: np.ndarray | None,
     ) -> jax.Array:  # fmt: skip
         """Return dE/d vectors of all layers.
 
         Args:
-            features: that each inner layer reads.
+            read, features: that each inner layer reads.
             gradients: of the last layer, or zeros.
         """
         for i in reversed(range(len(self.passes.backward))):
             above = self.ghosts.add_features(gradients.features)
             self.end("exchange")
             gradients = self.passes.backward[i](
-                weights[i], arrays, features[i], made[i].saved, above, gradients.vectors,
+                weights[i], read[i], features[i], made[i].saved, above, gradients.vectors,
                 self.ghosts.zero, charge_adjoint, capacity=self.capacity,
             )  # fmt: skip
             self.end("backward", gradients.vectors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 from flax import struct
 
@@ -22,6 +24,7 @@ class StepArrays:
         atoms_in_chunk: int32 [chunks].
         energy_mask: bool [slots], atoms whose energy is part of this rank's energy.
         n_chunks: int32, chunks that hold atoms.
+        of_pairs: what the layer at work has computed of all pairs, see Layer.of_pairs.
     """
 
     vectors: jax.Array
@@ -32,3 +35,4 @@ class StepArrays:
     atoms_in_chunk: jax.Array
     energy_mask: jax.Array
     n_chunks: jax.Array
+    of_pairs: Any = None

@@ -28,6 +28,7 @@ from lammps_mace.kernels.order import serialize_after
 from lammps_mace.kernels.radial import BesselBasis, RadialInputs, pack_layers, radial_network
 from lammps_mace.kernels.spline import Grid, evaluate_spline, fit_spline, spline_degree
 from lammps_mace.kernels.spline_place import spline_rows
+from lammps_mace.kernels.twins import Twins, twins
 
 __all__ = [
     "BLOCK",
@@ -44,6 +45,7 @@ __all__ = [
     "Radial",
     "RadialInputs",
     "Spline",
+    "Twins",
     "contract",
     "contract_backward",
     "edges_backward",
@@ -61,4 +63,5 @@ __all__ = [
     "serialize_after",
     "spline_degree",
     "spline_rows",
+    "twins",
 ]

@@ -19,6 +19,7 @@ TARGETS = (
     "contraction_backward",
     "linear",
     "radial",
+    "twins",
     "pass_index",
     "ghost_exchange",
 )

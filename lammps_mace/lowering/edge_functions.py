@@ -20,9 +20,26 @@ from lammps_mace.kernels import (
     pack_layers,
     pack_map,
     radial_network,
+    twins,
 )
 from lammps_mace.models.blocks.norms import safe_norm
 from lammps_mace.models.description import BesselInputs, RadialNetwork, RadialWeights
+
+# Of the functions of all pairs, of a layer. Half of it at most is ever touched: there is room for
+# more pairs, and those of two atoms share one row.
+_MOST_BYTES = 2**30
+
+
+class PairFunctions(NamedTuple):
+    """The radial functions of all pairs of a rank.
+
+    Attributes:
+        values: [rows, 2, n_functions], the functions and their slopes, 1/Å.
+        rows: int32 [pair rows], of the functions of each pair.
+    """
+
+    values: jax.Array
+    rows: jax.Array
 
 
 class _Pairs(NamedTuple):
@@ -86,16 +103,20 @@ def function_weights(radial: RadialWeights, folded: bool = False) -> dict[str, A
 
 def edge_functions(
     radial: RadialWeights, program: EdgeProgram, weights: Any, arrays: StepArrays, chunk: Chunk,
-    slopes: bool, backend: str,
+    slopes: bool, backend: str, of_pairs: PairFunctions | None = None,
 ) -> EdgeFunctions:  # fmt: skip
     """Return the radial functions of a chunk's pairs.
 
     Args:
         weights: of :func:`function_weights`.
         slopes: of the functions are wanted, too.
+        of_pairs: the functions of all pairs; None: they are evaluated.
     """
     pairs = _Pairs.of(arrays, chunk, program.cutoff)
-    if radial.network is None:
+    function_rows = None
+    if of_pairs is not None:
+        values, function_rows = of_pairs
+    elif radial.network is None:
         values = pairs.evaluate(partial(radial.functions, weights["parameters"]), slopes)
     else:
         inputs, factor = _inputs(radial.network, weights, pairs, slopes)
@@ -105,7 +126,30 @@ def edge_functions(
     factors, rows = weights["factors"], None
     if radial.factor is not None:
         rows = pairs.senders * np.int32(len(radial.factor)) + pairs.receivers
-    return EdgeFunctions(values, weights["matrix"], factors, rows)
+    return EdgeFunctions(values, weights["matrix"], factors, rows, function_rows)
+
+
+def pair_functions(
+    radial: RadialWeights, program: EdgeProgram, weights: Any, arrays: StepArrays, backend: str
+) -> PairFunctions | None:
+    """Return the radial functions of all pairs, with slopes; each pair of atoms has them once.
+
+    None where they depend on more than the distance, would take too much memory, or where the
+    kernels do not share them.
+
+    Args:
+        weights: of :func:`function_weights`.
+    """
+    network = radial.network
+    if backend != "cpu" or network is None or not isinstance(network.inputs, BesselInputs):
+        return None
+    shape, dtype = (2, len(radial.matrix)), arrays.vectors.dtype
+    if len(arrays.vectors) * 2 * len(radial.matrix) * dtype.itemsize > _MOST_BYTES:
+        return None
+    found = twins(arrays.vectors, arrays.senders, arrays.bounds, program.cutoff)
+    inputs = _bessel_inputs(network.inputs, weights, found.vectors)
+    values = radial_network(inputs, weights["layers"], shape, found.n_kept, backend=backend)
+    return PairFunctions(values, found.rows)
 
 
 def _inputs(
@@ -117,8 +161,12 @@ def _inputs(
             partial(network.inputs, weights["parameters"]), slopes
         )
         return found
-    _, cutoff, power, factor = network.inputs
-    return RadialInputs(pairs.vectors, weights["roots"], BesselBasis(cutoff, factor, power)), None
+    return _bessel_inputs(network.inputs, weights, pairs.vectors), None
+
+
+def _bessel_inputs(inputs: BesselInputs, weights: Any, vectors: jax.Array) -> RadialInputs:
+    _, cutoff, power, factor = inputs
+    return RadialInputs(vectors, weights["roots"], BesselBasis(cutoff, factor, power))
 
 
 def _product(values: jax.Array, factor: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from lammps_mace.kernels import (
     edges_forward,
     pack_spline,
 )
-from lammps_mace.lowering.edge_functions import edge_functions
+from lammps_mace.lowering.edge_functions import PairFunctions, edge_functions, pair_functions
 from lammps_mace.lowering.radial_splines import Splines
 from lammps_mace.lowering.species_pairs import SpeciesPairs
 from lammps_mace.models.description import RadialWeights
@@ -51,12 +51,24 @@ class EdgeSums:
     radial: RadialWeights
     backend: str
 
-    def radial_of(self, weights: Any, arrays: StepArrays, chunk: Chunk, slopes: bool) -> Radial:
-        """Return the radial weights of a chunk's pairs, with slopes for :meth:`backward`."""
+    def of_pairs(self, weights: Any, arrays: StepArrays) -> PairFunctions | None:
+        """Return the radial functions of all pairs, None where they do not stand alone."""
+        return pair_functions(self.radial, self.program, weights["radial"], arrays, self.backend)
+
+    def radial_of(
+        self, weights: Any, arrays: StepArrays, chunk: Chunk, slopes: bool,
+        of_pairs: PairFunctions | None = None,
+    ) -> Radial:  # fmt: skip
+        """Return the radial weights of a chunk's pairs, with slopes for :meth:`backward`.
+
+        Args:
+            of_pairs: the functions of all pairs; None: those of the chunk are evaluated.
+        """
         if "spline" in weights:
             return Spline(weights["spline"], _first_rows(weights["first_rows"], arrays, chunk))
         return edge_functions(
-            self.radial, self.program, weights["radial"], arrays, chunk, slopes, self.backend
+            self.radial, self.program, weights["radial"], arrays, chunk, slopes, self.backend,
+            of_pairs,
         )  # fmt: skip
 
     def forward(

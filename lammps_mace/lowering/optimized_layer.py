@@ -24,7 +24,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from lammps_mace.engine.chunk import Chunk
-from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp, numbers_per_slot
+from lammps_mace.engine.layer import (
+    Gradients,
+    NodeFeatures,
+    OfPairs,
+    Results,
+    Saved,
+    Vjp,
+    numbers_per_slot,
+)
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.kernels import Matrices, Radial, linear
 from lammps_mace.kernels.edges import cpu as edges_cpu
@@ -67,6 +75,7 @@ class OptimizedLayer:
         # Saves whichever takes less memory: traffic is the cost, and mixing again is cheap.
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
+        self.of_pairs: OfPairs = program.edges.of_pairs if "radial" in weights else None
 
     @property
     def knots(self) -> int | None:
@@ -93,7 +102,7 @@ class OptimizedLayer:
         saved: Saved,
     ) -> tuple[Results, Saved]:
         """See the protocol; the sums or the mixed sums are saved."""
-        radial = self._program.edges.radial_of(weights, arrays, chunk, slopes=False)
+        radial = self._program.edges.radial_of(weights, arrays, chunk, False, arrays.of_pairs)
         sums = self._sums(weights, arrays, chunk, features, radial)
         mixed = self._linear(sums, weights["mix"], chunk)
         messages, _ = self._messages(weights, arrays, chunk, features, mixed)
@@ -112,7 +121,7 @@ class OptimizedLayer:
         saved: Saved,
     ) -> tuple[Results, Vjp]:
         """See the protocol."""
-        radial = self._program.edges.radial_of(weights, arrays, chunk, slopes=True)
+        radial = self._program.edges.radial_of(weights, arrays, chunk, True, arrays.of_pairs)
         if saved is None:
             rows = self._sums(weights, arrays, chunk, features, radial)
         else:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.engine.chunk import Chunk
-from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, Results, Saved, Vjp
+from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, OfPairs, Results, Saved, Vjp
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.lowering.neighbour_sums import neighbour_sums
 from lammps_mace.models.description import ModelDescription
@@ -34,6 +34,8 @@ class PairEnergyLayer:
         self.weights = {"layer": layer.weights, "pairs": pairs}
         self.skip_shape, self.sent_shape = layer.skip_shape, layer.sent_shape
         self.saved_shapes = layer.saved_shapes
+        inner = layer.of_pairs
+        self.of_pairs: OfPairs = inner and (lambda weights, arrays: inner(weights["layer"], arrays))
 
     def forward(
         self,

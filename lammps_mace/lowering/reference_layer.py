@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.engine.chunk import Chunk
-from lammps_mace.engine.layer import Gradients, NodeFeatures, Results, Saved, Vjp
+from lammps_mace.engine.layer import Gradients, NodeFeatures, OfPairs, Results, Saved, Vjp
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.models.description import FirstFeatures, ModelDescription
 from lammps_mace.models.network import NetworkEdges, NetworkLayer
@@ -36,6 +36,7 @@ class ReferenceLayer:
         self.weights = jax.tree.map(lambda x: jnp.asarray(x, dtype), weights)
         self.skip_shape, self.sent_shape = layer.own_shape, layer.sent_shape
         self.saved_shapes: tuple[tuple[int, int], ...] = ()
+        self.of_pairs: OfPairs = None
 
     def forward(
         self,

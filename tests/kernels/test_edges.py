@@ -138,7 +138,26 @@ def test_the_gradient_needs_the_slopes_of_the_functions(kind):
             close(gradient - case.gradient, dv, 100 * TOLERANCE[np.float64])
 
 
-@pytest.mark.parametrize("change", ["no slopes", "columns", "factors", "repeated"])
+@pytest.mark.parametrize("kind", ["mapped", "repeated"])
+@pytest.mark.parametrize("backend", ["xla", "cpu"])
+def test_functions_that_edges_share(backend, kind):
+    case, _ = case_and_expected("second layer", kind, np.float32)
+    values, first = case.radial.values, int(case.starts[0])
+    rows = np.zeros(len(case.vectors), np.int32)
+    owned = slice(first, first + len(values))
+    rows[owned] = np.random.default_rng(0).permutation(len(values) + 9)[: len(values)][: len(rows)]
+    shared = jnp.zeros((len(values) + 9, *values.shape[1:]), values.dtype)
+    shared = shared.at[rows[owned]].set(values[: len(rows[owned])])
+    radial = case.radial._replace(values=shared, rows=jnp.asarray(rows))
+    expected, found = run(case, backend), run(replace(case, radial=radial), backend)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+    others = radial._replace(rows=jnp.roll(radial.rows, 1))  # control
+    wrong = run(replace(case, radial=others), backend)
+    assert not np.allclose(wrong[1][0], expected[1][0])
+
+
+@pytest.mark.parametrize("change", ["no slopes", "columns", "factors", "repeated", "rows"])
 def test_functions_that_do_not_fit_are_refused(change):
     case = edge_case(1, 2, 16, (4, 2), kind="mapped")
     radial = case.radial
@@ -147,6 +166,7 @@ def test_functions_that_do_not_fit_are_refused(change):
         "columns": {"matrix": radial.matrix[1:]},
         "factors": {"factors": radial.factors[:, 1:]},
         "repeated": {"matrix": None, "factors": None},
+        "rows": {"rows": jnp.zeros(3, jnp.int32)},
     }[change]
     case.radial = radial._replace(**fields)
     if change == "no slopes":

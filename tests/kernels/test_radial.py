@@ -94,12 +94,10 @@ def test_values_and_slopes_are_those_of_the_network(name, known, dtype, backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[2:])
-def test_rows_that_are_not_wanted_are_zero(backend):
+def test_rows_that_are_wanted_do_not_depend_on_the_others(backend):
     found = evaluated("odd widths", np.float64, True, True, backend, n_rows=21)
     full = evaluated("odd widths", np.float64, True, True, backend)
     np.testing.assert_array_equal(found[:21], full[:21])
-    assert full[21:].any()
-    assert not found[21:].any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS[2:])

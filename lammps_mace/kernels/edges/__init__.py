@@ -106,24 +106,32 @@ class Spline(NamedTuple):
 
 
 class EdgeFunctions(NamedTuple):
-    """Radial weights made of functions that are given for each edge of the chunk.
+    """Radial weights made of functions that are given for each edge.
 
-    The weights of edge e are factors[factor_rows[e]] * (values[e, 0] @ matrix). Row e - starts[0]
-    of arrays belongs to edge e.
+    The weights of edge e are factors[factor_rows[e]] * (values[rows[e], 0] @ matrix). Row
+    e - starts[0] of arrays of the chunk belongs to edge e.
 
     Attributes:
-        values: [chunk_edges, 1 or 2, n_functions], the functions and their slopes, 1/Å; without
-            these they do for :func:`edges_forward`.
+        values: [chunk_edges or more, 1 or 2, n_functions], the functions and their slopes, 1/Å;
+            without these they do for :func:`edges_forward`.
         matrix: packed, see :func:`pack_map`; None: each path has the functions, repeated for all
             channels, as its weights.
         factors: [rows, n_paths * channels]; None: 1.
         factor_rows: int32 [chunk_edges], None without factors.
+        rows: int32 [n_edges], of the values of each edge; None: they are those of the chunk.
     """
 
     values: jax.Array
     matrix: jax.Array | None = None
     factors: jax.Array | None = None
     factor_rows: jax.Array | None = None
+    rows: jax.Array | None = None
+
+    def of_edges(self, edges: jax.Array) -> EdgeFunctions:
+        """Return those of a chunk, whose edges are ``edges`` [chunk_edges]."""
+        if self.rows is None:
+            return self
+        return self._replace(values=self.values[self.rows[edges]], rows=None)
 
     def weights(self, n_paths: int, channels: int, distances: jax.Array) -> jax.Array:
         """Return the weights [chunk_edges, n_paths, channels].

@@ -76,16 +76,16 @@ def _arrays(edges: EdgeOperands) -> tuple[jax.Array, ...]:
 
 
 def _radial(radial: Radial) -> tuple[jax.Array, ...]:
-    """Return the table or the functions, rows of each edge, the map, and the factors."""
+    """Return table or functions, rows of each edge, those of functions, the map, the factors."""
     others: list[jax.Array | None] = [None, None]
     if isinstance(radial, Spline):
-        first, rows = radial.table, radial.first_rows
+        first, rows, function_rows = radial.table, radial.first_rows, None
     else:
-        first, rows = radial.values, radial.factor_rows
+        first, rows, function_rows = radial.values, radial.factor_rows, radial.rows
         others = [radial.matrix, radial.factors]
-    rows = jnp.zeros(0, jnp.int32) if rows is None else rows
-    empty = jnp.zeros(0, first.dtype)  # instead of what is not there
-    return first, rows, *(empty if other is None else other for other in others)
+    # Empty instead of what is not there.
+    places = (jnp.zeros(0, jnp.int32) if row is None else row for row in (rows, function_rows))
+    return first, *places, *(jnp.zeros(0, first.dtype) if x is None else x for x in others)
 
 
 @lru_cache(maxsize=64)

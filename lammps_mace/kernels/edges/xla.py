@@ -30,7 +30,8 @@ def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
     rows = _select(edges)
     h = edges.sent[edges.senders[rows.edges]]
-    return _sums(program, edges.radial, rows, len(edges.starts), edges.vectors[rows.edges], h)
+    radial = _of_chunk(edges.radial, rows)
+    return _sums(program, radial, rows, len(edges.starts), edges.vectors[rows.edges], h)
 
 
 def backward(
@@ -43,10 +44,10 @@ def backward(
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
     rows = _select(edges)
     vectors, senders = edges.vectors[rows.edges], edges.senders[rows.edges]
-    h = edges.sent[senders]
+    h, radial = edges.sent[senders], _of_chunk(edges.radial, rows)
 
     def sums(v: jax.Array, h: jax.Array) -> tuple[jax.Array, ...]:
-        return _sums(program, edges.radial, rows, len(edges.starts), v, h)
+        return _sums(program, radial, rows, len(edges.starts), v, h)
 
     _, pull = jax.vjp(sums, vectors, h)
     dv, dh = pull(adjoints)
@@ -68,6 +69,10 @@ def _select(edges: EdgeOperands) -> _Rows:
     rows = starts[0] + position
     owned = (last_start >= 0) & (rows < ends[receivers])
     return _Rows(jnp.minimum(rows, len(edges.vectors) - 1), receivers, owned)
+
+
+def _of_chunk(radial: Radial, rows: _Rows) -> Radial:
+    return radial.of_edges(rows.edges) if isinstance(radial, EdgeFunctions) else radial
 
 
 def _masked(rows: _Rows, values: jax.Array) -> jax.Array:
