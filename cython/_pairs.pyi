@@ -68,3 +68,48 @@ def give_gradient(
     Raises:
         ValueError: an index is out of bounds.
     """
+
+def near_pairs(
+    listed_offsets: NDArray[np.int64],
+    listed_senders: NDArray[np.int32],
+    shifts: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    cutoff: float,
+    offsets: NDArray[np.int64],
+    senders: NDArray[np.int32],
+    vectors: NDArray[np.float64],
+) -> int:
+    """Write those pairs of a list that are closer than the cutoff; return how many they are.
+
+    Args:
+        listed_offsets: [n_atoms + 1]; the listed pairs of atom i are those from [i] to [i + 1].
+        listed_senders: [n_listed], the other atom of each.
+        shifts: [n_listed, 3], how far the image of that atom is from it.
+        positions: [n_atoms, 3].
+        offsets: [n_atoms + 1], of the near pairs.
+        senders: [n_listed or more], of these.
+        vectors: [n_listed or more, 3], r_sender - r_atom.
+
+    Raises:
+        ValueError: two atoms are in one place, or an index is out of bounds.
+    """
+
+def sum_pairs(
+    offsets: NDArray[np.int64],
+    senders: NDArray[np.int32],
+    vectors: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    forces: NDArray[np.float64],
+    virial: NDArray[np.float64],
+) -> None:
+    """Add the forces of pairs to the atoms', and their part of the virial.
+
+    Args:
+        offsets, senders, vectors: as :func:`near_pairs` writes them, [n_pairs].
+        gradient: [n_pairs, 3], dE/d vectors.
+        forces: [n_atoms, 3].
+        virial: [3, 3], -gradient (x) vectors.
+
+    Raises:
+        ValueError: an index is out of bounds.
+    """

@@ -1,8 +1,9 @@
-"""Pairs from LAMMPS's order into the engine's and their gradients back, in one pass each."""
+"""Pairs from a list, into the engine's order, and from their gradients back; in one pass each."""
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 
 from cython cimport floating
 from libc.stdint cimport INT32_MAX, int32_t, int64_t
+from libc.string cimport memset
 
 
 def bound_pairs(
@@ -78,6 +79,91 @@ def give_gradient(
             for axis in range(3):
                 out[pair, axis] = -gradient[n, axis]
             n += 1
+
+
+def near_pairs(
+    const int64_t[::1] listed_offsets, const int32_t[::1] listed_senders, const double[:, ::1] shifts,
+    const double[:, ::1] positions, double cutoff,
+    int64_t[::1] offsets, int32_t[::1] senders, double[:, ::1] vectors,
+):
+    """Write the listed pairs that are closer than the cutoff; return how many there are."""
+    cdef Py_ssize_t n = 0, n_atoms = len(positions), n_listed = len(shifts), atom, pair
+    cdef double here[3]
+    cdef double x, y, z, squared, closest = 1.0
+    cdef int32_t sender
+    if not len(offsets) == len(listed_offsets) == n_atoms + 1 or len(listed_senders) != n_listed:
+        raise ValueError("arrays of pairs, or of atoms, of different lengths")
+    if n_listed > min(len(senders), len(vectors)):
+        raise ValueError(f"{n_listed} pairs, more than there is room for")
+    for atom in range(n_atoms):
+        if not 0 <= listed_offsets[atom] <= listed_offsets[atom + 1] <= n_listed:
+            raise ValueError(f"offsets of atom {atom} are no range of {n_listed} pairs")
+        offsets[atom] = n
+        here[0], here[1], here[2] = positions[atom, 0], positions[atom, 1], positions[atom, 2]
+        for pair in range(listed_offsets[atom], listed_offsets[atom + 1]):
+            sender = listed_senders[pair]
+            if not 0 <= sender < n_atoms:
+                raise ValueError(f"senders[{pair}] is {sender}, there are {n_atoms} atoms")
+            x = positions[sender, 0] - here[0] + shifts[pair, 0]
+            y = positions[sender, 1] - here[1] + shifts[pair, 1]
+            z = positions[sender, 2] - here[2] + shifts[pair, 2]
+            squared = x * x + y * y + z * z
+            closest = min(closest, squared)
+            # The next pair writes over one that is too far: a branch that is often wrong costs more.
+            senders[n] = sender
+            vectors[n, 0], vectors[n, 1], vectors[n, 2] = x, y, z
+            n += squared < cutoff * cutoff
+    offsets[n_atoms] = n
+    if closest == 0.0:
+        refuse_one_place(offsets, senders, vectors)
+    return n
+
+
+cdef refuse_one_place(const int64_t[::1] offsets, const int32_t[::1] senders, const double[:, ::1] vectors):
+    """The network is finite there, and its forces have no direction."""
+    cdef Py_ssize_t atom, pair
+    for atom in range(len(offsets) - 1):
+        for pair in range(offsets[atom], offsets[atom + 1]):
+            if vectors[pair, 0] == vectors[pair, 1] == vectors[pair, 2] == 0.0:
+                raise ValueError(f"atoms: {atom} and {senders[pair]} are in one place")
+
+
+def sum_pairs(
+    const int64_t[::1] offsets, const int32_t[::1] senders, const double[:, ::1] vectors,
+    const double[:, ::1] gradient, double[:, ::1] forces, double[:, ::1] virial,
+):
+    """Add what pairs pull at their atoms to the forces, and what they add to the virial."""
+    cdef Py_ssize_t n_atoms = len(forces), n_pairs = len(senders), atom, pair, i
+    cdef double here[3]
+    cdef double total[9]
+    cdef const double *slope
+    cdef int32_t sender
+    if len(offsets) != n_atoms + 1 or not len(vectors) == len(gradient) == n_pairs or len(virial) != 3:
+        raise ValueError("arrays of pairs, or of atoms, of different lengths")
+    memset(total, 0, sizeof(total))
+    for atom in range(n_atoms):
+        if not 0 <= offsets[atom] <= offsets[atom + 1] <= n_pairs:
+            raise ValueError(f"offsets of atom {atom} are no range of {n_pairs} pairs")
+        memset(here, 0, sizeof(here))
+        for pair in range(offsets[atom], offsets[atom + 1]):
+            sender = senders[pair]
+            if not 0 <= sender < n_atoms:
+                raise ValueError(f"senders[{pair}] is {sender}, there are {n_atoms} atoms")
+            slope = &gradient[pair, 0]
+            add(here, 1.0, slope)
+            add(&forces[sender, 0], -1.0, slope)
+            add(&total[0], -slope[0], &vectors[pair, 0])
+            add(&total[3], -slope[1], &vectors[pair, 0])
+            add(&total[6], -slope[2], &vectors[pair, 0])
+        add(&forces[atom, 0], 1.0, here)
+    for i in range(3):
+        add(&virial[i, 0], 1.0, &total[3 * i])
+
+
+cdef inline void add(double *total, double factor, const double *vector) noexcept:
+    total[0] += factor * vector[0]
+    total[1] += factor * vector[1]
+    total[2] += factor * vector[2]
 
 
 cdef check_ranges(

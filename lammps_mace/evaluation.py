@@ -179,41 +179,39 @@ def find_pairs(atoms: Atoms, cutoff: float) -> Pairs:
     Raises:
         ValueError: a periodic direction has no cell vector, or a number is not finite.
     """
-    return PairFinder(cutoff).find(atoms)
+    centers, others, vectors = search_pairs(atoms, cutoff, "ijD")
+    near: Any = np.einsum("pi,pi->p", vectors, vectors) < cutoff**2
+    return Pairs(
+        senders=others[near].astype(np.int32),
+        receivers=centers[near].astype(np.int32),
+        vectors=-vectors[near],
+    )
 
 
-class PairFinder:
-    """Finds the pairs of one structure after the other.
+def search_pairs(atoms: Atoms, cutoff: float, quantities: str) -> tuple[np.ndarray, ...]:
+    """Return all pairs at most ``cutoff`` (Å) apart, both directions, sorted by the first atom.
 
     Args:
-        cutoff: pairs farther apart are left out, Å.
-        skin: Å; pairs are searched anew once an atom has moved more than half of it, or the cell
-            has changed.
+        quantities: of each pair, in vesin's letters: i and j, its atoms; D, r_j - r_i of the right
+            image; S, whole cells that this image of j is away.
+
+    Raises:
+        ValueError: a periodic direction has no cell vector, or a number is not finite.
     """
-
-    def __init__(self, cutoff: float, skin: float = 0.0) -> None:
-        self._cutoff = cutoff
-        self._neighbors = _vesin().NeighborList(
-            cutoff=cutoff, full_list=True, sorted=True, n_threads=1, skin=skin
+    positions, cell = np.asarray(atoms.positions, np.float64), np.array(atoms.cell)
+    if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
+        raise ValueError("atoms: a position or a cell vector is not finite")
+    found: tuple[np.ndarray, ...] = (
+        _vesin()
+        .NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
+        .compute(
+            points=positions,
+            box=complete_cell(cell, np.array(atoms.pbc)),
+            periodic=np.array(atoms.pbc, dtype=bool),
+            quantities=quantities,
         )
-
-    def find(self, atoms: Atoms) -> Pairs:
-        """Return the pairs; see :func:`find_pairs`."""
-        positions, cell = np.asarray(atoms.positions, np.float64), np.array(atoms.cell)
-        if not (np.isfinite(positions).all() and np.isfinite(cell).all()):
-            raise ValueError("atoms: a position or a cell vector is not finite")
-        centers, others, vectors = self._neighbors.compute(
-            points=positions, box=complete_cell(cell, np.array(atoms.pbc)),
-            periodic=np.array(atoms.pbc, dtype=bool), quantities="ijD", copy=False,
-        )  # fmt: skip
-        near: Any = np.einsum("pi,pi->p", vectors, vectors) < self._cutoff**2
-        if near.all():
-            near = slice(None)  # what follows copies vesin's memory in any case
-        return Pairs(
-            senders=others[near].astype(np.int32),
-            receivers=centers[near].astype(np.int32),
-            vectors=-vectors[near],
-        )
+    )
+    return found
 
 
 def _vesin() -> Any:

@@ -1,8 +1,8 @@
-"""Pairs into the engine's order and gradients back, against NumPy; wrong indices are refused."""
+"""Pairs from a list, into the engine's order and back, against NumPy; wrong indices are refused."""
 
 import numpy as np
 import pytest
-from lammps_mace._pairs import bound_pairs, give_gradient, take_pairs
+from lammps_mace._pairs import bound_pairs, give_gradient, near_pairs, sum_pairs, take_pairs
 
 N_LOCAL, N_TOTAL = 5, 7
 COUNTS = np.array([3, 0, 4, 2, 1])
@@ -122,3 +122,97 @@ def test_bounds_of_slots():
 def test_wrong_slots_are_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         bounds_of(**wrong)
+
+
+def listed():
+    """Return the arguments of near_pairs; half of the pairs are near."""
+    random = np.random.default_rng(1)
+    return {
+        "listed_offsets": OFFSETS.copy(),
+        "listed_senders": random.integers(0, N_LOCAL, N_PAIRS).astype(np.int32),
+        "shifts": random.normal(size=(N_PAIRS, 3)),
+        "positions": random.normal(size=(N_LOCAL, 3)),
+        "cutoff": 2.5,
+        "offsets": np.full(N_LOCAL + 1, -9),
+        "senders": np.full(N_PAIRS, -9, np.int32),
+        "vectors": np.full((N_PAIRS, 3), np.nan),
+    }
+
+
+def test_near_pairs_of_a_list():
+    given = listed()
+    receivers = np.repeat(np.arange(N_LOCAL), COUNTS)
+    positions, senders = given["positions"], given["listed_senders"]
+    vectors = positions[senders] - positions[receivers] + given["shifts"]
+    near = np.linalg.norm(vectors, axis=1) < given["cutoff"]
+    n = near_pairs(**given)
+    assert 0 < n == near.sum() < N_PAIRS
+    assert np.array_equal(np.diff(given["offsets"]), np.bincount(receivers[near], minlength=5))
+    assert np.array_equal(given["senders"][:n], senders[near])
+    np.testing.assert_allclose(given["vectors"][:n], vectors[near], atol=1e-15)
+
+
+def test_forces_and_virial_of_pairs():
+    given = listed()
+    senders, vectors = given["listed_senders"], given["shifts"]
+    gradient = np.random.default_rng(2).normal(size=(N_PAIRS, 3))
+    forces, virial = np.ones((N_LOCAL, 3)), np.ones((3, 3))
+    sum_pairs(OFFSETS, senders, vectors, gradient, forces, virial)
+    expected = np.ones((N_LOCAL, 3))
+    np.add.at(expected, np.repeat(np.arange(N_LOCAL), COUNTS), gradient)
+    np.subtract.at(expected, senders, gradient)
+    np.testing.assert_allclose(forces, expected, atol=1e-14)
+    np.testing.assert_allclose(virial, 1 - gradient.T @ vectors, atol=1e-14)
+    for argument, index, value, words in (
+        (OFFSETS.copy(), N_LOCAL, N_PAIRS + 1, "offsets of atom 4 are no range of 10 pairs"),
+        (senders.copy(), 5, N_LOCAL, r"senders\[5\] is 5, there are 5 atoms"),
+    ):
+        argument[index] = value
+        arrays = (argument, senders) if len(argument) == len(OFFSETS) else (OFFSETS, argument)
+        with pytest.raises(ValueError, match=words):
+            sum_pairs(*arrays, vectors, gradient, forces, virial)
+    with pytest.raises(ValueError, match="arrays of pairs, or of atoms, of different lengths"):
+        sum_pairs(OFFSETS, senders, vectors[1:], gradient, forces, virial)
+
+
+WRONG_LISTS = {
+    "sender of nobody": ("listed_senders", 5, N_LOCAL, r"senders\[5\] is 5, there are 5 atoms"),
+    "negative sender": ("listed_senders", 5, -1, r"senders\[5\] is -1, there are 5 atoms"),
+    "more pairs than there are": ("listed_offsets", N_LOCAL, N_PAIRS + 1, "atom 4 are no range"),
+    "negative offset": ("listed_offsets", 0, -1, "offsets of atom 0 are no range of 10 pairs"),
+    "offsets that fall": ("listed_offsets", 4, 12, "offsets of atom 3 are no range of 10 pairs"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_LISTS)
+def test_wrong_lists_are_refused(name):
+    argument, index, value, message = WRONG_LISTS[name]
+    given = listed()
+    given[argument][index] = value
+    with pytest.raises(ValueError, match=message):
+        near_pairs(**given)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("senders", "10 pairs, more than there is room for"),
+        ("vectors", "10 pairs, more than there is room for"),
+        ("listed_senders", "arrays of pairs, or of atoms, of different lengths"),
+        ("offsets", "arrays of pairs, or of atoms, of different lengths"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(argument, words):
+    given = listed()
+    given[argument] = given[argument][1:]
+    with pytest.raises(ValueError, match=words):
+        near_pairs(**given)
+
+
+def test_atoms_in_one_place_are_refused():
+    given = listed()
+    given["positions"][:] = 0.0
+    given["shifts"][6] = 0.0
+    words = f"atoms: 2 and {given['listed_senders'][6]} are in one place"
+    with pytest.raises(ValueError, match=words):
+        near_pairs(**given)

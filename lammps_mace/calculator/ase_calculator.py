@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,7 +11,6 @@ import numpy as np
 
 try:
     from ase.calculators import calculator as ase_calculators
-    from ase.stress import full_3x3_to_voigt_6_stress
 except ImportError as error:
     raise ImportError(
         "lammps_mace.Calculator needs ASE: pip install 'lammps-mace[tools]'"
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PROPERTIES = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]
 _OF_CHARGES = ["charges", "dipole"]
 _OF_SEVERAL = ["energy_deviation", "force_deviation"]
+_COMPARED = ("cell", "pbc", "positions", "numbers")
+_VOIGT = [0, 4, 8, 5, 2, 1]  # xx yy zz yz xz xy
 _Given: TypeAlias = Model | str | os.PathLike[str]
 
 
@@ -64,6 +66,7 @@ class Calculator(ase_calculators.Calculator):
         models = [one for part in given for one in _models_of(part)]
         families.check_same_elements(models)
         self._engines = [StructureEngine(one, skin) for one in models]
+        self._evaluations: list[EngineEvaluation] = []  # of self.atoms, one of each model
         if len(models) > 1:
             more = _OF_SEVERAL
         else:
@@ -72,6 +75,17 @@ class Calculator(ase_calculators.Calculator):
         self.ignored_changes = {"initial_charges", "initial_magmoms"}
         names = [x.origin if isinstance(x, Model) else os.fspath(x) for x in given]
         self.parameters["model"] = names if len(names) > 1 else names[0]
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Return what has changed since the last calculation, see :mod:`ase.calculators`.
+
+        Bit by bit: ASE's comparison within ``tol`` takes a tenth of a small step.
+        """
+        last: Atoms | None = self.atoms
+        if last is None:
+            return list(ase_calculators.all_changes)
+        both = zip(_COMPARED, _arrays(last), _arrays(atoms), strict=True)
+        return [name for name, a, b in both if a.tobytes() != b.tobytes()]
 
     def calculate(
         self,
@@ -85,18 +99,32 @@ class Calculator(ase_calculators.Calculator):
             ValueError: the structure cannot be evaluated; see :func:`lammps_mace.evaluate`.
             ase.calculators.calculator.CalculationFailed: a result is not finite.
         """
-        super().calculate(atoms, properties, system_changes)
-        given: Any = self.atoms  # a copy
-        evaluations = [engine.evaluate(given) for engine in self._engines]
-        for evaluation in evaluations:
-            _check(evaluation, given)
-        self.results = _results(given, evaluations, "stresses" in properties)
-        if len(evaluations) > 1:
-            self.results.update(_deviations(evaluations))
-        elif (charges := evaluations[0].charges) is not None:
-            self.results["charges"] = charges
-            if not given.pbc.any() and self._engines[0].model.total_charge == 0:
-                self.results["dipole"] = charges @ given.positions
+        if system_changes or not self._evaluations:
+            self._evaluations = []
+            if atoms is not None:
+                self.atoms = atoms.copy()
+            given: Any = self.atoms
+            evaluations = [engine.evaluate(given) for engine in self._engines]
+            for evaluation in evaluations:
+                _check(evaluation, given)
+            self._evaluations = evaluations
+        self.results = self._all_results("stresses" in properties)
+
+    def _all_results(self, with_stresses: bool) -> dict[str, Any]:
+        atoms: Any = self.atoms
+        results = _results(atoms, self._evaluations, with_stresses)
+        if len(self._evaluations) > 1:
+            results.update(_deviations(self._evaluations))
+        elif (charges := self._evaluations[0].charges) is not None:
+            results["charges"] = charges
+            if not atoms.pbc.any() and self._engines[0].model.total_charge == 0:
+                results["dipole"] = charges @ atoms.positions
+        return results
+
+
+def _arrays(atoms: Atoms) -> tuple[np.ndarray, ...]:
+    """Return those of ``_COMPARED``."""
+    return atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers
 
 
 def _models_of(given: _Given) -> list[Model]:
@@ -107,21 +135,36 @@ def _results(
     atoms: Atoms, evaluations: Sequence[EngineEvaluation], with_stresses: bool
 ) -> dict[str, Any]:
     """Return the means of what the models say."""
-    energy = float(np.mean([one.energy for one in evaluations]))
+    energies = _mean([one.energies for one in evaluations])
+    energy = float(energies.sum())
     results: dict[str, Any] = {
         "energy": energy,
         "free_energy": energy,
-        "energies": np.mean([one.energies for one in evaluations], axis=0),
-        "forces": np.mean([one.forces for one in evaluations], axis=0),
+        "energies": energies,
+        "forces": _mean([one.forces for one in evaluations]),
     }
-    if atoms.cell.rank == 3:
-        volume = atoms.get_volume()
-        virial = np.mean([one.virial for one in evaluations], axis=0)
-        results["stress"] = full_3x3_to_voigt_6_stress(-virial / volume)
+    if volume := _volume(atoms):
+        virial = _mean([one.virial for one in evaluations])
+        results["stress"] = _voigt(virial / -volume)
         if with_stresses:
-            virials = np.mean([one.virials() for one in evaluations], axis=0)
-            results["stresses"] = full_3x3_to_voigt_6_stress(-virials / volume)
+            virials = _mean([one.virials() for one in evaluations])
+            results["stresses"] = _voigt(virials / -volume)
     return results
+
+
+def _volume(atoms: Atoms) -> float:
+    """Return the volume of the cell, Å^3; 0 without three vectors."""
+    (a, b, c), (d, e, f), (g, h, i) = atoms.cell.array.tolist()
+    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+
+
+def _voigt(stress: np.ndarray) -> np.ndarray:
+    """Return [..., 6], in ASE's order, of symmetric [..., 3, 3]."""
+    return stress.reshape(*stress.shape[:-2], 9)[..., _VOIGT]
+
+
+def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
+    return values[0] if len(values) == 1 else np.mean(values, axis=0)
 
 
 def _deviations(evaluations: Sequence[EngineEvaluation]) -> dict[str, np.ndarray]:
@@ -135,10 +178,14 @@ def _deviations(evaluations: Sequence[EngineEvaluation]) -> dict[str, np.ndarray
 
 def _check(evaluation: EngineEvaluation, atoms: Atoms) -> None:
     """Raise CalculationFailed if a result is not finite."""
+    if math.isfinite(evaluation.forces.sum() + evaluation.energies.sum()):
+        return
     finite = np.isfinite(evaluation.forces).all(axis=1) & np.isfinite(evaluation.energies)
-    if len(bad := np.flatnonzero(~finite)):
-        first = int(bad[0])
-        raise ase_calculators.CalculationFailed(
-            f"the energy or force of atom {first} ({atoms.symbols[first]}) is not finite, and of "
-            f"{len(bad)} atoms in all: are two atoms in one place?"
-        )
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite)
+    first = int(bad[0])
+    raise ase_calculators.CalculationFailed(
+        f"the energy or force of atom {first} ({atoms.symbols[first]}) is not finite, and of "
+        f"{len(bad)} atoms in all: are two atoms in one place?"
+    )

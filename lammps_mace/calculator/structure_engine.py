@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from lammps_mace._pairs import sum_pairs
 from lammps_mace.calculator.coulomb_sum import CoulombSum
+from lammps_mace.calculator.pair_list import NearPairs, PairList
 from lammps_mace.engine.interface import DomainGraph, NoExchange
-from lammps_mace.evaluation import Evaluation, PairFinder, Pairs, pair_forces, species_of
+from lammps_mace.evaluation import species_of
 from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.lowering.used_elements import EngineOfUsedElements
 from lammps_mace.models import families
@@ -23,15 +25,24 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-@dataclass(frozen=True)
-class EngineEvaluation(Evaluation):
-    """What the engine says about one structure.
+@dataclass(frozen=True, eq=False)
+class EngineEvaluation:
+    """What the engine says about one structure; float64.
 
     Attributes:
-        pairs: those of the layers, and those of a Coulomb sum; each with its dE/d vectors, eV/Å.
+        energies: [n_atoms], eV.
+        forces: [n_atoms, 3], eV/Å.
+        virial: [3, 3], eV: -dE/d(strain), as :class:`lammps_mace.evaluation.Evaluation` has it.
+        charges: [n_atoms], e; None for models without charges.
+        pairs: those of the layers, and those of a Coulomb sum; each with its dE/d displacements
+            [n_pairs, 3], eV/Å.
     """
 
-    pairs: list[tuple[Pairs, np.ndarray]]
+    energies: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray
+    charges: np.ndarray | None
+    pairs: list[tuple[NearPairs, np.ndarray]]
 
     def virials(self) -> np.ndarray:
         """Return the virial of each atom, [n_atoms, 3, 3], eV: half of each of its pairs'.
@@ -41,7 +52,7 @@ class EngineEvaluation(Evaluation):
         n = len(self.energies)
         total = np.zeros((9, n))
         for pairs, gradient in self.pairs:
-            virials = -np.einsum("pi,pj->ijp", gradient, pairs.vectors).reshape(9, -1)
+            virials = -np.einsum("pi,pj->ijp", gradient, pairs.displacements).reshape(9, -1)
             for sum_, one in zip(total, virials, strict=True):
                 sum_ += np.bincount(pairs.senders, one, n) + np.bincount(pairs.receivers, one, n)
         virials = 0.5 * total.T.reshape(n, 3, 3)
@@ -56,7 +67,7 @@ class StructureEngine:
 
     Args:
         model: what to evaluate; charges are predicted where it has any and knows their total.
-        skin: see :class:`lammps_mace.evaluation.PairFinder`.
+        skin: see :class:`lammps_mace.calculator.pair_list.PairList`.
 
     Raises:
         NoDeviceError: JAX has no device.
@@ -69,11 +80,12 @@ class StructureEngine:
             model = replace(model, write_charges=True)
         self.model = model
         self._settings = charge_settings(model)
-        self._near = PairFinder(families.facts(model).cutoff_angstrom, skin)
-        self._far: PairFinder | None = None
+        self._near = PairList(families.facts(model).cutoff_angstrom, skin)
+        self._far: PairList | None = None
         if self._settings is not None and self._settings.cutoff_angstrom:
-            self._far = PairFinder(self._settings.cutoff_angstrom, skin)
+            self._far = PairList(self._settings.cutoff_angstrom, skin)
         self._engine = EngineOfUsedElements(model)
+        self._numbers, self._species = b"", np.zeros(0, np.int32)  # of the last structure
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -93,41 +105,32 @@ class StructureEngine:
             return self._evaluate(atoms)
 
     def _evaluate(self, atoms: Atoms) -> EngineEvaluation:
-        species, n = species_of(self.model, atoms), len(atoms)
+        if (numbers := atoms.numbers.tobytes()) != self._numbers:
+            self._species, self._numbers = species_of(self.model, atoms), numbers
         near = self._near.find(atoms)
-        _refuse_one_place(near)
         exchange = NoExchange()
         if self._far is not None and self._settings is not None:
             far = self._far.find(atoms)
-            exchange = CoulombSum(self._settings, far, n)
+            exchange = CoulombSum(self._settings, far.as_pairs(), len(atoms))
         graph = DomainGraph(
-            species=species,
-            offsets=np.searchsorted(near.receivers, np.arange(n + 1)),
+            species=self._species,
+            offsets=near.offsets,
             senders=near.senders,
-            displacements=-near.vectors,
+            displacements=near.displacements,
             one_domain=True,
         )
         with jax.default_device(self._device):
             prediction = self._engine.evaluate(graph, exchange)
-        # The engine's displacements have the opposite sign of vectors.
-        parts, energies = [(near, -prediction.pair_gradient)], prediction.node_energies
+        parts, energies = [(near, prediction.pair_gradient)], prediction.node_energies
         if isinstance(exchange, CoulombSum):
-            parts.append((far, exchange.gradient))
+            # Its gradient is that of the other sign of the displacements.
+            parts.append((far, -exchange.gradient))
             energies = energies + exchange.energies
-        virial = -sum(gradient.T @ pairs.vectors for pairs, gradient in parts)
+        forces, virial = np.zeros((len(atoms), 3)), np.zeros((3, 3))
+        for pairs, gradient in parts:
+            sum_pairs(
+                pairs.offsets, pairs.senders, pairs.displacements, gradient, forces, virial
+            )  # fmt: skip
         return EngineEvaluation(
-            energy=float(energies.sum()),
-            forces=np.sum([pair_forces(gradient, pairs, n) for pairs, gradient in parts], axis=0),
-            virial=0.5 * (virial + virial.T),
-            energies=energies,
-            charges=prediction.charges,
-            volume=float(atoms.get_volume()) if all(atoms.pbc) else None,
-            pairs=parts,
+            energies, forces, 0.5 * (virial + virial.T), prediction.charges, parts
         )
-
-
-def _refuse_one_place(pairs: Pairs) -> None:
-    # The network is finite there, and its forces have no direction.
-    if len(same := np.flatnonzero(~pairs.vectors.any(axis=1))):
-        one, other = pairs.receivers[same[0]], pairs.senders[same[0]]
-        raise ValueError(f"atoms: {one} and {other} are in one place")

@@ -29,11 +29,15 @@ class EngineOfUsedElements:
         self._known: set[int] = set()
         self._engine: Engine | None = None
         self._rows = np.zeros(0, np.int32)
+        self._last = b"", np.zeros(0, np.int32)  # of the last graph, and those of the engine
 
     def evaluate(self, graph: DomainGraph, exchange: Exchange) -> Prediction:
         """Return what the model says of a graph; the first of new elements compiles again."""
-        engine = self._engine_for(set(np.unique(graph.species).tolist()) - {-1})
-        return engine.evaluate(replace(graph, species=self._rows[graph.species]), exchange)
+        asked = graph.species.tobytes()
+        if self._engine is None or asked != self._last[0]:
+            self._engine = self._engine_for(set(np.unique(graph.species).tolist()) - {-1})
+            self._last = asked, self._rows[graph.species]
+        return self._engine.evaluate(replace(graph, species=self._last[1]), exchange)
 
     def _engine_for(self, species: set[int]) -> Engine:
         if self._engine is None or not species <= self._known:

@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 import quick_xla
 from ase.build import bulk
-from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError
+from ase.calculators.calculator import (
+    CalculationFailed,
+    PropertyNotImplementedError,
+    all_changes,
+)
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.stress import full_3x3_to_voigt_6_stress as voigt
 from example_runs import EXAMPLES
@@ -23,9 +27,10 @@ from results import OUTPUT, results
 from small import make_model, write_model
 
 from lammps_mace import Calculator, evaluate, load_model
+from lammps_mace.calculator.pair_list import PairList
 from lammps_mace.cli.lammps_process import lammps_box, write_data
 from lammps_mace.cli.lammps_process import run_lammps as run_structure
-from lammps_mace.evaluation import PairFinder, find_pairs
+from lammps_mace.evaluation import find_pairs
 
 EXACT = 1e-10  # eV, eV/Å, eV/Å^3: float64
 NUMERICAL = 1e-6  # central differences
@@ -152,13 +157,13 @@ def test_charges_and_dipole():
 
 def test_pairs_with_a_skin_are_those_without():
     rng = np.random.default_rng(0)
-    finder, atoms = PairFinder(4.0, skin=1.0), structure("triclinic")
+    finder, atoms = PairList(4.0, skin=1.0), structure("triclinic")
 
     def rows(pairs):
         table = np.column_stack([pairs.receivers, pairs.senders, pairs.vectors])
         return table[np.lexsort(np.round(table, 9).T[::-1])]
 
-    first = rows(finder.find(atoms))
+    first = rows(finder.find(atoms).as_pairs())
     for step in range(100):
         atoms.positions += rng.normal(scale=0.05, size=(len(atoms), 3))
         if step % 9 == 0:
@@ -167,7 +172,7 @@ def test_pairs_with_a_skin_are_those_without():
             atoms.positions[0] += atoms.cell[0]
         if step % 21 == 0:
             atoms.pbc = rng.random(3) < 0.6
-        found = rows(finder.find(atoms))
+        found = rows(finder.find(atoms).as_pairs())
         np.testing.assert_allclose(found, rows(find_pairs(atoms, 4.0)), atol=1e-10)
     assert found.shape != first.shape  # the control
 
@@ -193,6 +198,40 @@ def test_moving_atoms_compile_nothing():
     atoms.symbols[0] = "O"
     calculator.get_forces(atoms)
     assert len(compiled) > grown > 0
+
+
+def test_what_has_changed_is_calculated_anew(small):
+    atoms = structure("triclinic")
+    atoms.calc = calculator = Calculator(small[0])
+    assert calculator.check_state(atoms) == all_changes
+    forces, made = atoms.get_forces(), calculator.results
+    assert calculator.check_state(atoms.copy()) == []
+    atoms.get_stress()
+    assert calculator.results is made  # of the first call
+    stresses = atoms.get_stresses()
+    np.testing.assert_allclose(stresses.sum(axis=0), atoms.get_stress(), atol=1e-14)
+    assert calculator.results["forces"] is made["forces"]  # of the same evaluation
+    forces[:] = 0.0  # a copy
+    assert np.abs(atoms.get_forces()).max() > 0.001
+
+    def calculated(structure):
+        small[1].calculate(structure)  # whatever it calculated before
+        return small[1].results["forces"]
+
+    def changed(names, change):
+        other = atoms.copy()
+        change(other)
+        assert calculator.check_state(other) == names
+        for structure in (other, atoms):
+            found = calculator.get_forces(structure)
+            np.testing.assert_allclose(found, calculated(structure), rtol=0, atol=1e-14)
+
+    changed(["positions"], lambda other: other.rattle(1e-9))
+    changed(["cell"], lambda other: other.set_cell(other.cell * 1.01))
+    changed(["pbc"], lambda other: setattr(other, "pbc", [True, False, True]))
+    changed(["numbers"], lambda other: other.set_atomic_numbers(22 - other.numbers))
+    changed(["positions", "numbers"], lambda other: other.pop())
+    changed([], lambda other: other.set_initial_charges([0.1] * len(other)))
 
 
 def resident_bytes():
