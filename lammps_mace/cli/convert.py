@@ -37,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate the radial network itself instead of splines fitted to it (slower)",
     )  # fmt: skip
     parser.add_argument(
+        "--committee", action="store_true",
+        help="the checkpoint is a list of models of mace-torch: make one committee of them",
+    )  # fmt: skip
+    parser.add_argument(
         "--verify", action="store_true",
         help="compare with the model of mace-torch itself, run by torch: that unpickles the file, "
         "which executes what it says (needs lammps-mace[torch])",
@@ -45,10 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert and say what was done."""
-    from lammps_mace.convert import convert
+    from lammps_mace.convert import Options, convert, convert_committee
 
     if options.verify:
         print(WARNING.format(path=options.checkpoint), flush=True)
+    if options.committee:
+        chosen = Options(
+            options.dtype, options.head, options.total_charge, options.total_spin,
+            options.write_charges, options.exact_radial,
+        )  # fmt: skip
+        with progress(f"converting {options.checkpoint}"):
+            lines = convert_committee(
+                options.checkpoint, options.output, chosen, options.elements, options.verify
+            )
+        print("\n".join(lines))
+        return 0
     with progress(f"converting {options.checkpoint}"):
         lines = convert(
             options.checkpoint,

@@ -10,14 +10,23 @@ from lammps_mace.convert.archive import Archive, read_archive
 from lammps_mace.convert.checkpoint import Checkpoint
 from lammps_mace.convert.kinds import kind_of
 from lammps_mace.convert.mlip import mlip_model, read_checkpoint
-from lammps_mace.convert.options import Options
-from lammps_mace.convert.torch.conversion import torch_model
+from lammps_mace.convert.options import DEFAULT_OPTIONS, Options
+from lammps_mace.convert.torch.conversion import torch_model, torch_models
 from lammps_mace.errors import ConvertError
-from lammps_mace.modelfile import Dtype, write_model
+from lammps_mace.modelfile import Dtype, check_members, write_committee, write_model
 from lammps_mace.models import families
 from lammps_mace.models.model import Model
 
-__all__ = ["Archive", "Checkpoint", "ConvertError", "convert", "read_archive", "read_checkpoint"]
+__all__ = [
+    "Archive",
+    "Checkpoint",
+    "ConvertError",
+    "Options",
+    "convert",
+    "convert_committee",
+    "read_archive",
+    "read_checkpoint",
+]
 
 
 def convert(
@@ -67,6 +76,44 @@ def convert(
     return [*found.summary, *(f"note: {n}" for n in found.notes), *checked, *_use(output, model)]
 
 
+def convert_committee(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    options: Options = DEFAULT_OPTIONS,
+    elements: Sequence[str] | None = None,
+    verify: bool = False,
+) -> list[str]:
+    """Convert a list of models, as ``torch.save([a, b], path)`` writes it, to one committee.
+
+    Args:
+        options: of all models; otherwise as :func:`convert`.
+
+    Raises:
+        ConvertError: there is no list, a model of it cannot be converted, or they do not fit each
+            other; no file was written.
+    """
+    _check_output(Path(output))
+    if not _is_torch(path, verify):
+        raise ConvertError("--committee: a zip of mlip holds one model; leave the option out")
+    found = torch_models(path, options)
+    models = [one.model if elements is None else _of_elements(one.model, elements) for one in found]
+    try:
+        check_members(models)
+    except ValueError as error:
+        raise ConvertError(f"--committee: {error}") from None
+    lines = []
+    for number, (one, model) in enumerate(zip(found, models, strict=True)):
+        lines += [*one.summary, *(f"note: {n}" for n in one.notes)]
+        lines += _checked(model, path if verify else None, number)
+    written = write_committee(output, models)
+    return [
+        *lines,
+        f"wrote {written} with {len(models)} models, and their sidecars",
+        f"in LAMMPS: pair_style mliap unified {written} 0 deviation devi.out every 10",
+        f"           pair_coeff * * {' '.join(families.facts(models[0]).elements)}",
+    ]
+
+
 def _is_torch(path: str | os.PathLike[str], verify: bool) -> bool:
     """Return whether a checkpoint is of mace-torch; only such a one can be verified."""
     is_torch = kind_of(path) == "torch"
@@ -75,12 +122,14 @@ def _is_torch(path: str | os.PathLike[str], verify: bool) -> bool:
     return is_torch
 
 
-def _checked(model: Model, source: str | os.PathLike[str] | None) -> list[str]:
+def _checked(
+    model: Model, source: str | os.PathLike[str] | None, number: int | None = None
+) -> list[str]:
     # Not at the top: it imports JAX.
     from lammps_mace.convert.self_check import self_check, verify_against_torch
 
     # First: it says at once whether there is a torch.
-    verified = [] if source is None else verify_against_torch(model, source)
+    verified = [] if source is None else verify_against_torch(model, source, number)
     return [*self_check(model), *verified]
 
 

@@ -20,6 +20,9 @@ class Options:
     exact_radial: bool = False
 
 
+DEFAULT_OPTIONS = Options()
+
+
 class Converted(NamedTuple):
     """A checkpoint as a model.
 

@@ -53,14 +53,19 @@ def self_check(model: Model) -> list[str]:
     return lines
 
 
-def verify_against_torch(model: Model, source: str | os.PathLike[str]) -> list[str]:
+def verify_against_torch(
+    model: Model, source: str | os.PathLike[str], number: int | None = None
+) -> list[str]:
     """Compare the network in float64 with the checkpoint itself, run by torch; as above.
+
+    Args:
+        number: of the model, where the checkpoint is a list of models.
 
     Raises:
         ConvertError: they differ by more than ``LIMITS``, or torch cannot run the checkpoint.
     """
     model = _few_elements(model)
-    plain, torch = Evaluator(replace(model, dtype="float64")), SourceModel(source, model)
+    plain, torch = Evaluator(replace(model, dtype="float64")), SourceModel(source, model, number)
     lines = ["verified against torch, which unpickled the file:"]
     for name, atoms in structures(families.facts(model).known_elements).items():
         found, exact = plain.evaluate(atoms), torch.evaluate(atoms)

@@ -10,7 +10,12 @@ from lammps_mace.modelfile.loading import (
     only_model,
     read_parts,
 )
-from lammps_mace.modelfile.saving import save_model, write_committee, write_model
+from lammps_mace.modelfile.saving import (
+    check_members,
+    save_model,
+    write_committee,
+    write_model,
+)
 from lammps_mace.modelfile.sidecar import FORMAT_VERSION
 from lammps_mace.modelfile.stub_reader import read_stub
 from lammps_mace.models.model import DELIMITER, Dtype, Model, Parameters, flatten, unflatten
@@ -22,6 +27,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "Parameters",
+    "check_members",
     "flatten",
     "load_member",
     "load_model",

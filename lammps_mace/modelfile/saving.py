@@ -92,9 +92,7 @@ def write_committee(
     """
     path = Path(path)
     _check_suffix(path)
-    if not 2 <= len(models) <= MOST_MEMBERS:
-        raise ValueError(f"a committee has 2 to {MOST_MEMBERS} models, got {len(models)}")
-    families.check_same_elements(models)
+    check_members(models)
     contents: dict[Path, bytes] = {}
     digests = []
     for number, model in enumerate(models):
@@ -107,6 +105,13 @@ def write_committee(
     contents[path] = _stub(path, text, record_folder)
     _write_all(contents)
     return path
+
+
+def check_members(models: Sequence[Model]) -> None:
+    """Raise ValueError if these models make no committee: too few or many, or other elements."""
+    if not 2 <= len(models) <= MOST_MEMBERS:
+        raise ValueError(f"a committee has 2 to {MOST_MEMBERS} models, got {len(models)}")
+    families.check_same_elements(models)
 
 
 def _check_suffix(path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lammps_mace.convert.options import Converted, Options
 from lammps_mace.convert.torch.checkpoint import TorchCheckpoint, read_torch_checkpoint
-from lammps_mace.convert.torch.reader import read_records
+from lammps_mace.convert.torch.reader import read_list, read_records
 from lammps_mace.errors import ConvertError, UnusableFileError
 from lammps_mace.modelfile.weights import checked_weights
 from lammps_mace.models.model import unflatten
@@ -29,7 +29,21 @@ def torch_model(path: str | os.PathLike[str], options: Options) -> Converted:
     Raises:
         ConvertError: it cannot be converted, or an option does not fit it.
     """
-    checkpoint = read_torch_checkpoint(read_records(path), str(path))
+    return _converted(read_torch_checkpoint(read_records(path), str(path)), path, options)
+
+
+def torch_models(path: str | os.PathLike[str], options: Options) -> list[Converted]:
+    """Return the models of a list that torch.save wrote, see :func:`torch_model`."""
+    found = []
+    for number, record in enumerate(read_list(path)):
+        checkpoint = read_torch_checkpoint(record, f"{path}: number {number}")
+        found.append(_converted(checkpoint, f"{path}: number {number}", options))
+    return found
+
+
+def _converted(
+    checkpoint: TorchCheckpoint, path: str | os.PathLike[str], options: Options
+) -> Converted:
     config = checkpoint.config
     head, *notes = choose_head(config.heads, options.head)
     if options.write_charges:

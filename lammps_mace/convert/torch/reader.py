@@ -6,16 +6,18 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lammps_mace.convert.torch.budget import Budget, check_tree
 from lammps_mace.convert.torch.records import Record
-from lammps_mace.convert.torch.refusals import check_names, model_of
+from lammps_mace.convert.torch.refusals import check_names, model_of, models_of
 from lammps_mace.convert.torch.tensors import Storages
 from lammps_mace.convert.torch.unpickler import names_in, unpickle
 from lammps_mace.convert.zip_members import check_members, opened, read_file
 from lammps_mace.errors import ConvertError
 
 PICKLE = "data.pkl"
+_Picked = TypeVar("_Picked")
 _MOST_BYTES, _MOST_PICKLE_BYTES = 2**32, 2**26
 
 
@@ -26,6 +28,16 @@ def read_records(path: str | os.PathLike[str]) -> Record:
         ConvertError: it is damaged, or holds anything but a model of mace-torch that has energies
             and needs no other package.
     """
+    return _records(path, model_of)
+
+
+def read_list(path: str | os.PathLike[str]) -> list[Record]:
+    """Return the models of a list that a file of torch holds; see :func:`read_records`."""
+    return _records(path, models_of)
+
+
+def _records(path: str | os.PathLike[str], pick: Callable[[Any], _Picked]) -> _Picked:
+    """Return what ``pick`` takes of the contents of a file."""
     data, name = read_file(Path(path), _MOST_BYTES), repr(str(path))
     with opened(data, name) as archive:
         root = _root(archive, name)
@@ -34,7 +46,8 @@ def read_records(path: str | os.PathLike[str]) -> Record:
             lambda member: _MOST_PICKLE_BYTES if member == root + PICKLE else len(data), len(data),
         )  # fmt: skip
         try:
-            return _read(lambda member: archive.read(root + member), Budget(len(data)))
+            found = _read(lambda member: archive.read(root + member), Budget(len(data)))
+            return pick(found)
         except ConvertError as error:
             raise ConvertError(f"{name} {error}") from None
 
@@ -58,7 +71,7 @@ def _root(archive: zipfile.ZipFile, name: str) -> str:
     return roots[0]
 
 
-def _read(read: Callable[[str], bytes], budget: Budget) -> Record:
+def _read(read: Callable[[str], bytes], budget: Budget) -> Any:
     try:
         order = read("byteorder")
     except KeyError:  # of torch before 2.1
@@ -71,4 +84,4 @@ def _read(read: Callable[[str], bytes], budget: Budget) -> Record:
     check_names(names_in(pickle))
     found = unpickle(pickle, Storages(lambda key: read(f"data/{key}")), budget)
     check_tree(found)
-    return model_of(found)
+    return found

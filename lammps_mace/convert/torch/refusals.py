@@ -39,6 +39,7 @@ _EXPORTED = (
     "cuEquivariance; convert the model that it was exported from, '*.model'"
 )
 _SAVE_MODEL = "in torch: torch.save(model, 'x.model')"
+_LIST = "write one in torch, torch.save([a, b], 'x.model'),"
 
 
 def check_names(names: list[str]) -> None:
@@ -80,6 +81,27 @@ def model_of(found: Any) -> Record:
     return found
 
 
+def models_of(found: Any) -> list[Record]:
+    """Return the models of a list that a pickle made.
+
+    Raises:
+        ConvertError: there is no list, or something else in it.
+    """
+    if isinstance(found, Record) and found.kind == "ModuleList":
+        found = list(found.modules.values())
+    if not isinstance(found, list | tuple):
+        raise ConvertError(
+            f"holds no list of models, which --committee converts; {_LIST} or leave it out"
+        )
+    models = []
+    for number, one in enumerate(found):
+        try:
+            models.append(model_of(one))
+        except ConvertError as error:
+            raise ConvertError(f"has a list whose number {number} {error}") from None
+    return models
+
+
 def _exported(export: Record) -> Any:
     """Return the model in what mace_create_lammps_model writes for ML-IAP."""
     wrapper = export.get("model")
@@ -89,8 +111,9 @@ def _exported(export: Record) -> Any:
 def _what(found: Any) -> str:
     """Return what a file holds instead of a model, and what to do."""
     if isinstance(found, list | tuple):
-        return f"holds {len(found)} objects, not one model; save each in a file of its own, " + (
-            _SAVE_MODEL
+        return (
+            f"holds {len(found)} objects, not one model; --committee converts a list of models, or "
+            f"save each in a file of its own, {_SAVE_MODEL}"
         )
     if not isinstance(found, Mapping):
         return f"holds a {type(found).__name__}, not a model; save the model itself, {_SAVE_MODEL}"

@@ -23,12 +23,15 @@ class SourceModel:
     Args:
         path: the checkpoint; torch unpickles it, which executes what it says.
         model: gives head, total charge and spin.
+        number: of the model, where the checkpoint is a list of models.
 
     Raises:
         ConvertError: torch or mace-torch is not installed, or cannot read the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], model: Model) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], model: Model, number: int | None = None
+    ) -> None:
         # e3nn 0.4 reads its own constants, which a newer torch refuses otherwise.
         os.environ.setdefault("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
         try:
@@ -42,6 +45,7 @@ class SourceModel:
         torch.set_default_dtype(torch.float64)
         try:
             source = torch.load(path, map_location="cpu", weights_only=False)
+            source = source if number is None else source[number]
             source = getattr(getattr(source, "model", source), "model", source)  # of an export
             self._source = source.to(torch.float64)
         except Exception as error:  # whatever the file raises
