@@ -33,6 +33,24 @@ cdef extern from "bridge.h":
     ) noexcept nogil
     ctypedef void (*lammps_mace_log)(void *exchanger, const char *line) noexcept nogil
 
+    ctypedef struct lammps_mace_list:
+        int64_t number
+        int64_t n_atoms
+        int64_t n_listed
+        int64_t n_sent
+        const int32_t *rows
+        const int64_t *offsets
+        const int32_t *neighbours
+        const int32_t *sent
+        const double *positions
+        int wants_virials
+        double *forces
+        double *virials
+        double virial[6]
+        int64_t n_close
+        int64_t coincident
+        int64_t rowless
+
     ctypedef struct lammps_mace_step:
         int64_t n_local
         int64_t n_total
@@ -54,6 +72,7 @@ cdef extern from "bridge.h":
         lammps_mace_sum sum
         lammps_mace_charge charge
         lammps_mace_log log
+        lammps_mace_list *list
 
     ctypedef struct lammps_mace_bridge:
         int abi
@@ -61,7 +80,7 @@ cdef extern from "bridge.h":
         int (*find)(const char *, const char *, const char *, char **, lammps_mace_failure *) noexcept
         int (*identify)(void *, char **, lammps_mace_failure *) noexcept
         int (*describe)(
-            void *, int *, double *, double *, double *, int *, int **, lammps_mace_charges *,
+            void *, int *, double *, double *, int *, double *, int *, int **, lammps_mace_charges *,
             lammps_mace_failure *
         ) noexcept
         int (*set_elements)(void *, int, const char *const *, int *, lammps_mace_failure *) noexcept
@@ -69,6 +88,20 @@ cdef extern from "bridge.h":
         int (*report)(void *, int, char **, lammps_mace_failure *) noexcept
         int (*device_map)(void *, char **, lammps_mace_failure *) noexcept
         void (*destroy)(void *) noexcept
+
+
+cdef class StepList:
+    cdef lammps_mace_list *raw
+    cdef readonly object rows
+    cdef readonly object offsets
+    cdef readonly object neighbours
+    cdef readonly object sent
+    cdef readonly object positions
+    cdef readonly object forces
+    cdef readonly object virials
+    @staticmethod
+    cdef StepList wrap(lammps_mace_list *raw, int64_t n_local, int64_t n_total)
+    cdef lammps_mace_list *live(self) except NULL
 
 
 cdef class Step:
@@ -82,6 +115,7 @@ cdef class Step:
     cdef readonly object pair_gradient
     cdef readonly object positions
     cdef readonly object centroid_virial
+    cdef readonly StepList list
     @staticmethod
     cdef Step wrap(lammps_mace_step *raw)
     cdef lammps_mace_step *live(self) except NULL

@@ -6,6 +6,47 @@ from numpy.typing import NDArray
 
 _table: Any
 
+class StepList:
+    """The neighbour list of a step whose pairs are the device's; it lives as long as the step.
+
+    Atoms are LAMMPS's own atoms and ghosts, each image one of its own.
+    """
+
+    @property
+    def number(self) -> int:
+        """Another one for each list of the process: all but positions is as it was."""
+    @property
+    def rows(self) -> NDArray[np.int32]:
+        """[n_atoms], row of each atom; -1: none, it was out of reach."""
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """[n_local + 1], row i's neighbours are offsets[i]:offsets[i+1]."""
+    @property
+    def neighbours(self) -> NDArray[np.int32]:
+        """[n_listed], atoms, those in the skin of LAMMPS's list too."""
+    @property
+    def sent(self) -> NDArray[np.int32]:
+        """[n_sent], own rows that other ranks need, some for several."""
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """[n_atoms, 3], Angstrom."""
+    @property
+    def forces(self) -> NDArray[np.float64]:
+        """[n_total, 3], result, on each row, eV/Angstrom; NaN before the call."""
+    @property
+    def virials(self) -> NDArray[np.float64] | None:
+        """[n_total, 6], result, eV, if it is wanted: xx, yy, zz, xy, xz, yz; NaN before the call."""
+    def finish(
+        self, virial: NDArray[np.float64], n_close: int, coincident: int, rowless: int
+    ) -> None:
+        """Hand over the virial of this rank's pairs [6], eV, and what was found about them.
+
+        Args:
+            n_close: pairs closer than the model was trained for.
+            coincident: an own row with a neighbour in the same place, or -1.
+            rowless: an atom that has come into the cutoff but has no row, or -1.
+        """
+
 class Step:
     """One call of LAMMPS's Pair::compute on one rank; its arrays live as long as that call.
 
@@ -46,6 +87,9 @@ class Step:
     @property
     def centroid_virial(self) -> NDArray[np.float64] | None:
         """[n_total, 3, 3], result, eV, if there are positions; NaN before the call."""
+    @property
+    def list(self) -> StepList | None:
+        """If it is there, there are no pairs, and nothing to write into ``pair_gradient``."""
     def forward_exchange(
         self, rows: NDArray[Any], row_index: NDArray[np.int32] | None = None
     ) -> None:

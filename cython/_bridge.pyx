@@ -105,7 +105,7 @@ cdef describe_charges(settings, lammps_mace_charges *charges):
     charges.constant, charges.damping = settings.constant, settings.damping_angstrom
 
 
-cdef int describe(void *handle, int *n_members, double *cutoff, double *closest,
+cdef int describe(void *handle, int *n_members, double *cutoff, double *closest, int *keeps_list,
                   double *energy_per_ev, int *n_exchanges, int **row_bytes, lammps_mace_charges *charges,
                   lammps_mace_failure *failure) noexcept with gil:
     try:
@@ -114,6 +114,7 @@ cdef int describe(void *handle, int *n_members, double *cutoff, double *closest,
         widths = [int(width) for width in potential.exchange_row_bytes]
         cutoff[0] = potential.cutoff_angstrom
         closest[0] = getattr(potential, "closest_angstrom", 0.0)
+        keeps_list[0] = getattr(potential, "device_path", False)
         energy_per_ev[0] = potential.energy_per_ev
         describe_charges(getattr(potential, "charges", None), charges)
         row_bytes[0] = <int *> allocated((len(widths) + 1) * sizeof(int))
@@ -153,6 +154,8 @@ cdef int compute(void *handle, lammps_mace_step *raw, lammps_mace_failure *failu
     finally:
         if step is not None:
             step.raw = NULL
+            if step.list is not None:
+                step.list.raw = NULL
 
 
 cdef int report(void *handle, int stuck, char **text, lammps_mace_failure *failure) noexcept with gil:

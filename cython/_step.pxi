@@ -25,6 +25,43 @@ cdef array(const void *data, tuple shape, object dtype, bint writable=False):
     return np.ndarray(shape, dtype, buffer=memory)
 
 
+cdef class StepList:
+    """The neighbour list of a step whose pairs are the device's; valid during the step only."""
+
+    @staticmethod
+    cdef StepList wrap(lammps_mace_list *raw, int64_t n_local, int64_t n_total):
+        cdef StepList made = StepList.__new__(StepList)
+        n_atoms = raw.n_atoms
+        made.raw = raw
+        made.rows = array(raw.rows, (n_atoms,), INT32)
+        made.offsets = array(raw.offsets, (n_local + 1,), INT64)
+        made.neighbours = array(raw.neighbours, (raw.n_listed,), INT32)
+        made.sent = array(raw.sent, (raw.n_sent,), INT32)
+        made.positions = array(raw.positions, (n_atoms, 3), FLOAT64)
+        made.forces = array(raw.forces, (n_total, 3), FLOAT64, True)
+        made.virials = None
+        if raw.wants_virials:
+            made.virials = array(raw.virials, (n_total, 6), FLOAT64, True)
+        return made
+
+    cdef lammps_mace_list *live(self) except NULL:
+        if self.raw == NULL:
+            raise RuntimeError("this StepList is over: it may be used only inside PluginPotential.compute")
+        return self.raw
+
+    @property
+    def number(self):
+        return self.live().number
+
+    def finish(self, virial, n_close, coincident, rowless):
+        """Hand over the virial [6], eV, and what was found about the pairs."""
+        cdef lammps_mace_list *raw = self.live()
+        cdef Py_ssize_t c
+        for c in range(6):
+            raw.virial[c] = virial[c]
+        raw.n_close, raw.coincident, raw.rowless = n_close, coincident, rowless
+
+
 cdef class Step:
     """One call of ``Pair::compute`` on one rank; its arrays are valid during that call only."""
 
@@ -35,12 +72,15 @@ cdef class Step:
         step.raw = raw
         step.species = array(raw.species, (n_total,), INT32)
         step.tags = array(raw.tags, (n_total,), INT64)
+        step.node_energies = array(raw.node_energies, (n_local,), FLOAT64, True)
+        step.positions = step.centroid_virial = None
+        if raw.list != NULL:
+            step.list = StepList.wrap(raw.list, n_local, n_total)
+            return step
         step.offsets = array(raw.offsets, (n_local + 1,), INT64)
         step.senders = array(raw.senders, (n_pairs,), INT32)
         step.vectors = array(raw.vectors, (n_pairs, 3), FLOAT64)
-        step.node_energies = array(raw.node_energies, (n_local,), FLOAT64, True)
         step.pair_gradient = array(raw.pair_gradient, (n_pairs, 3), FLOAT64, True)
-        step.positions = step.centroid_virial = None
         if raw.wants_centroid:
             step.positions = array(raw.positions, (n_local, 3), FLOAT64)
             step.centroid_virial = array(raw.centroid_virial, (n_total, 3, 3), FLOAT64, True)

@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 11
+#define LAMMPS_MACE_BRIDGE_ABI 12
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -39,6 +39,25 @@ typedef struct lammps_mace_rows {
   int item_bytes;           /* of a number, 4 or 8 */
   const int32_t *row_index; /* [n_total] where each row of the step is, from n_local on one after the other; NULL: i */
 } lammps_mace_rows;
+
+/* A neighbour list that stays on the model's device while it holds, and what one step needs of it and gives. Atoms are LAMMPS's
+ * own atoms and ghosts, each image one of its own. */
+typedef struct lammps_mace_list {
+  int64_t number; /* another one for each list of the process */
+  int64_t n_atoms, n_listed, n_sent;
+  const int32_t *rows;       /* [n_atoms] row of each atom, -1: none, it is out of reach */
+  const int64_t *offsets;    /* [n_local + 1] neighbours of row i are offsets[i]..offsets[i+1] */
+  const int32_t *neighbours; /* [n_listed] atoms, those in the list's skin too */
+  const int32_t *sent;       /* [n_sent] own rows that other ranks need, some for several */
+  const double *positions;   /* [n_atoms][3] Angstrom, of this step */
+  int wants_virials;         /* per atom */
+  double *forces;            /* [n_total][3] result, on each row, eV/Angstrom */
+  double *virials;           /* [n_total][6] result, if wanted, half of each pair's to both rows; xx, yy, zz, xy, xz, yz, eV */
+  double virial[6];          /* result, of all pairs of this rank */
+  int64_t n_close;           /* result: pairs closer than what the model was trained on */
+  int64_t coincident;        /* result: an own row with a neighbour in the same place, or -1 */
+  int64_t rowless;           /* result: an atom that has come into the cutoff but has no row, or -1 */
+} lammps_mace_list;
 
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are own atoms, the rest those of other ranks, each once: images of
  * an atom share its row. */
@@ -67,6 +86,7 @@ typedef struct lammps_mace_step {
   const char *(*charge)(void *exchanger, const double *charges, double *potentials);
   /* Rank 0 writes a line to LAMMPS's screen and log, now; other ranks nothing. Any thread, while compute has not returned. */
   void (*log)(void *exchanger, const char *line);
+  lammps_mace_list *list; /* if not NULL, it is there instead of the pairs: n_pairs is 0, and there is no pair_gradient */
 } lammps_mace_step;
 
 /* What the bridge offers. Functions that return int return 0 on success, else they fill the failure. */
@@ -80,10 +100,12 @@ typedef struct lammps_mace_bridge {
   int (*find)(const char *named, const char *was, const char *sha256, char **path, lammps_mace_failure *failure);
   /* What a restart file needs to find the model again: "SHA256 ABSOLUTE_PATH" (malloc'ed: the caller frees it). */
   int (*identify)(void *potential, char **identity, lammps_mace_failure *failure);
-  /* How many models its file has, the cutoff, the distance below which it has no training data (0: unknown), LAMMPS's energy unit per eV, the bytes per row of each forward exchange
-   * (malloc'ed: the caller frees it), and the use of charges. */
-  int (*describe)(void *potential, int *n_members, double *cutoff_angstrom, double *closest_angstrom, double *energy_per_ev,
-                  int *n_exchanges, int **row_bytes, lammps_mace_charges *charges, lammps_mace_failure *failure);
+  /* How many models its file has, the cutoff, the distance below which it has no training data (0: unknown), whether its device
+   * keeps the neighbour list, LAMMPS's energy unit per eV, the bytes per row of each forward exchange (malloc'ed: the caller
+   * frees it), and the use of charges. */
+  int (*describe)(void *potential, int *n_members, double *cutoff_angstrom, double *closest_angstrom, int *keeps_list,
+                  double *energy_per_ev, int *n_exchanges, int **row_bytes, lammps_mace_charges *charges,
+                  lammps_mace_failure *failure);
   /* Elements of the atom types (NULL pointer = the word NULL) to model species. */
   int (*set_elements)(void *potential, int n_types, const char *const *elements, int *species, lammps_mace_failure *failure);
   int (*compute)(void *potential, lammps_mace_step *step, lammps_mace_failure *failure);

@@ -43,6 +43,7 @@ void Deviation::compare(const std::vector<Member> &members, ExchangeSchedule &ex
 // the compiler cannot know that no atom is its own neighbour.
 void Deviation::add_forces(const Member &member, size_t at, size_t width)
 {
+  if (member.has_list) return add_forces_of_rows(member, at, width);
   double *const mine = forces.data() + 3 * at;
   double all[6] = {};
   const NeighborPairs &pairs = *member.pairs;
@@ -65,6 +66,21 @@ void Deviation::add_forces(const Member &member, size_t at, size_t width)
     for (int c = 0; c < 6; c++) all[c] += v[c];
   }
   std::copy(all, all + 6, &virials[6 * at]);
+}
+
+// A device has made the sums over pairs.
+void Deviation::add_forces_of_rows(const Member &member, size_t at, size_t width)
+{
+  double *const mine = forces.data() + 3 * at, *const all = &virials[6 * at];
+  const Coulomb &coulomb = member.coulomb;
+  for (size_t row = 0; 3 * row < member.forces.size(); row++)
+    for (int c = 0; c < 3; c++) mine[row * width + c] += member.forces[3 * row + c];
+  for (int c = 0; c < 6; c++) all[c] = member.virial[c];
+  for (size_t i = 0; coulomb.active() && i < member.node_energies.size(); i++) {
+    if (member.pairs->species[i] < 0) continue;
+    for (int c = 0; c < 3; c++) mine[i * width + c] += coulomb.force(i)[c];
+    for (int c = 0; c < 6; c++) all[c] += coulomb.virial(i)[c];
+  }
 }
 
 void Deviation::compare_atoms(const std::vector<Member> &members, size_t width, double unit)

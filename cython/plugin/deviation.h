@@ -39,6 +39,7 @@ class Deviation {
   };
 
   void add_forces(const Member &member, size_t at, size_t width);
+  void add_forces_of_rows(const Member &member, size_t at, size_t width);
   void compare_atoms(const std::vector<Member> &members, size_t width, double unit);
   void summarize(const std::vector<Member> &members, double unit, MPI_Comm world);
   Spread spread_of_virials(const double *virials, size_t n_members, double scale) const;

@@ -36,6 +36,8 @@ class HaloExchange {
   void to_copies(const Rows &rows);
   // Collective. Copies (float32 or float64) are added to their owners' rows, in the order of ranks; they keep their values.
   void to_owners(const Rows &rows);
+  // Own rows that other ranks have copies of, those of one rank after those of another.
+  const std::vector<int32_t> &sent_rows() const { return sent; }
   double bytes() const { return sent.capacity() * sizeof(int32_t) + packed.capacity() + window.address().bytes; }
 
  private:

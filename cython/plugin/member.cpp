@@ -16,20 +16,27 @@ bool Member::sees_the_same_as(const Member &other) const
 }
 
 // Results start as NaN, so that one Python forgot to write cannot pass for zero.
-bool Member::evaluate(lammps_mace_step given, bool wants_centroid, Failure &failure)
+static constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
+
+void Member::share_atoms(lammps_mace_step &given)
 {
-  const double nothing = std::numeric_limits<double>::quiet_NaN();
   node_energies.assign(given.n_local, nothing);
-  pair_gradient.assign(3 * pairs->n_pairs(), nothing);
-  centroid_virial.assign(wants_centroid ? 9 * pairs->species.size() : 0, nothing);
   given.n_total = int64_t(pairs->species.size());
-  given.n_pairs = pairs->n_pairs();
   given.species = pairs->species.data();
   given.tags = pairs->tags.data();
+  given.node_energies = node_energies.data();
+}
+
+bool Member::evaluate(lammps_mace_step given, bool wants_centroid, Failure &failure)
+{
+  has_list = false;
+  share_atoms(given);
+  pair_gradient.assign(3 * pairs->n_pairs(), nothing);
+  centroid_virial.assign(wants_centroid ? 9 * pairs->species.size() : 0, nothing);
+  given.n_pairs = pairs->n_pairs();
   given.offsets = pairs->offsets.data();
   given.senders = pairs->senders.data();
   given.vectors = pairs->vectors.data();
-  given.node_energies = node_energies.data();
   given.pair_gradient = pair_gradient.data();
   given.wants_centroid = wants_centroid;
   given.centroid_virial = centroid_virial.data();
@@ -38,9 +45,28 @@ bool Member::evaluate(lammps_mace_step given, bool wants_centroid, Failure &fail
   return good;
 }
 
+bool Member::evaluate_list(lammps_mace_step given, lammps_mace_list list, Failure &failure)
+{
+  has_list = true;
+  share_atoms(given);
+  centroid_virial.clear();
+  forces.assign(3 * pairs->species.size(), nothing);
+  virials.assign(list.wants_virials ? 6 * pairs->species.size() : 0, nothing);
+  list.forces = forces.data();
+  list.virials = virials.data();
+  std::fill(list.virial, list.virial + 6, nothing);
+  given.list = &list;
+  if (!potential->compute(given, failure)) return false;
+  energy = given.energy;
+  std::copy(list.virial, list.virial + 6, virial);
+  pairs->n_close = list.n_close;
+  pairs->coincident = list.coincident;
+  pairs->rowless = list.rowless;
+  return true;
+}
+
 bool Member::results_are_finite(Failure &failure) const
 {
-  const auto id = [this](size_t row) { return std::to_string(pairs->tags[row]); };
   for (size_t k = 0; k < centroid_virial.size(); k++)
     if (!std::isfinite(centroid_virial[k]))
       return set_reason(failure, "non-finite centroid virial of atom ID " + id(k / 9)), false;
@@ -50,16 +76,35 @@ bool Member::results_are_finite(Failure &failure) const
     if (coulomb.active() && !std::isfinite(coulomb.energy(i)))
       return set_reason(failure, "non-finite Coulomb energy of atom ID " + id(i)), false;
     if (!std::isfinite(node_energies[i])) return set_reason(failure, "non-finite energy of atom ID " + id(i)), false;
-    for (int64_t p = pairs->offsets[i]; p < pairs->offsets[i + 1]; p++) {
-      const double *g = &pair_gradient[3 * p];
-      if (std::isfinite(g[0] + g[1] + g[2])) continue;
-      const double *r = &pairs->vectors[3 * p];
-      set_reason(failure,
-                 "non-finite force between atom IDs " + id(i) + " and " + id(pairs->senders[p]) + ", " +
-                     std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
-      return false;
-    }
+    if (!has_list && !gradients_are_finite(int64_t(i), failure)) return false;
   }
+  return !has_list || forces_are_finite(failure);
+}
+
+// Of the pairs of an own atom.
+bool Member::gradients_are_finite(int64_t i, Failure &failure) const
+{
+  for (int64_t p = pairs->offsets[i]; p < pairs->offsets[i + 1]; p++) {
+    const double *g = &pair_gradient[3 * p];
+    if (std::isfinite(g[0] + g[1] + g[2])) continue;
+    const double *r = &pairs->vectors[3 * p];
+    set_reason(failure,
+               "non-finite force between atom IDs " + id(i) + " and " + id(pairs->senders[p]) + ", " +
+                   std::to_string(std::hypot(r[0], r[1], r[2])) + " Angstrom apart");
+    return false;
+  }
+  return true;
+}
+
+// Sums that the device has made.
+bool Member::forces_are_finite(Failure &failure) const
+{
+  for (size_t k = 0; k < forces.size(); k++)
+    if (!std::isfinite(forces[k])) return set_reason(failure, "non-finite force on atom ID " + id(k / 3)), false;
+  for (size_t k = 0; k < virials.size(); k++)
+    if (!std::isfinite(virials[k])) return set_reason(failure, "non-finite virial of atom ID " + id(k / 6)), false;
+  for (const double v : virial)
+    if (!std::isfinite(v)) return set_reason(failure, "non-finite virial"), false;
   return true;
 }
 
@@ -72,8 +117,9 @@ void Member::sign(Failure &failure) const
 
 double Member::bytes() const
 {
-  const double results = (node_energies.capacity() + pair_gradient.capacity() + centroid_virial.capacity()) * sizeof(double);
-  return results + coulomb.bytes() + (pairs ? pairs->bytes() / pairs.use_count() : 0.0);
+  const size_t results = node_energies.capacity() + pair_gradient.capacity() + centroid_virial.capacity() +
+      forces.capacity() + virials.capacity();
+  return results * sizeof(double) + coulomb.bytes() + (pairs ? pairs->bytes() / pairs.use_count() : 0.0);
 }
 
 }    // namespace lammps_mace

@@ -23,6 +23,10 @@ struct Member {
   // Of the last step that it took part in, in eV and Angstrom.
   std::vector<double> node_energies, pair_gradient, centroid_virial;
   double energy = 0.0;
+  // The same with the list on the device; then there is no gradient of pairs.
+  bool has_list = false;
+  std::vector<double> forces, virials;    // [n_rows][3], [n_rows][6]
+  double virial[6] = {};
 
   // Of own atom i, with its part of the Coulomb sum, eV.
   double energy_of(size_t i) const { return node_energies[i] + (coulomb.active() ? coulomb.energy(i) : 0.0); }
@@ -34,11 +38,19 @@ struct Member {
   bool sees_the_same_as(const Member &other) const;
   // Evaluates its pairs into its results. given: what all members share; false on failure.
   bool evaluate(lammps_mace_step given, bool wants_centroid, Failure &failure);
+  // Evaluates the list, which says what is wanted, and tells its pairs what was found about them.
+  bool evaluate_list(lammps_mace_step given, lammps_mace_list list, Failure &failure);
   // Of own atoms; else it fills the failure.
   bool results_are_finite(Failure &failure) const;
   // Puts its name before the reason.
   void sign(Failure &failure) const;
   double bytes() const;
+
+ private:
+  void share_atoms(lammps_mace_step &given);
+  bool gradients_are_finite(int64_t row, Failure &failure) const;
+  bool forces_are_finite(Failure &failure) const;
+  std::string id(size_t row) const { return std::to_string(pairs->tags[row]); }
 };
 
 }    // namespace lammps_mace

@@ -14,7 +14,7 @@ namespace lammps_mace {
 void NeighborPairs::fill(const Atom &atom, const NeighList &list, const GhostIndex &ghosts, const ModelSpecies &species_of,
                          double cutoff, double closest)
 {
-  fill_atoms(atom, list, ghosts.atoms, species_of);
+  fill_atoms(atom, list, ghosts, species_of);
   size_t listed = 1;    // every neighbour is written, and the next over it if it was none
   for (int k = 0; k < list.inum; k++) listed += list.numneigh[list.ilist[k]];
   senders.need(listed);
@@ -23,9 +23,10 @@ void NeighborPairs::fill(const Atom &atom, const NeighList &list, const GhostInd
 }
 
 // A local atom that is not in the list (hybrid) is no centre of this model, whatever its type.
-void NeighborPairs::fill_atoms(const Atom &atom, const NeighList &list, const std::vector<int32_t> &atoms,
+void NeighborPairs::fill_atoms(const Atom &atom, const NeighList &list, const GhostIndex &ghosts,
                                const ModelSpecies &species_of)
 {
+  const std::vector<int32_t> &atoms = ghosts.atoms;
   species.assign(atoms.size(), -1);
   tags.resize(atoms.size());
   for (int k = 0; k < list.inum; k++) species[list.ilist[k]] = species_of(atom, list.ilist[k]);

@@ -45,13 +45,14 @@ struct NeighborPairs {
   int64_t rowless = -1;             // an atom that has come into the cutoff but has no row, or -1
 
   int64_t n_pairs() const { return offsets.back(); }
+  // The species and IDs of rows alone.
+  void fill_atoms(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostIndex &ghosts,
+                  const ModelSpecies &species_of);
   void fill(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const GhostIndex &ghosts,
             const ModelSpecies &species_of, double cutoff, double closest);
   double bytes() const;
 
  private:
-  void fill_atoms(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &atoms,
-                  const ModelSpecies &species_of);
   void fill_pairs(const LAMMPS_NS::Atom &atom, const LAMMPS_NS::NeighList &list, const std::vector<int32_t> &row_of,
                   double cutoff, double closest);
 };

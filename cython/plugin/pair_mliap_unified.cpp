@@ -105,6 +105,8 @@ void PairMLIAPUnified::assign_rows()
     const bool good = exchange.assign_rows(owner_of, *atom, *list, widest_cutoff() + neighbor->skin);
     if (!good) set_reason(failure, moved_wrongly(finder, "a rank was asked for atoms that it does not have"));
     raise_on_all(lmp, !good, 0, failure, "rows of ghosts");
+    const auto keeps_list = [](const Member &member) { return member.potential->keeps_list; };
+    if (std::any_of(members.begin(), members.end(), keeps_list)) flat_list.fill(*atom, *list);
   } catch (const std::bad_alloc &) {    // the others wait in an exchange
     error->one(FLERR,
                "pair_style mliap unified: no memory for the rows of " + std::to_string(atom->nlocal + atom->nghost) +
@@ -126,14 +128,16 @@ bool PairMLIAPUnified::run_step(size_t n_members)
 {
   try {
     fill_pairs(n_members);
-    count_close_pairs();
     for (size_t m = 0; m < n_members; m++) {
       Member &member = members[m];
-      if (pairs_are_good(*member.pairs) && evaluate(member, wants_centroid(m)) && member.results_are_finite(failure))
-        continue;
+      // A device that has the list finds out what is wrong with its pairs as it evaluates them.
+      const bool good = uses_list(member) ? evaluate(member, false) && pairs_are_good(*member.pairs)
+                                          : pairs_are_good(*member.pairs) && evaluate(member, wants_centroid(m));
+      if (good && member.results_are_finite(failure)) continue;
       member.sign(failure);
       return false;
     }
+    count_close_pairs();
     return true;
   } catch (const std::exception &error) {    // in practice std::bad_alloc
     set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());
@@ -149,7 +153,10 @@ void PairMLIAPUnified::fill_pairs(size_t n_members)
     const auto has_them = [&](const Member &other) { return other.pairs == member.pairs; };
     if (std::any_of(members.begin(), members.begin() + m, has_them)) continue;
     const PythonPotential &model = *member.potential;
-    member.pairs->fill(*atom, *list, exchange.ghosts, member.species, model.cutoff_angstrom, model.closest_angstrom);
+    if (uses_list(member))
+      member.pairs->fill_atoms(*atom, *list, exchange.ghosts, member.species);
+    else
+      member.pairs->fill(*atom, *list, exchange.ghosts, member.species, model.cutoff_angstrom, model.closest_angstrom);
   }
 }
 
@@ -171,7 +178,7 @@ bool PairMLIAPUnified::pairs_are_good(const NeighborPairs &pairs)
   return false;
 }
 
-bool PairMLIAPUnified::evaluate(Member &member, bool centroid)
+lammps_mace_step PairMLIAPUnified::given_to_all()
 {
   lammps_mace_step step = {};
   step.n_local = atom->nlocal;
@@ -182,8 +189,19 @@ bool PairMLIAPUnified::evaluate(Member &member, bool centroid)
   step.sum = &sum_over_ranks;
   step.charge = &take_charges;
   step.log = &log_line;
+  return step;
+}
+
+bool PairMLIAPUnified::evaluate(Member &member, bool centroid)
+{
   running = &member;
-  if (!member.evaluate(step, centroid, failure)) return false;
+  if (uses_list(member)) {
+    lammps_mace_list given = flat_list.view(*atom, exchange.ghosts, exchange.messages.sent_rows());
+    given.wants_virials = vflag_atom != 0;
+    if (!member.evaluate_list(given_to_all(), given, failure)) return false;
+  } else if (!member.evaluate(given_to_all(), centroid, failure)) {
+    return false;
+  }
   if (exchange.complete_for(&member - members.data() + 1)) return true;
   set_reason(failure, "the potential returned before it had done every exchange of the step");
   return false;
@@ -204,19 +222,37 @@ void PairMLIAPUnified::log_line(void *self, const char *line) noexcept
 void PairMLIAPUnified::add_results(Member &member, double weight, bool centroid)
 {
   const double scale = weight * member.potential->energy_per_ev;
-  const NeighborPairs &pairs = *member.pairs;
   if (eflag_global) eng_vdwl += scale * member.energy;
-  for (int i = 0; i < atom->nlocal; i++) {
-    if (pairs.species[i] < 0) continue;
-    if (eflag_atom) eatom[i] += scale * member.node_energies[i];
+  for (int i = 0; eflag_atom && i < atom->nlocal; i++)
+    if (member.pairs->species[i] >= 0) eatom[i] += scale * member.node_energies[i];
+  if (member.has_list)
+    add_rows(member, scale);
+  else
+    add_pairs(member, scale, centroid);
+  if (centroid) add_centroid_virial(member, scale);
+  if (member.coulomb.active()) add_coulomb(member, scale);
+}
+
+void PairMLIAPUnified::add_pairs(Member &member, double scale, bool centroid)
+{
+  const NeighborPairs &pairs = *member.pairs;
+  for (int i = 0; i < atom->nlocal; i++)
     for (int64_t p = pairs.offsets[i]; p < pairs.offsets[i + 1]; p++) {
       double *const g = &member.pair_gradient[3 * p];
       for (int c = 0; c < 3; c++) g[c] *= scale;
       add_pair(i, exchange.ghosts.atoms[pairs.senders[p]], &pairs.vectors[3 * p], g, !centroid);
     }
+}
+
+// Sums over pairs that a device has made.
+void PairMLIAPUnified::add_rows(const Member &member, double scale)
+{
+  for (int c = 0; vflag_global && c < 6; c++) virial[c] += scale * member.virial[c];
+  for (size_t row = 0; row < member.pairs->species.size(); row++) {
+    const int32_t i = exchange.ghosts.atoms[row];
+    for (int c = 0; c < 3; c++) atom->f[i][c] += scale * member.forces[3 * row + c];
+    for (int c = 0; vflag_atom && c < 6; c++) vatom[i][c] += scale * member.virials[6 * row + c];
   }
-  if (centroid) add_centroid_virial(member, scale);
-  if (member.coulomb.active()) add_coulomb(member, scale);
 }
 
 // With r = x_j - x_i and g = +dE/dr: f_i += g, f_j -= g, and the pair's virial is (x_i - x_j) f_i = -r g,
@@ -268,7 +304,7 @@ void PairMLIAPUnified::finish()
 
 double PairMLIAPUnified::memory_usage()
 {
-  double bytes = Pair::memory_usage() + list_age.bytes() + exchange.bytes();
+  double bytes = Pair::memory_usage() + list_age.bytes() + exchange.bytes() + flat_list.bytes();
   for (const Member &member : members) bytes += member.bytes();
   return bytes;
 }

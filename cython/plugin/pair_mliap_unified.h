@@ -5,6 +5,7 @@
 #include "deviation.h"
 #include "exchange_schedule.h"
 #include "exclusions.h"
+#include "flat_list.h"
 #include "list_age.h"
 #include "member.h"
 #include "restart_record.h"
@@ -53,6 +54,8 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   {
     return cvflag_atom && member < n_driving() && members[member].beyond_neighbours();
   }
+  // Whether a member's device evaluates the list that it keeps. The centroid virial needs pairs here.
+  bool uses_list(const Member &member) const { return member.potential->keeps_list && !cvflag_atom; }
   bool any_coulomb() const;
   double widest_cutoff() const;    // of the layers
   void refuse_heat_flux();
@@ -74,7 +77,10 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   void fill_pairs(size_t n_members);
   bool pairs_are_good(const NeighborPairs &pairs);
   bool evaluate(Member &member, bool centroid);
+  lammps_mace_step given_to_all();
   void add_results(Member &member, double weight, bool centroid);
+  void add_pairs(Member &member, double scale, bool centroid);
+  void add_rows(const Member &member, double scale);
   void add_pair(int i, int j, const double *r, const double *gradient, bool with_centroid);
   void add_centroid_virial(const Member &member, double scale);
   void add_coulomb(const Member &member, double scale);
@@ -92,6 +98,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   Member *running = nullptr;      // whose Python half is computing
   Exclusions exclusions;
   ListAge list_age;
+  FlatList flat_list;    // for members whose device keeps it
   LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
   RestartRecord record;                   // of the commands that gave all this; without members: of a restart file
   bool restoring = false;

@@ -127,10 +127,11 @@ PythonPotential::~PythonPotential() { bridge->destroy(handle); }
 
 bool PythonPotential::describe(Failure &failure)
 {
-  int count = 0, *bytes = nullptr;
-  if (bridge->describe(handle, &n_members, &cutoff_angstrom, &closest_angstrom, &energy_per_ev, &count, &bytes, &charges,
-                       &failure))
+  int count = 0, *bytes = nullptr, keeps = 0;
+  if (bridge->describe(handle, &n_members, &cutoff_angstrom, &closest_angstrom, &keeps, &energy_per_ev, &count, &bytes,
+                       &charges, &failure))
     return false;
+  keeps_list = keeps != 0;
   row_bytes.assign(bytes, bytes + count);
   std::free(bytes);
   if (cutoff_angstrom > 0.0) return true;

@@ -33,6 +33,7 @@ class PythonPotential {
   int n_members = 1;    // models in its file
   double cutoff_angstrom = 0.0;
   double closest_angstrom = 0.0;    // closer atoms are far from all training data; 0: not known
+  bool keeps_list = false;          // its device keeps the neighbour list
   double energy_per_ev = 1.0;       // in LAMMPS's units
   std::vector<int> row_bytes;       // of each forward exchange
   std::string sha256, path;         // of the model's sidecar; absolute, of the model file

@@ -25,6 +25,7 @@ _SECTIONS = {
     "last layer": "Last layer",
     "charges": "Charges",
     "backward": "Gradients",
+    "whole step": "Whole step",
     "forces": "Forces",
 }
 _TITLE = "time of the model, a part of Pair"
@@ -40,6 +41,7 @@ class _Share:
     atoms: int
     peak_bytes: int
     compilations: Mapping[str, int]
+    transferred: Mapping[str, float]
 
 
 def report(engine: Engine, n_atoms: int, comm: Any) -> str:
@@ -51,11 +53,14 @@ def report(engine: Engine, n_atoms: int, comm: Any) -> str:
     """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
     clock = engine.clock
-    mine = _Share(dict(clock.seconds), clock.steps, n_atoms, peak, engine.compilations)
+    transferred = engine.transfers.per_atom if engine.transfers.atoms else {}
+    mine = _Share(dict(clock.seconds), clock.steps, n_atoms, peak, engine.compilations, transferred)
     clock.reset()
+    engine.transfers.reset()
     every = [mine] if comm is None else comm.allgather(mine)
     lines = _table(every) if max(one.steps for one in every) else []
     lines.append(f"{PREFIX} {_compilations(every)}")
+    lines += _transfers(every)
     largest = max(one.peak_bytes for one in every) / 2**20
     lines.append(f"{PREFIX} peak memory {largest:.0f} MiB of a rank")
     return "\n".join(lines)
@@ -87,6 +92,16 @@ def _compilations(every: Sequence[_Share]) -> str:
     seconds = max(one.seconds.get(COMPILING, 0.0) for one in every)
     ends = f"; steps that compiled, or read compiled code, took {seconds:.1f} s" if seconds else ""
     return f"compilations (most of any rank): {', '.join(counts)}{ends}"
+
+
+def _transfers(every: Sequence[_Share]) -> list[str]:
+    """Return what went between host and device, at most of any rank, per atom (own and ghost)."""
+    names = {"step": "steps", "list": "neighbour lists", "exchange": "exchange between ranks"}
+    most = {name: max(one.transferred.get(name, 0.0) for one in every) for name in names}
+    if not any(most.values()):
+        return []
+    parts = ", ".join(f"{names[name]} {count:.1f}" for name, count in most.items())
+    return [f"{PREFIX} device path: bytes per atom, ghost and step to and from the device: {parts}"]
 
 
 def read_stages(log: str) -> dict[str, float]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lammps_mace.engine.interface import DomainGraph
+from lammps_mace.engine.listed_graph import ListedGraph
 
 if TYPE_CHECKING:
-    from lammps_mace._bridge import Step
+    from lammps_mace._bridge import Step, StepList
 
 
 def graph_of_step(step: Step) -> DomainGraph:
@@ -24,4 +25,24 @@ def graph_of_step(step: Step) -> DomainGraph:
         displacements=np.asarray(step.vectors),
         one_domain=step.one_domain,
         positions=step.positions,
+    )
+
+
+def graph_of_list(step: Step, given: StepList, closest: float) -> ListedGraph:
+    """Return the graph of a step whose list is the device's; it lives as long as the step.
+
+    Args:
+        closest: Å, see :class:`lammps_mace.engine.listed_graph.ListedGraph`.
+    """
+    return ListedGraph(
+        number=given.number,
+        species=step.species,
+        rows=given.rows,
+        offsets=given.offsets,
+        neighbours=given.neighbours,
+        sent=given.sent,
+        positions=given.positions,
+        one_domain=step.one_domain,
+        closest=closest,
+        wants_virials=given.virials is not None,
     )

@@ -6,15 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from lammps_mace.coupling.model_path import find_model, sidecar_digest
-from lammps_mace.coupling.plugin_graph import graph_of_step
+from lammps_mace.coupling.plugin_graph import graph_of_list, graph_of_step
 from lammps_mace.coupling.units import energy_per_ev
 from lammps_mace.engine.charges import NonFiniteChargeError
-from lammps_mace.engine.interface import Prediction
 from lammps_mace.lowering.charge_settings import charge_settings
 from lammps_mace.modelfile import Model, load_member
 from lammps_mace.models import families
@@ -22,11 +21,14 @@ from lammps_mace.runtime.cache import notices
 from lammps_mace.runtime.compile_notice import compile_notice
 from lammps_mace.runtime.garbage import without_collection
 from lammps_mace.runtime.jax_setup import start_jax
-from lammps_mace.runtime.placement import Place, find_rank, place_table
+from lammps_mace.runtime.placement import Place, find_rank, place_table, wants_device_path
 
 if TYPE_CHECKING:
-    from lammps_mace._bridge import Step
+    from lammps_mace._bridge import Step, StepList
     from lammps_mace.engine.engine import Engine
+
+T = TypeVar("T")
+DEVICE_PATH = "neighbour lists stay on the device, positions go there and forces come back"
 
 
 class PluginPotential:
@@ -42,6 +44,7 @@ class PluginPotential:
         n_members: models that the file holds.
         energy_per_ev: what the plugin multiplies all results by.
         identity: of the model: SHA-256 of its sidecar, absolute path of the model file.
+        device_path: whether neighbour lists stay on the device.
         engine: evaluates the model of the elements that :meth:`set_elements` was given.
 
     Raises:
@@ -61,6 +64,7 @@ class PluginPotential:
         self.identity = sidecar_digest(path), os.path.abspath(path)
         with notices() as self._notices:
             self._device = start_jax(self._rank)
+        self.device_path = wants_device_path(self._device)
         self._n_local = 0  # of the last step
         self._is_first_step = True
         self._untold: list[str] = []  # of all ranks, since the elements were set
@@ -123,18 +127,35 @@ class PluginPotential:
         while self._untold:  # here rank 0 can write into the log
             step.log(f"lammps-mace: {self._untold.pop(0)}")
         self._n_local = step.n_local
-        prediction = self._predict(step)
+        if step.list is not None:
+            return self._compute_list(step, step.list)
+        graph = graph_of_step(step)
+        prediction = self._evaluated(
+            step, lambda: self.engine.evaluate(graph, step, step.pair_gradient)
+        )
         step.node_energies[:] = prediction.node_energies
         if step.centroid_virial is not None:
             step.centroid_virial[:] = prediction.centroid_virial
         return prediction.energy
 
-    def _predict(self, step: Step) -> Prediction:
+    def _compute_list(self, step: Step, given: StepList) -> float:
+        """Evaluate a step whose neighbour list is on the device."""
+        graph = graph_of_list(step, given, self.closest_angstrom)
+        found = self._evaluated(step, lambda: self.engine.evaluate_list(graph, step))
+        step.node_energies[:] = found.node_energies
+        given.forces[:] = found.forces
+        if given.virials is not None:
+            given.virials[:] = found.virials
+        given.finish(found.virial, found.n_close, found.coincident, found.rowless)
+        return found.energy
+
+    def _evaluated(self, step: Step, evaluate: Callable[[], T]) -> T:
+        """Return the engine's result, computed on this rank's device."""
         import jax
 
         try:
             with jax.default_device(self._device), self._notice(step):
-                return self.engine.evaluate(graph_of_step(step), step, step.pair_gradient)
+                return evaluate()
         except NonFiniteChargeError as error:
             raise ValueError(f"non-finite charge of atom ID {step.tags[error.row]}") from None
 
@@ -153,7 +174,8 @@ class PluginPotential:
         every = [mine] if self._comm is None else self._comm.allgather(mine)
         places, said = zip(*every, strict=True)
         lines = dict.fromkeys(f"lammps-mace: {text}" for texts in said for text in texts)
-        return "\n".join([place_table(places), *lines])
+        path = [f"lammps-mace: device path: {DEVICE_PATH}"] if self.device_path else []
+        return "\n".join([place_table(places), *path, *lines])
 
     def report(self, stuck: bool = False) -> str:
         """Return the text for the end of the log; every rank calls this together.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from lammps_mace.engine.buffers import BufferPool
 from lammps_mace.engine.capacity import CPU_CHUNKS, GPU_CHUNKS, Capacity, ChunkRule
 from lammps_mace.engine.centroid_step import CentroidStep
 from lammps_mace.engine.device_pairs import DevicePairs
+from lammps_mace.engine.device_step import DeviceStep
 from lammps_mace.engine.fused_step import FusedStep
 from lammps_mace.engine.host_pairs import HostPairs
 from lammps_mace.engine.interface import DomainGraph, Exchange, Prediction
+from lammps_mace.engine.listed_graph import AtomPrediction, ListedGraph
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import jitted
 from lammps_mace.engine.stage_clock import COMPILING, StageClock
@@ -24,6 +27,7 @@ from lammps_mace.engine.step import StepRunner, node_energies
 from lammps_mace.engine.step_choice import choose_step
 from lammps_mace.engine.step_layout import PackedPairs, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
+from lammps_mace.engine.transfers import Transfers
 from lammps_mace.runtime.precision import full_precision
 
 
@@ -62,6 +66,7 @@ class Engine:
         capacity: sizes of the padded arrays.
         clock: where the time went.
         buffers: memory of the inner layers.
+        transfers: how much went between host and device where a list stays there.
     """
 
     @full_precision()
@@ -76,16 +81,23 @@ class Engine:
         self._pairs: PackedPairs | None = None  # of the last step
         inner = model.layers[: model.n_inner_layers]
         self.buffers = BufferPool(inner, model.dtype, options.saved_bytes)
-        parts = model, self.buffers, self.clock, options.jit
-        self._stepwise = StepwiseStep(*parts)
-        self._fused = FusedStep(*parts) if self._on_cpu and model.charges is None else None
+        self.transfers = Transfers()
+        parts = model, self.buffers, self.clock
+        self._stepwise = StepwiseStep(*parts, self.transfers, options.jit)
+        can_fuse = self._on_cpu and model.charges is None
+        self._fused = FusedStep(*parts, options.jit) if can_fuse else None
         # It has more rows: buffers of its own, made when it is first asked for.
         pool = BufferPool(inner, model.dtype, options.saved_bytes)
         self._centroid = CentroidStep(model, pool, self.clock, self._chunk_rule, options.jit)
+        pool = BufferPool(inner, model.dtype, options.saved_bytes)
+        self._device = DeviceStep(
+            model, pool, self._stepwise, self.clock, self._chunk_rule, self.transfers, options.jit
+        )
         self._programs = {
             **(self._fused.programs if self._fused else {}),
             **self._stepwise.programs,
             **self._centroid.programs,
+            **self._device.programs,
         }
 
     @property
@@ -107,16 +119,26 @@ class Engine:
         """
         if out is not None and graph.on_gpu:
             raise ValueError("out: gradients of pairs on a GPU are made there; give None")
+        with self._timed():
+            if graph.positions is None:
+                return self._predict(graph, exchange, out)
+            return self._centroid.run(graph, exchange, out)
+
+    @full_precision()
+    def evaluate_list(self, graph: ListedGraph, exchange: Exchange) -> AtomPrediction:
+        """Return energies and forces of a list that stays on the device; every rank calls this."""
+        with self._timed():
+            return self._device.run(graph, exchange)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count a step, apart where something was compiled in it."""
         compiled = self._n_compiled()
         self.clock.begin_step()
-        if graph.positions is None:
-            prediction = self._predict(graph, exchange, out)
-        else:
-            prediction = self._centroid.run(graph, exchange, out)
+        yield
         self.clock.end("forces")
         if self._n_compiled() != compiled:
             self.clock.set_step_apart(COMPILING)
-        return prediction
 
     def _predict(
         self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None

@@ -53,6 +53,18 @@ class GhostExchange(ABC):
         return NodeFeatures(adjoint.skip, self.add_to_owners(adjoint.sent))
 
 
+class OneDomain(GhostExchange):
+    """No exchange: there are no ghosts."""
+
+    def fill_ghosts(self, sent: jax.Array) -> jax.Array:
+        """Return the rows as they are."""
+        return sent
+
+    def add_to_owners(self, adjoint: jax.Array) -> jax.Array:
+        """Return the rows as they are."""
+        return adjoint
+
+
 class InProgramExchange(GhostExchange):
     """Exchanges that a compiled program makes itself, on a CPU; its arrays are traced.
 

@@ -61,7 +61,7 @@ class StepSequence:
     capacity: Capacity
     ghosts: GhostExchange
     end: Callable[..., None]
-    charges_of: Callable[[jax.Array], tuple[np.ndarray, np.ndarray]] | None
+    charges_of: Callable[[jax.Array], tuple[np.ndarray, jax.Array]] | None
 
     def run(
         self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers]
@@ -70,7 +70,8 @@ class StepSequence:
         outputs, made, read = self.forward(arrays, weights, buffers)
         # The first layer reads its features from a table of species: it has none.
         features = [None, *(one.features for one in made)]
-        charges = charge_adjoint = None
+        charges: np.ndarray | None = None
+        charge_adjoint: jax.Array | None = None
         if self.passes.last is None:
             gradients = Gradients(jnp.zeros_like(arrays.vectors), features.pop())
         else:
@@ -115,7 +116,7 @@ class StepSequence:
 
     def _backward(
         self, read: list[StepArrays], weights: list[Any], made: list[LayerBuffers],
-        features: list[Any], gradients: Gradients, charge_adjoint: np.ndarray | None,
+        features: list[Any], gradients: Gradients, charge_adjoint: jax.Array | None,
     ) -> jax.Array:  # fmt: skip
         """Return dE/d vectors of all layers.
 

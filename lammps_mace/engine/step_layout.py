@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -12,7 +12,10 @@ from lammps_mace._pairs import bound_pairs
 from lammps_mace.engine.atom_layout import AtomLayout
 from lammps_mace.engine.capacity import CPU_CHUNKS, Capacity, ChunkRule
 from lammps_mace.engine.interface import DomainGraph
+from lammps_mace.engine.listed_graph import ListedGraph
 from lammps_mace.engine.step_arrays import StepArrays
+
+G = TypeVar("G", DomainGraph, ListedGraph)
 
 
 class PackedPairs(Protocol):
@@ -36,7 +39,7 @@ class PackedPairs(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class StepLayout:
+class StepLayout(Generic[G]):
     """Which atom and which pair stands where.
 
     Attributes:
@@ -45,7 +48,7 @@ class StepLayout:
         pair_bounds: int32 [capacity.slots + 1]; the pairs of slot i are those from [i] to [i + 1].
     """
 
-    graph: DomainGraph
+    graph: G
     atoms: AtomLayout
     pair_bounds: np.ndarray
 
@@ -68,17 +71,18 @@ class StepLayout:
             "bounds": self.pair_bounds,
             **self.atoms.constant_arrays,
         }
-        if self.graph.energy_mask is not None:
-            arrays["energy_mask"] = self.atoms.to_slots(self.graph.energy_mask)
+        graph = self.graph
+        if isinstance(graph, DomainGraph) and graph.energy_mask is not None:
+            arrays["energy_mask"] = self.atoms.to_slots(graph.energy_mask)
         return StepArrays(**arrays)
 
 
 def lay_out(
-    graph: DomainGraph,
+    graph: G,
     capacity: Capacity,
     rule: ChunkRule = CPU_CHUNKS,
     last: AtomLayout | None = None,
-) -> StepLayout:
+) -> StepLayout[G]:
     """Return where atoms and pairs stand, at this capacity or, where it is too small, a larger one.
 
     Args:
@@ -98,7 +102,7 @@ def lay_out(
 
 
 def _pair_bounds(
-    graph: DomainGraph, layout: AtomLayout, n_slots: int
+    graph: DomainGraph | ListedGraph, layout: AtomLayout, n_slots: int
 ) -> tuple[np.ndarray, Capacity]:
     """Return the bounds of the pairs of at least ``n_slots`` slots, and the sizes that are needed.
 

@@ -20,6 +20,7 @@ from lammps_mace.engine.stage_clock import StageClock
 from lammps_mace.engine.step import StepResult, StepSequence
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.engine.step_layout import StepLayout
+from lammps_mace.engine.transfers import Transfers
 
 
 class StepwiseStep:
@@ -31,13 +32,16 @@ class StepwiseStep:
         model: what to evaluate.
         buffers: of its inner layers.
         clock: is told when a stage ends.
+        transfers: moves charges between host and device.
         jit: compiles a pass, as :func:`lammps_mace.engine.passes.jitted`.
     """
 
     def __init__(
-        self, model: LoweredModel, buffers: BufferPool, clock: StageClock, jit: Callable[..., Any]
-    ) -> None:
+        self, model: LoweredModel, buffers: BufferPool, clock: StageClock, transfers: Transfers,
+        jit: Callable[..., Any],
+    ) -> None:  # fmt: skip
         self._model, self._buffers, self._clock = model, buffers, clock
+        self._transfers = transfers
         self._weights = [layer.weights for layer in model.layers]
         self._passes = Passes.of(model).jitted(jit)
 
@@ -46,12 +50,19 @@ class StepwiseStep:
         """The jitted functions by name."""
         return self._passes.named
 
-    def run(self, layout: StepLayout, arrays: StepArrays, exchange: Exchange) -> StepResult:
-        """Return the result of a step; every rank calls this together."""
+    def run(
+        self, layout: StepLayout, arrays: StepArrays, exchange: Exchange,
+        ghosts: BetweenPrograms | None = None,
+    ) -> StepResult:  # fmt: skip
+        """Return the result of a step; every rank calls this together.
+
+        Args:
+            ghosts: moves features between ranks; None: what suits the graph's pairs.
+        """
         settings, charges_of = self._model.charges, None
         if settings is not None:
             charges_of = partial(self._charges, layout, settings, exchange)
-        ghosts = _ghost_exchange(layout, exchange)
+        ghosts = ghosts or _ghost_exchange(layout, exchange)
         sequence = StepSequence(
             self._passes, self._model.n_outputs, layout.capacity, ghosts, self._clock.end,
             charges_of,
@@ -64,11 +75,11 @@ class StepwiseStep:
     def _charges(
         self, layout: StepLayout, settings: ChargeSettings, exchange: ChargeExchange,
         outputs: jax.Array,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    ) -> tuple[np.ndarray, jax.Array]:  # fmt: skip
         """Return the charges [n_local], and dE/d charges as the network predicts them, [slots]."""
-        raw = layout.atoms.from_slots(np.asarray(outputs)[:, 1])
+        raw = layout.atoms.from_slots(self._transfers.down(outputs[:, 1]))
         charges, gradient = constrain_charges(raw, layout.atoms.species, settings, exchange)
-        adjoint = layout.atoms.to_slots(gradient.astype(self._model.dtype))
+        adjoint = self._transfers.up(layout.atoms.to_slots(gradient.astype(self._model.dtype)))
         self._clock.end("charges")
         return charges, adjoint
 

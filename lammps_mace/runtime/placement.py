@@ -108,6 +108,24 @@ def thread_share(everyone: Sequence[Neighbour], me: int, environment: Mapping[st
     return max(len(cores) // sharing, 1)
 
 
+def wants_device_path(device: Any) -> bool:
+    """Return whether neighbour lists stay on the device: as LAMMPS_MACE_DEVICE_PATH says, or a GPU.
+
+    Args:
+        device: a JAX device.
+
+    Raises:
+        ValueError: the variable is neither 0 nor 1.
+    """
+    wish = os.environ.get("LAMMPS_MACE_DEVICE_PATH", "")
+    if wish not in ("", "0", "1"):
+        raise ValueError(
+            f"LAMMPS_MACE_DEVICE_PATH={wish!r}: set it to 1 (neighbour lists stay on the device), "
+            "to 0 (pairs come from the host), or unset it: then it is 1 on a GPU"
+        )
+    return wish == "1" or (wish == "" and device.platform != "cpu")
+
+
 @dataclass(frozen=True)
 class Place:
     """What one rank reports about itself."""
