@@ -35,7 +35,7 @@ class StepList:
         """[n_total, 3], result, on each row, eV/Angstrom; NaN before the call."""
     @property
     def virials(self) -> NDArray[np.float64] | None:
-        """[n_total, 6], result, eV, if it is wanted: xx, yy, zz, xy, xz, yz; NaN before the call."""
+        """[n_total, 6], result, eV, if wanted: xx, yy, zz, xy, xz, yz; NaN before the call."""
     def finish(
         self, virial: NDArray[np.float64], n_close: int, coincident: int, rowless: int
     ) -> None:

@@ -52,11 +52,11 @@ typedef struct lammps_mace_list {
   const double *positions;   /* [n_atoms][3] Angstrom, of this step */
   int wants_virials;         /* per atom */
   double *forces;            /* [n_total][3] result, on each row, eV/Angstrom */
-  double *virials;           /* [n_total][6] result, if wanted, half of each pair's to both rows; xx, yy, zz, xy, xz, yz, eV */
-  double virial[6];          /* result, of all pairs of this rank */
-  int64_t n_close;           /* result: pairs closer than what the model was trained on */
-  int64_t coincident;        /* result: an own row with a neighbour in the same place, or -1 */
-  int64_t rowless;           /* result: an atom that has come into the cutoff but has no row, or -1 */
+  double *virials;    /* [n_total][6] result, if wanted, half of each pair's to both rows; xx, yy, zz, xy, xz, yz, eV */
+  double virial[6];   /* result, of all pairs of this rank */
+  int64_t n_close;    /* result: pairs closer than what the model was trained on */
+  int64_t coincident; /* result: an own row with a neighbour in the same place, or -1 */
+  int64_t rowless;    /* result: an atom that has come into the cutoff but has no row, or -1 */
 } lammps_mace_list;
 
 /* One call of Pair::compute on one rank. Rows 0..n_local-1 are own atoms, the rest those of other ranks, each once: images of

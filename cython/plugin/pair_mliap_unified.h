@@ -98,7 +98,7 @@ class PairMLIAPUnified : public LAMMPS_NS::Pair {
   Member *running = nullptr;      // whose Python half is computing
   Exclusions exclusions;
   ListAge list_age;
-  FlatList flat_list;    // for members whose device keeps it
+  FlatList flat_list;                     // for members whose device keeps it
   LAMMPS_NS::bigint known_builds = -1;    // of neighbour lists, when rows were assigned
   RestartRecord record;                   // of the commands that gave all this; without members: of a restart file
   bool restoring = false;

@@ -70,7 +70,7 @@ class ListSizes:
 
 
 def _grown(present: int, need: int) -> int:
-    return present if need <= present else round_up(int(need * _MARGIN), 32)
+    return present if 0 < need <= present else max(present, round_up(int(need * _MARGIN), 32))
 
 
 class DeviceList:

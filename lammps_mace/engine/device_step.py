@@ -67,9 +67,9 @@ class DeviceStep:
         self._clock, self._rule, self._transfers = clock, rule, transfers
         self._weights = [layer.weights for layer in model.layers]
         self._passes = Passes.of(model)
-        self._select = jax.jit(self._selected)
-        self._sum = jax.jit(self._summed)
-        self._row_virials = jax.jit(row_virials, static_argnames="n_rows")
+        self._select = jit(self._selected)
+        self._sum = jit(self._summed)
+        self._row_virials = jit(row_virials)
         self._program = jit(self._trace, "buffers")
         self._capacity, self._sizes = Capacity(), ListSizes()
         self._list: DeviceList | None = None  # of the last step

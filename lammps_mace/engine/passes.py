@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import jax
@@ -67,7 +68,8 @@ class Passes(NamedTuple):
 
 def jitted(function: Callable[..., Any], *updated: str) -> Any:
     """Compile a function; the memory of the arguments ``updated`` becomes that of results."""
-    return jax.jit(function, static_argnames="capacity", donate_argnames=updated)
+    static = {"capacity", "n_rows"}.intersection(signature(function).parameters)
+    return jax.jit(function, static_argnames=tuple(static), donate_argnames=updated)
 
 
 def of_pairs(layer: Layer, weights: Any, arrays: StepArrays, *, capacity: Capacity) -> Any:

@@ -19,6 +19,9 @@ from decks import LAYOUTS, STYLES, UNITS, make_deck
 # Ranks: how many decks, of which models; every rank compiles each of them.
 HERE = {1: (20, tuple(MODELS)), 2: (18, ("three", "four", "single")), 4: (12, ("two", "charged"))}
 
+# The same where the neighbour list stays on the device.
+ON_DEVICE = {1: (8, ("two", "charged")), 2: (6, ("three",)), 4: (4, ("charged",))}
+
 # The potential without what other ranks sent.
 DEAF = """
 compute = self.compute
@@ -71,6 +74,19 @@ def test_no_number_is_wrong(outcomes, ranks):
     found = [outcome for outcome in outcomes if outcome.deck.ranks == ranks]
     assert len(found) == HERE[ranks][0]
     bad = [f"{outcome.deck.input}# {outcome.bad}" for outcome in found if outcome.bad]
+    assert not bad, "\n".join(bad)
+
+
+@pytest.mark.parametrize("ranks", ON_DEVICE)
+def test_no_number_is_wrong_on_the_device_path(folder, ranks):
+    n, models = ON_DEVICE[ranks]
+    decks = decks_on(ranks, models, n)
+    errors = run_decks(decks, folder, {"LAMMPS_MACE_DEVICE_PATH": "1"})
+    bad = [
+        f"{outcome.deck.input}# {outcome.bad}"
+        for outcome in judge(decks, folder, errors)
+        if outcome.bad
+    ]
     assert not bad, "\n".join(bad)
 
 
