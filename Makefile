@@ -1,13 +1,14 @@
-# make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | wheels | clean, all in a virtual environment of its own.
+# make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | gpu | wheels | clean, all in a virtual environment of its own.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 # Compiled files are kept here: without it each pip install compiles all of them again.
 BUILD := -C build-dir=$(abspath $(VENV))/build
 WORKERS ?= 2
+CUDA ?= cuda13
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo demo-ionic demo-thermal demo-active test lint docs bench wheels clean
+.PHONY: demo demo-ionic demo-thermal demo-active test lint docs bench gpu wheels clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -44,6 +45,11 @@ docs: $(VENV)/linters
 
 bench: $(VENV)/installed $(VENV)-peers/installed
 	cd benchmarks && $(BIN)/python run.py --peers ../$(VENV)-peers $(BENCH_ARGUMENTS)
+
+# On a machine with an NVIDIA GPU; CUDA=cuda12 for an older driver.
+gpu: $(VENV)/installed
+	$(BIN)/python -c 'import jax_$(CUDA)_plugin' 2>/dev/null || $(BIN)/python -m pip install --quiet '.[tools,$(CUDA)]'
+	$(BIN)/python benchmarks/gpu/kit.py $(GPU_ARGUMENTS)
 
 # PyTorch and what pins an old e3nn stay away from our environment.
 $(VENV)-peers/installed:

@@ -15,14 +15,23 @@ from lammps_mace.graph import Edges, Globals, LongRange, Nodes
 
 
 def build(folder: Path, dtype: str = "float32", long_range: float | None = None) -> None:
-    """Write ours.model; weights are as small as those of a trained model.
+    """Write ours.model of case.json in a folder."""
+    write_model(
+        folder / "ours.model", json.loads((folder / "case.json").read_text()), dtype, long_range
+    )
+
+
+def write_model(
+    path: Path, case: dict, dtype: str = "float32", long_range: float | None = None, seed: int = 0
+) -> None:
+    """Write a model; weights are as small as those of a trained model.
 
     Args:
-        folder: with case.json.
+        case: its channels, node_symmetry, l_max, elements and cutoff.
         dtype: of the model.
         long_range: cutoff of a Coulomb sum, Å; None for a model without charges.
+        seed: of the weights, the same in either precision.
     """
-    case = json.loads((folder / "case.json").read_text())
     config = MaceConfig(
         num_channels=case["channels"], node_symmetry=case["node_symmetry"], l_max=case["l_max"],
         use_coulomb_term=long_range is not None,
@@ -38,10 +47,10 @@ def build(folder: Path, dtype: str = "float32", long_range: float | None = None)
         jnp.array([2]), Globals(charge=jnp.zeros(1)), pairs,
     )  # fmt: skip
     shapes = jax.eval_shape(Mace(config, info).init, jax.random.PRNGKey(0), graph)["params"]
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda s: 0.5 * rng.normal(size=s.shape).astype(np.float32), shapes)
     charge = None if long_range is None else 0
-    save_model(folder / "ours.model", config, info, params, dtype=dtype, total_charge=charge)
+    save_model(path, config, info, params, dtype=dtype, total_charge=charge)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def build_published(folder: Path, name: str) -> None:
 
 
 def main() -> None:
-    """`build FOLDER` or `FOLDER SECONDS`."""
+    """`build FOLDER` or `FOLDER SECONDS [cuda]`."""
     torch.set_num_threads(1)
     if sys.argv[1] == "build":
         return build(Path(sys.argv[2]))
@@ -54,8 +54,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     _, atoms = read_case(folder)
     atoms.calc = MACECalculator(
-        model_paths=str(folder / "case.model"), device="cpu", default_dtype="float32"
-    )
+        model_paths=str(folder / "case.model"), default_dtype="float32",
+        device=sys.argv[3] if len(sys.argv) > 3 else "cpu",
+    )  # fmt: skip
     return time_calculator(atoms, float(sys.argv[2]))
 
 

@@ -42,7 +42,7 @@ def start_device(rank: Rank) -> Any:
     # JAX would otherwise reserve most of a GPU that other ranks may share.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _limit_threads(rank.threads)
-    _spare_trials()
+    _set_gpu_options()
     _keep_memory()
     _defer("scipy.signal")
     _defer("scipy.spatial")
@@ -103,16 +103,24 @@ def _limit_threads(threads: int) -> None:
     os.environ.setdefault("NPROC", str(threads))
 
 
-def _spare_trials() -> None:
-    """Let XLA take its first choice of matrix products on a GPU instead of trying many.
+# What may go into CUDA graphs; without the flag XLA leaves out the loops over chunks.
+_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
 
-    They are a small part of a step, and the trials take minutes before the first.
+
+def _set_gpu_options() -> None:
+    """Tell XLA how to compile for a GPU.
+
+    It takes its first choice of matrix products instead of trying many: they are a small part of a
+    step, and the trials take minutes before the first. LAMMPS_MACE_GPU_GRAPHS=1 records whole steps
+    as CUDA graphs.
     """
     # XLA ends a process that sets what it does not know: nothing is set where no GPU is used.
     if not any(map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin"))):
         return
     given = os.environ.get("XLA_FLAGS", "")
     wanted = {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": "false"}
+    if os.environ.get("LAMMPS_MACE_GPU_GRAPHS") == "1":
+        wanted |= {"xla_gpu_enable_command_buffer": _GRAPHS, "xla_gpu_graph_min_graph_size": "1"}
     more = [f"--{name}={value}" for name, value in wanted.items() if name not in given]
     os.environ["XLA_FLAGS"] = " ".join([given, *more]).strip()
 
