@@ -76,4 +76,4 @@ wheels:
 	$(VENV)-wheels/bin/python cmake/wheels/make_wheel.py dist
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-wheels benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-wheels benchmarks/work gpu-results build dist .pytest_cache .mypy_cache .ruff_cache

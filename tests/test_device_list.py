@@ -49,6 +49,14 @@ def test_both_paths_agree(engine):
     assert not is_the_same(found, on_host(engine, moved))  # the comparison sees 0.01 Å
 
 
+@pytest.mark.parametrize("changes", [{"exact_radial": True}, {"num_layers": 1}, {"num_layers": 3}])
+def test_other_models(changes):
+    structure = make_structure(seed=4)
+    other = build_engine(make_model(**changes))
+    found = other.evaluate_list(listed_graph(structure, wants_virials=True), NoExchange())
+    assert is_the_same(found, on_host(other, structure))
+
+
 def test_atoms_move_under_a_list(engine):
     """Pairs come into the cutoff and leave it; nothing is compiled and no list goes up."""
     start, moved = (make_structure(2, rattle=rattle, seed=4) for rattle in (0.2, 0.24))

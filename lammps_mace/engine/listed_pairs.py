@@ -43,21 +43,11 @@ def select_pairs(
         Last int32 [3]: pairs closer than ``listed.closest``; an own row with a neighbour in the
         same place, or -1; an atom within the cutoff that has no row, or -1.
     """
-    index = jnp.arange(len(listed.centres), dtype=jnp.int32)
-    x, y, z = (positions[listed.neighbours] - positions[listed.centres]).T
-    squared = x * x + y * y + z * z
-    near = (index < listed.bounds[-1]) & (squared < cutoff * cutoff)
-    has_row = listed.rows >= 0
-    taken = near & has_row & (listed.species[listed.rows] >= 0)
-    before = jnp.cumsum(taken, dtype=jnp.int32) - taken
-    places = jnp.where(taken, before, len(index))
-    source = jnp.zeros_like(index).at[places].set(index, mode="drop", unique_indices=True)
-    bounds = jnp.concatenate([before, before[-1:] + taken[-1]])[listed.bounds]
-    there = index < bounds[-1]
-
+    source, bounds, findings = _within(listed, positions, cutoff)
     centres, neighbours, senders = (
         array[source] for array in (listed.centres, listed.neighbours, listed.rows)
     )
+    there = jnp.arange(len(source), dtype=jnp.int32) < bounds[-1]
     displacements = jnp.where(there[:, None], positions[neighbours] - positions[centres], 0.0)
     # Behind the last pair a distance that is harmless in every function.
     far = jnp.array([2 * cutoff, 0.0, 0.0])
@@ -71,12 +61,34 @@ def select_pairs(
         energy_mask=listed.energy_mask,
         n_chunks=listed.n_chunks,
     )
+    return arrays, SelectedPairs(bounds[-1], centres, senders, displacements), findings
+
+
+def _within(
+    listed: ListArrays, positions: jax.Array, cutoff: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the listed pairs within the cutoff in their order, and the findings about them.
+
+    Returns:
+        int32 [pair rows], which listed pair stands in each row, 0 in the padding; int32 [slots +
+        1], the bounds of each slot's; the findings.
+    """
+    index = jnp.arange(len(listed.centres), dtype=jnp.int32)
+    x, y, z = (positions[listed.neighbours] - positions[listed.centres]).T
+    squared = x * x + y * y + z * z
+    near = (index < listed.bounds[-1]) & (squared < cutoff * cutoff)
+    has_row = listed.rows >= 0
+    taken = near & has_row & (listed.species[listed.rows] >= 0)
+    before = jnp.cumsum(taken, dtype=jnp.int32) - taken
+    places = jnp.where(taken, before, len(index))
+    source = jnp.zeros_like(index).at[places].set(index, mode="drop", unique_indices=True)
+    bounds = jnp.concatenate([before, before[-1:] + taken[-1]])[listed.bounds]
     findings = (
         jnp.sum(taken & (squared < listed.closest**2), dtype=jnp.int32),
         jnp.max(jnp.where(taken & (squared == 0.0), listed.centres, -1)),
         jnp.max(jnp.where(near & ~has_row, listed.neighbours, -1)),
     )
-    return arrays, SelectedPairs(bounds[-1], centres, senders, displacements), jnp.stack(findings)
+    return source, bounds, jnp.stack(findings)
 
 
 def sum_pairs(
