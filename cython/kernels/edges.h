@@ -8,7 +8,8 @@ namespace {
 
 using namespace lammps_mace;
 
-// Radial weights of one edge, as splines: kSplineRows rows of the table. `path`: from the weights of the first path.
+// Radial weights of one edge, as splines: kSplineRows rows of the table, whose blocks are complete: an incomplete vector
+// of channels is read with the zeros behind it. `path`: from the weights of the first path.
 template <class T> struct Splined {
   static constexpr bool kSplined = true;
   static constexpr int kRows = kSplineRows<T>;
@@ -25,20 +26,20 @@ template <class T> struct Splined {
     return at + path + channel / kTableBlock * slab + channel % kTableBlock;
   }
 
-  template <bool Tail> LM_INLINE Vector<T> value(std::int64_t path, int channel, int n) const
+  template <bool> LM_INLINE Vector<T> value(std::int64_t path, int channel, int) const
   {
     const T *t = block(path, channel);
-    Vector<T> value = piece(0) * load_some<Tail>(t, n);
-    LM_EACH(k, kRows - 1, value += piece(k + 1) * load_some<Tail>(t + (k + 1) * row, n);)
+    Vector<T> value = piece(0) * load(t);
+    LM_EACH(k, kRows - 1, value += piece(k + 1) * load(t + (k + 1) * row);)
     return value;
   }
-  template <bool Tail> LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const
+  template <bool> LM_INLINE void both(std::int64_t path, int channel, int, Vector<T> &value, Vector<T> &slope) const
   {
     const T *t = block(path, channel);
-    const Vector<T> first = load_some<Tail>(t, n);
+    const Vector<T> first = load(t);
     value = piece(0) * first, slope = piece(kRows) * first;
     LM_EACH(k, kRows - 1, {
-      const Vector<T> c = load_some<Tail>(t + (k + 1) * row, n);
+      const Vector<T> c = load(t + (k + 1) * row);
       value += piece(k + 1) * c, slope += piece(kRows + k + 1) * c;
     })
   }
