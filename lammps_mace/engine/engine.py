@@ -99,6 +99,7 @@ class Engine:
             **self._centroid.programs,
             **self._device.programs,
         }
+        self._compiled = 0  # programs, after the last step
 
     @property
     def compilations(self) -> dict[str, int]:
@@ -133,12 +134,12 @@ class Engine:
     @contextmanager
     def _timed(self) -> Iterator[None]:
         """Count a step, apart where something was compiled in it."""
-        compiled = self._n_compiled()
         self.clock.begin_step()
         yield
         self.clock.end("forces")
-        if self._n_compiled() != compiled:
+        if (compiled := self._count_compiled()) != self._compiled:
             self.clock.set_step_apart(COMPILING)
+        self._compiled = compiled
 
     def _predict(
         self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None
@@ -158,5 +159,5 @@ class Engine:
         gradient = pairs.unpack_gradient(result.gradient, out)
         return Prediction(energies, gradient, result.charges)
 
-    def _n_compiled(self) -> int:
+    def _count_compiled(self) -> int:
         return sum(program._cache_size() for program in self._programs.values())

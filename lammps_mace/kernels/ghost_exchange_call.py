@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from lammps_mace.kernels import native
 # A handle is two addresses, of the plugin's step and of the row index. Here both are 0: there is
 # nobody to exchange with. It is made of 32-bit words because JAX may be set up without 64 bits.
 NO_EXCHANGE_HANDLE = np.zeros(4, np.uint32)
-_TIMING = np.dtype([("entered", np.int64), ("left", np.int64), ("thread", np.int64)])
+_TIMING = struct.Struct("=qqq")  # entered, left, thread
 
 
 class CallTiming(NamedTuple):
@@ -56,7 +57,7 @@ def ghost_exchange(rows: jax.Array, handle: jax.Array, reverse: bool) -> Exchang
     """
     results = [
         jax.ShapeDtypeStruct(rows.shape, rows.dtype),
-        jax.ShapeDtypeStruct((_TIMING.itemsize // 4,), jnp.uint32),
+        jax.ShapeDtypeStruct((_TIMING.size // 4,), jnp.uint32),
         jax.ShapeDtypeStruct((), rows.dtype),
     ]
     call = jax.ffi.ffi_call(native.target("ghost_exchange"), results, input_output_aliases={0: 0})
@@ -65,5 +66,5 @@ def ghost_exchange(rows: jax.Array, handle: jax.Array, reverse: bool) -> Exchang
 
 def read_timings(words: jax.Array) -> list[CallTiming]:
     """Return the timings in the words of several :class:`ExchangedRows`, [n, 6]."""
-    timings = np.asarray(words).view(_TIMING).ravel().tolist()
+    timings = _TIMING.iter_unpack(np.asarray(words).data)
     return [CallTiming(entered * 1e-9, left * 1e-9, thread) for entered, left, thread in timings]

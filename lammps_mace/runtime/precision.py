@@ -15,6 +15,10 @@ def full_precision() -> Iterator[None]:
 
     A float32 array stays float32.
     """
+    config: Any = jax.config
+    if config.jax_enable_x64 and config.jax_default_matmul_precision == "highest":
+        yield  # a run in LAMMPS is set so: to set it again takes 3 % of a step of 8 atoms
+        return
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         yield
 
