@@ -118,14 +118,17 @@ def test_bridge_exports_one_symbol():
 
 def test_stub_names_what_the_bridge_has():
     stub = ast.parse((ROOT / "cython" / "_bridge.pyi").read_text())
-    [step] = [node for node in stub.body if isinstance(node, ast.ClassDef)]
-    functions = [node for node in step.body if isinstance(node, ast.FunctionDef)]
-    stubbed = {node.name for node in functions}
-    assert stubbed == {name for name in vars(_bridge.Step) if not name.startswith("_")}
-    assert _bridge.Step.__module__ == "lammps_mace._bridge"
-    assert _bridge.Step.__doc__
-    documented = {node.name for node in functions if ast.get_docstring(node)}
-    assert documented >= stubbed - {"n_local", "n_total"}
+    stubs = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    assert set(stubs) == {"Step", "StepList"}
+    for name, node in stubs.items():
+        functions = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+        stubbed = {one.name for one in functions}
+        compiled = getattr(_bridge, name)
+        assert stubbed == {word for word in vars(compiled) if not word.startswith("_")}
+        assert compiled.__module__ == "lammps_mace._bridge"
+        assert compiled.__doc__
+        documented = {one.name for one in functions if ast.get_docstring(one)}
+        assert documented >= stubbed - {"n_local", "n_total"}
 
 
 def test_stub_names_what_pairs_has():
