@@ -73,7 +73,7 @@ def test_a_log_without_them():
 def test_ranks_whose_steps_run_in_other_ways():
     """XLA may exchange in another thread on one rank alone: then its step is many programs."""
     ways = {"forward 1": 1, "backward 1": 2, "last layer": 1}, {"step": 3}
-    every = [log_report._Share({}, 1, 4, 0, way) for way in ways]
+    every = [log_report._Share({}, 1, 4, 0, way, {}) for way in ways]
     line = f"{log_report.PREFIX} {log_report._compilations(every)}\n"
     assert read_compilations(line) == {**ways[0], **ways[1]}
     every.reverse()
