@@ -133,11 +133,11 @@ bool PairMLIAPUnified::run_step(size_t n_members)
       // A device that has the list finds out what is wrong with its pairs as it evaluates them.
       const bool good = uses_list(member) ? evaluate(member, false) && pairs_are_good(*member.pairs)
                                           : pairs_are_good(*member.pairs) && evaluate(member, wants_centroid(m));
+      if (m == 0) count_close_pairs();    // before another member that has the same pairs counts anew
       if (good && member.results_are_finite(failure)) continue;
       member.sign(failure);
       return false;
     }
-    count_close_pairs();
     return true;
   } catch (const std::exception &error) {    // in practice std::bad_alloc
     set_reason(failure, "no memory for the pairs of " + std::to_string(atom->nlocal) + " atoms: " + error.what());

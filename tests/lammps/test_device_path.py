@@ -138,6 +138,17 @@ def test_a_committee(run_lammps, tmp_path):
     assert device == pytest.approx(host, rel=1e-10)
 
 
+def test_close_pairs_are_the_first_members(run_lammps, tmp_path):
+    """Another member that has the same pairs calls none of them close."""
+    wide = {"graph_cutoff_angstrom": 5.0}
+    write_model(tmp_path / "a.model", make_model(info={**wide, "avg_r_min_angstrom": 4.4}))
+    write_model(tmp_path / "b.model", make_model(seed=1, info=wide))
+    style = "pair_style mliap unified a.model b.model 0 committee drive mean deviation d every 1\n"
+    run = run_lammps(ATOMS + style + "pair_coeff * * Si O O\nrun 1\n", 1, {PATH: "1"})
+    assert run.returncode == 0, run.out
+    assert "times in this run two atoms were closer than 2.2 Angstrom" in run.log
+
+
 def test_atoms_in_one_place(run_lammps, tmp_path):
     write_model(tmp_path / "x.model", make_model())
     place = "displace_atoms all random 0.2 0.2 0.2 17\n"
