@@ -19,15 +19,16 @@ def kit(monkeypatch):
 
 
 def test_checks_and_tables(kit, tmp_path):
-    from checks import MODELS, check
+    from checks import MODELS, check, truth_of
     from report import markdown
     from timings import time_size
 
     tiny = replace(MODELS[1], channels=4)
-    good = check(tiny, 2, tmp_path, DEVICE)
+    truth = truth_of(tiny, tmp_path)
+    good = check(tiny, truth, 2, tmp_path, DEVICE)
     assert good.good
     assert max(good.differences.values()) < 1e-12
-    single = check(replace(tiny, dtype="float32"), 1, tmp_path, DEVICE)  # the control
+    single = check(replace(tiny, dtype="float32"), truth, 1, tmp_path, DEVICE)  # the control
     assert not single.good
     timing = time_size(tmp_path / "small.float32.0.model", 8, DEVICE)
     assert timing.us > 0

@@ -74,24 +74,33 @@ class Check:
     good: bool
 
 
-def check(model: KitModel, ranks: int, folder: Path, device: dict[str, str]) -> Check:
-    """Compare 216 atoms of two elements, far from a crystal."""
+def truth_of(model: KitModel, folder: Path) -> dict[str, np.ndarray]:
+    """Return what float64 on the CPU says of 216 atoms of two elements, far from a crystal."""
     atoms = ATOMS.format(
         cells=CELLS, types=2, second="set group all type/fraction 2 0.4 4711", rattle=0.25
     )
     # All ranks are to have the same atoms, which LAMMPS's random numbers do not give.
     run(atoms + "write_data kit.data\n", folder, CPU)
-    start = "units metal\natom_modify map yes\nread_data kit.data\n"
-    words = " committee drive mean" if model.members > 1 else ""
-    found = []
-    for dtype, env, n_ranks in (("float64", CPU, 1), (model.dtype, device, ranks)):
-        file = model.write(folder, dtype)
-        style = STYLE.format(model=file, words=words, elements="Si Ge")
-        found.append(numbers(start + style, folder, env, n_ranks))
-    truth, tried = found
+    return _numbers(model, "float64", folder, CPU)
+
+
+def check(
+    model: KitModel, truth: dict[str, np.ndarray], ranks: int, folder: Path, device: dict[str, str]
+) -> Check:
+    """Compare a model on so many ranks with :func:`truth_of` it, whose atoms are in the folder."""
+    tried = _numbers(model, model.dtype, folder, device, ranks)
     differences = {
         name: float(np.abs(tried[name] - truth[name]).max() / np.abs(truth[name]).max())
         for name in truth
     }
     good = all(value <= model.tolerance for value in differences.values())
     return Check(model.name, model.dtype, ranks, differences, good)
+
+
+def _numbers(
+    model: KitModel, dtype: str, folder: Path, env: dict[str, str], ranks: int = 1
+) -> dict[str, np.ndarray]:
+    words = " committee drive mean" if model.members > 1 else ""
+    style = STYLE.format(model=model.write(folder, dtype), words=words, elements="Si Ge")
+    start = "units metal\natom_modify map yes\nread_data kit.data\n"
+    return numbers(start + style, folder, env, ranks)
