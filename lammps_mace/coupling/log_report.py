@@ -10,6 +10,7 @@ from typing import Any
 
 from lammps_mace.engine.engine import Engine
 from lammps_mace.engine.stage_clock import COMPILING
+from lammps_mace.engine.transfers import EXCHANGE, LIST, STEP
 
 PREFIX = "lammps-mace:"
 COARSE = (
@@ -28,6 +29,7 @@ _SECTIONS = {
     "whole step": "Whole step",
     "forces": "Forces",
 }
+_TRANSFERS = {STEP: "steps", LIST: "neighbour lists", EXCHANGE: "exchange between ranks"}
 _TITLE = "time of the model, a part of Pair"
 _HEAD = "Section       |  min time  |  avg time  |  max time  | %total | us/atom/step"
 
@@ -96,11 +98,13 @@ def _compilations(every: Sequence[_Share]) -> str:
 
 def _transfers(every: Sequence[_Share]) -> list[str]:
     """Return what went between host and device, at most of any rank, per atom (own and ghost)."""
-    names = {"step": "steps", "list": "neighbour lists", "exchange": "exchange between ranks"}
-    most = {name: max(one.transferred.get(name, 0.0) for one in every) for name in names}
+    most = {
+        name: max(one.transferred.get(kind, 0.0) for one in every)
+        for kind, name in _TRANSFERS.items()
+    }
     if not any(most.values()):
         return []
-    parts = ", ".join(f"{names[name]} {count:.1f}" for name, count in most.items())
+    parts = ", ".join(f"{name} {count:.1f}" for name, count in most.items())
     return [f"{PREFIX} device path: bytes per atom, ghost and step to and from the device: {parts}"]
 
 

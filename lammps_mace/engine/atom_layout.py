@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from lammps_mace.engine.capacity import Capacity, ChunkRule, best_chunk_atoms
-from lammps_mace.engine.interface import DomainGraph
-from lammps_mace.engine.listed_graph import ListedGraph
+from lammps_mace.engine.interface import RankRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,7 @@ class AtomLayout:
     capacity: Capacity
 
     @classmethod
-    def of(
-        cls, graph: DomainGraph | ListedGraph, rule: ChunkRule, capacity: Capacity
-    ) -> AtomLayout:
+    def of(cls, graph: RankRows, rule: ChunkRule, capacity: Capacity) -> AtomLayout:
         """Return the layout of a graph's atoms, which may not fit the capacity.
 
         Args:
@@ -60,7 +57,7 @@ class AtomLayout:
             species, graph.n_total, order, slots, size, np.repeat(kinds, chunks), capacity
         )  # fmt: skip
 
-    def fits(self, graph: DomainGraph | ListedGraph, capacity: Capacity) -> bool:
+    def fits(self, graph: RankRows, capacity: Capacity) -> bool:
         """Whether this is the layout of a graph at this capacity."""
         species = graph.species[: graph.n_local]
         same = self.capacity is capacity and self.n_total == graph.n_total

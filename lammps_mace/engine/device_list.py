@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,7 +82,6 @@ class DeviceList:
     Attributes:
         layout: as given.
         arrays: on the device.
-        sent_rows: int32 [n_sent], own rows that other ranks need, each once.
         sent_index: int32 [n_total], place of each row in arrays of those that are exchanged.
     """
 
@@ -93,19 +90,21 @@ class DeviceList:
     ) -> None:
         graph = layout.graph
         self.layout, self._number, self._species = layout, graph.number, graph.species.copy()
-        self.sent_rows = np.unique(graph.sent)
-        sizes.grow(graph, len(self.sent_rows))
+        sent = np.unique(graph.sent)  # some go to several ranks
+        sizes.grow(graph, len(sent))
         self.sent_index = np.zeros(graph.n_total, np.int32)
-        self.sent_index[self.sent_rows] = np.arange(len(self.sent_rows))
+        self.sent_index[sent] = np.arange(len(sent))
         n_ghosts = graph.n_total - graph.n_local
         self.sent_index[graph.n_local :] = sizes.sent + np.arange(n_ghosts)
-        self.arrays = self._arrays(graph, sizes, transfers)
+        self.arrays = self._arrays(graph, sent, sizes, transfers)
 
     def holds(self, graph: ListedGraph) -> bool:
         """Whether this is the list of a graph."""
         return self._number == graph.number and np.array_equal(self._species, graph.species)
 
-    def _arrays(self, graph: ListedGraph, sizes: ListSizes, transfers: Transfers) -> ListArrays:
+    def _arrays(
+        self, graph: ListedGraph, sent: np.ndarray, sizes: ListSizes, transfers: Transfers
+    ) -> ListArrays:
         atoms, capacity = self.layout.atoms, self.layout.capacity
         slot_rows, first = np.zeros((2, capacity.slots), np.int32)
         slot_rows[atoms.slots] = atoms.order
@@ -122,7 +121,7 @@ class DeviceList:
                     "row_index": filled(sizes.rows, atoms.row_index, nowhere),
                     "own_species": filled(sizes.own, graph.species[: graph.n_local], -1),
                     "own_index": filled(sizes.own, own, nowhere),
-                    "sent": filled(sizes.sent, own[self.sent_rows], nowhere),
+                    "sent": filled(sizes.sent, own[sent], nowhere),
                     "closest": np.float64(graph.closest),
                 },
             ),
@@ -135,7 +134,7 @@ class DeviceList:
         )  # fmt: skip
 
 
-@partial(jax.jit)
+@jax.jit
 def lay_out_list(
     neighbours: jax.Array, rows: jax.Array, slot_rows: jax.Array, first: jax.Array,
     bounds: jax.Array,

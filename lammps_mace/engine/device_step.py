@@ -20,7 +20,7 @@ from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.packed_exchange import PackedExchange
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.stage_clock import StageClock
-from lammps_mace.engine.step import StepSequence
+from lammps_mace.engine.step import StepSequence, ignore_stage
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.engine.step_layout import lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
@@ -51,20 +51,20 @@ class DeviceStep:
 
     Args:
         model: what to evaluate.
-        pool: buffers of its inner layers.
-        stepwise: runs the passes one by one.
+        buffers: of its inner layers.
         clock: is told when a stage ends.
+        stepwise: runs the passes one by one.
         rule: chooses the size of chunks.
         transfers: moves the arrays.
         jit: compiles a function, as :func:`lammps_mace.engine.passes.jitted`.
     """
 
     def __init__(
-        self, model: LoweredModel, pool: BufferPool, stepwise: StepwiseStep, clock: StageClock,
+        self, model: LoweredModel, buffers: BufferPool, clock: StageClock, stepwise: StepwiseStep,
         rule: ChunkRule, transfers: Transfers, jit: Callable[..., Any],
     ) -> None:  # fmt: skip
-        self._model, self._pool, self._stepwise = model, pool, stepwise
-        self._clock, self._rule, self._transfers = clock, rule, transfers
+        self._model, self._buffers, self._clock = model, buffers, clock
+        self._stepwise, self._rule, self._transfers = stepwise, rule, transfers
         self._weights = [layer.weights for layer in model.layers]
         self._passes = Passes.of(model)
         self._select = jit(self._selected)
@@ -111,12 +111,12 @@ class DeviceStep:
 
     def _run_at_once(self, listed: DeviceList, positions: jax.Array) -> OnDevice:
         capacity = listed.layout.capacity
-        buffers = self._pool.take(capacity)
+        buffers = self._buffers.take(capacity)
         made, buffers = self._program(
             listed.arrays, positions, self._weights, buffers, capacity=capacity
         )
         self._clock.end("whole step", made.forces)
-        self._pool.put_back(buffers, capacity)
+        self._buffers.put_back(buffers, capacity)
         return made
 
     def _run_passes(self, listed: DeviceList, positions: jax.Array, exchange: Exchange) -> OnDevice:
@@ -145,7 +145,7 @@ class DeviceStep:
     ) -> tuple[OnDevice, list[LayerBuffers]]:  # fmt: skip
         arrays, pairs, findings = self._selected(listed, positions)
         sequence = StepSequence(
-            self._passes, self._model.n_outputs, capacity, OneDomain(), _ignore, None
+            self._passes, self._model.n_outputs, capacity, OneDomain(), ignore_stage, None
         )
         result, buffers = sequence.run(arrays, weights, buffers)
         return self._summed(listed, pairs, findings, result.outputs, result.gradient), buffers
@@ -165,7 +165,3 @@ class DeviceStep:
         energies = network.astype(jnp.float64) * self._model.energy_scale + shifts
         sums = jnp.concatenate([energies.sum()[None], virial, findings.astype(jnp.float64)])
         return OnDevice(forces, energies, sums, pairs, gradient)
-
-
-def _ignore(stage: str, result: jax.Array | None = None) -> None:
-    """Do nothing: while a program is traced no stage begins or ends."""

@@ -89,9 +89,8 @@ class Engine:
         # It has more rows: buffers of its own, made when it is first asked for.
         pool = BufferPool(inner, model.dtype, options.saved_bytes)
         self._centroid = CentroidStep(model, pool, self.clock, self._chunk_rule, options.jit)
-        pool = BufferPool(inner, model.dtype, options.saved_bytes)
         self._device = DeviceStep(
-            model, pool, self._stepwise, self.clock, self._chunk_rule, self.transfers, options.jit
+            *parts, self._stepwise, self._chunk_rule, self.transfers, options.jit
         )
         self._programs = {
             **(self._fused.programs if self._fused else {}),

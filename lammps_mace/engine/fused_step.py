@@ -17,7 +17,7 @@ from lammps_mace.engine.interface import CompiledExchange
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.passes import Passes
 from lammps_mace.engine.stage_clock import StageClock
-from lammps_mace.engine.step import StepResult, StepSequence
+from lammps_mace.engine.step import StepResult, StepSequence, ignore_stage
 from lammps_mace.engine.step_arrays import StepArrays
 from lammps_mace.engine.step_layout import StepLayout
 from lammps_mace.kernels import NO_EXCHANGE_HANDLE, read_timings
@@ -107,11 +107,7 @@ class FusedStep:
     ) -> tuple[jax.Array, jax.Array, list[LayerBuffers], jax.Array]:  # fmt: skip
         ghosts = InProgramExchange(handle)
         sequence = StepSequence(
-            self._passes, self._model.n_outputs, capacity, ghosts, _ignore, None
+            self._passes, self._model.n_outputs, capacity, ghosts, ignore_stage, None
         )  # fmt: skip
         result, buffers = sequence.run(arrays, weights, buffers)
         return result.outputs, result.gradient, buffers, ghosts.timings
-
-
-def _ignore(stage: str, result: jax.Array | None = None) -> None:
-    """Do nothing: while a program is traced no stage begins or ends."""

@@ -8,8 +8,30 @@ from typing import Any, Protocol
 import numpy as np
 
 
+class RankRows:
+    """Rows of one rank: own atoms, which receive, then other ranks' atoms, which only send.
+
+    Attributes:
+        species: int32 [n_total], index into the model's elements; -1 is not part of the model.
+        offsets: int64 [n_local + 1]; row i receives the pairs offsets[i]:offsets[i + 1].
+    """
+
+    species: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def n_local(self) -> int:
+        """Rows that receive."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_total(self) -> int:
+        """All rows."""
+        return len(self.species)
+
+
 @dataclass(frozen=True)
-class DomainGraph:
+class DomainGraph(RankRows):
     """The part of a structure's graph that one rank evaluates.
 
     It says what :class:`lammps_mace.graph.Graph` says of the whole structure: atoms are nodes,
@@ -50,16 +72,6 @@ class DomainGraph:
     def on_gpu(self) -> bool:
         """Whether the pairs are arrays on a GPU."""
         return self.receivers is not None
-
-    @property
-    def n_local(self) -> int:
-        """Rows that receive."""
-        return len(self.offsets) - 1
-
-    @property
-    def n_total(self) -> int:
-        """All rows."""
-        return len(self.species)
 
     @property
     def n_pairs(self) -> int:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lammps_mace.engine.interface import RankRows
+
 
 @dataclass(frozen=True, eq=False)
-class ListedGraph:
+class ListedGraph(RankRows):
     """What one rank evaluates where its device keeps the neighbour list and only positions change.
 
     Rows are those of :class:`lammps_mace.engine.interface.DomainGraph`: own atoms, then one for
@@ -37,16 +39,6 @@ class ListedGraph:
     one_domain: bool
     closest: float = 0.0
     wants_virials: bool = False
-
-    @property
-    def n_local(self) -> int:
-        """Rows that receive."""
-        return len(self.offsets) - 1
-
-    @property
-    def n_total(self) -> int:
-        """All rows."""
-        return len(self.species)
 
     @property
     def n_pairs(self) -> int:

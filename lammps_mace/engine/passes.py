@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from lammps_mace.engine.buffers import LayerBuffers
 from lammps_mace.engine.capacity import Capacity
 from lammps_mace.engine.chunk import Chunk, chunk_at
-from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, Results, Saved
+from lammps_mace.engine.layer import Gradients, Layer, NodeFeatures, OfPairs, Results, Saved
 from lammps_mace.engine.lowered_model import LoweredModel
 from lammps_mace.engine.step_arrays import StepArrays
 
@@ -24,13 +24,13 @@ class Passes(NamedTuple):
     Attributes:
         forward, backward: of the inner layers, in the order of layers.
         last: :func:`forward_and_backward` of the last layer; None if it is an inner one too.
-        of_pairs: :func:`of_pairs` of every layer; None where it has nothing.
+        of_pairs: of all layers; None where a layer computes nothing of all pairs at once.
     """
 
     forward: list[Callable[..., Any]]
     backward: list[Callable[..., Any]]
     last: Callable[..., Any] | None
-    of_pairs: list[Callable[..., Any] | None]
+    of_pairs: list[OfPairs]
 
     @classmethod
     def of(cls, model: LoweredModel) -> Passes:
@@ -41,7 +41,7 @@ class Passes(NamedTuple):
             [partial(forward, layer) for layer in inner],
             [partial(backward, layer, scale) for layer in inner],
             partial(forward_and_backward, rest[0], scale) if rest else None,
-            [layer.of_pairs and partial(of_pairs, layer) for layer in model.layers],
+            [layer.of_pairs for layer in model.layers],
         )
 
     def jitted(self, jit: Callable[..., Any]) -> Passes:
@@ -70,12 +70,6 @@ def jitted(function: Callable[..., Any], *updated: str) -> Any:
     """Compile a function; the memory of the arguments ``updated`` becomes that of results."""
     static = {"capacity", "n_rows"}.intersection(signature(function).parameters)
     return jax.jit(function, static_argnames=tuple(static), donate_argnames=updated)
-
-
-def of_pairs(layer: Layer, weights: Any, arrays: StepArrays, *, capacity: Capacity) -> Any:
-    """Return what a layer computes of all pairs at once."""
-    del capacity  # the shapes of the arrays have it
-    return None if layer.of_pairs is None else layer.of_pairs(weights, arrays)
 
 
 def forward(

@@ -111,8 +111,7 @@ class StepSequence:
         function = self.passes.of_pairs[layer]
         if function is None:
             return arrays
-        of_pairs = function(weights[layer], arrays, capacity=self.capacity)
-        return replace(arrays, of_pairs=of_pairs)
+        return replace(arrays, of_pairs=function(weights[layer], arrays))
 
     def _backward(
         self, read: list[StepArrays], weights: list[Any], made: list[LayerBuffers],
@@ -133,6 +132,10 @@ class StepSequence:
             )  # fmt: skip
             self.end("backward", gradients.vectors)
         return gradients.vectors
+
+
+def ignore_stage(stage: str, result: jax.Array | None = None) -> None:
+    """Be the ``end`` of a sequence that is traced: no stage begins or ends then."""
 
 
 def node_energies(model: LoweredModel, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
