@@ -55,6 +55,7 @@ cdef extern from "bridge.h":
         int64_t n_local
         int64_t n_total
         int64_t n_pairs
+        int64_t number
         int one_domain
         const int32_t *species
         const int64_t *tags

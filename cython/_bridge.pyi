@@ -58,6 +58,9 @@ class Step:
     @property
     def n_total(self) -> int: ...
     @property
+    def number(self) -> int:
+        """Of the pairs: models that are given the same number are given the same pairs."""
+    @property
     def one_domain(self) -> bool:
         """One rank: there is nobody to exchange with."""
     @property

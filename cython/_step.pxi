@@ -100,6 +100,10 @@ cdef class Step:
         return self.live().n_total
 
     @property
+    def number(self):
+        return self.live().number
+
+    @property
     def one_domain(self):
         return bool(self.live().one_domain)
 

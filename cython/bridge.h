@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Raised by one whenever a struct below changes, so that a plugin never reads another build's table. */
-#define LAMMPS_MACE_BRIDGE_ABI 12
+#define LAMMPS_MACE_BRIDGE_ABI 13
 
 /* Why a call failed: one reason for the log, and the Python traceback (may be empty) for stderr. */
 typedef struct lammps_mace_failure {
@@ -63,6 +63,7 @@ typedef struct lammps_mace_list {
  * an atom share its row. */
 typedef struct lammps_mace_step {
   int64_t n_local, n_total, n_pairs;
+  int64_t number;          /* of the pairs: models of one step that are given the same number are given the same pairs */
   int one_domain;          /* one rank: there is nobody to exchange with */
   const int32_t *species;  /* [n_total] index into the model's elements, -1 = not part of this model */
   const int64_t *tags;     /* [n_total] atom IDs */

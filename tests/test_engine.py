@@ -200,7 +200,7 @@ class _Within(NoExchange):
         refusal = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
         self.reason = ctypes.create_string_buffer(b"no network")
         self.exchange = refusal(lambda *_: ctypes.addressof(self.reason))
-        words = [0] * 16  # n_local to exchanger
+        words = [0] * 17  # n_local to exchanger
         exchange = ctypes.cast(self.exchange, ctypes.c_void_p).value
         self.step = np.array([*words, exchange, 0, 0], np.uint64)
 

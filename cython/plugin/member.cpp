@@ -34,6 +34,7 @@ bool Member::evaluate(lammps_mace_step given, bool wants_centroid, Failure &fail
   pair_gradient.assign(3 * pairs->n_pairs(), nothing);
   centroid_virial.assign(wants_centroid ? 9 * pairs->species.size() : 0, nothing);
   given.n_pairs = pairs->n_pairs();
+  given.number = pairs->number;
   given.offsets = pairs->offsets.data();
   given.senders = pairs->senders.data();
   given.vectors = pairs->vectors.data();

@@ -14,6 +14,8 @@ namespace lammps_mace {
 void NeighborPairs::fill(const Atom &atom, const NeighList &list, const GhostIndex &ghosts, const ModelSpecies &species_of,
                          double cutoff, double closest)
 {
+  static int64_t fillings = 0;
+  number = ++fillings;
   fill_atoms(atom, list, ghosts, species_of);
   size_t listed = 1;    // every neighbour is written, and the next over it if it was none
   for (int k = 0; k < list.inum; k++) listed += list.numneigh[list.ilist[k]];

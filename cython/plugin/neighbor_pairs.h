@@ -40,6 +40,7 @@ struct NeighborPairs {
   std::vector<int64_t> offsets;     // [n_local + 1]
   ScratchArray<int32_t> senders;    // [n_pairs], row of j
   ScratchArray<double> vectors;     // [n_pairs][3], x_j - x_i
+  int64_t number = 0;               // another one for each filling of the process
   int64_t n_close = 0;              // pairs closer than `closest`
   int64_t coincident = -1;          // a centre with a neighbour in the same place, or -1
   int64_t rowless = -1;             // an atom that has come into the cutoff but has no row, or -1

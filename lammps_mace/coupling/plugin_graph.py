@@ -25,6 +25,7 @@ def graph_of_step(step: Step) -> DomainGraph:
         displacements=np.asarray(step.vectors),
         one_domain=step.one_domain,
         positions=step.positions,
+        number=step.number,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +27,17 @@ class LayerBuffers(NamedTuple):
     saved: Saved
 
 
+class _Shelf:
+    """Where a step leaves its buffers for the next one."""
+
+    free: list[LayerBuffers] | None = None
+
+
+# One for all engines whose steps make the same arrays: the models of a committee run one after the
+# other, and what one has just used is still in the caches. It goes with the last of them.
+_SHELVES: WeakValueDictionary[tuple[Any, ...], _Shelf] = WeakValueDictionary()
+
+
 class BufferPool:
     """The buffers of the layers that run forward and backward apart.
 
@@ -40,20 +52,23 @@ class BufferPool:
 
     def __init__(self, layers: Sequence[Layer], dtype: np.dtype, saved_bytes: int) -> None:
         self._layers, self._dtype, self._saved_bytes = layers, dtype, saved_bytes
-        self._free: list[LayerBuffers] | None = None
+        shapes = tuple((x.skip_shape, x.sent_shape, tuple(x.saved_shapes)) for x in layers)
+        self._arrays = shapes, dtype, saved_bytes
+        self._shelf = _Shelf()
         self._capacity = Capacity()
 
     def take(self, capacity: Capacity) -> list[LayerBuffers]:
         """Return the buffers for a step at this capacity."""
-        free, self._free = self._free, None
-        if free is not None and self._capacity is capacity:
-            return free
-        del free  # before there are others
-        return [self._new(layer, capacity) for layer in self._layers]
+        if self._capacity is not capacity:
+            self._capacity, self._shelf = capacity, _Shelf()  # before there are others
+            key = *self._arrays, capacity, jnp.zeros(0).device
+            self._shelf = _SHELVES.setdefault(key, self._shelf)
+        free, self._shelf.free = self._shelf.free, None
+        return free or [self._new(layer, capacity) for layer in self._layers]
 
-    def put_back(self, buffers: list[LayerBuffers], capacity: Capacity) -> None:
+    def put_back(self, buffers: list[LayerBuffers]) -> None:
         """Keep the buffers for the next step."""
-        self._free, self._capacity = buffers, capacity
+        self._shelf.free = buffers
 
     def _new(self, layer: Layer, capacity: Capacity) -> LayerBuffers:
         slots, rows = capacity.slots, capacity.rows

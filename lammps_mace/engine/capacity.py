@@ -87,6 +87,10 @@ class Capacity:
         """Whether arrays of these sizes have room for ``need`` (of the same chunk_atoms)."""
         return all(a >= b for a, b in zip(self._sizes, need._sizes, strict=True))
 
+    def extends(self, other: Capacity) -> bool:
+        """Whether these are the sizes of ``other`` or larger ones, with chunks of the same size."""
+        return other.chunk_atoms in (0, self.chunk_atoms) and self.holds(other)
+
     def grown_to(self, need: Capacity) -> Capacity:
         """Return sizes with a margin over ``need``, at least the present ones.
 

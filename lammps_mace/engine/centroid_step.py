@@ -104,7 +104,7 @@ class CentroidStep:
             if moments.features is not None:
                 above = [ghosts.add_adjoints(one) for one in moments.features]
                 self._clock.end("exchange")
-        self._pool.put_back(made, layout.capacity)
+        self._pool.put_back(made)
         assert vectors is not None  # there is a layer
         return outputs, vectors, charges
 

@@ -116,7 +116,7 @@ class DeviceStep:
             listed.arrays, positions, self._weights, buffers, capacity=capacity
         )
         self._clock.end("whole step", made.forces)
-        self._buffers.put_back(buffers, capacity)
+        self._buffers.put_back(buffers)
         return made
 
     def _run_passes(self, listed: DeviceList, positions: jax.Array, exchange: Exchange) -> OnDevice:

@@ -10,22 +10,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from lammps_mace.engine.atom_layout import AtomLayout
 from lammps_mace.engine.buffers import BufferPool
 from lammps_mace.engine.capacity import CPU_CHUNKS, GPU_CHUNKS, Capacity, ChunkRule
 from lammps_mace.engine.centroid_step import CentroidStep
-from lammps_mace.engine.device_pairs import DevicePairs
 from lammps_mace.engine.device_step import DeviceStep
 from lammps_mace.engine.fused_step import FusedStep
-from lammps_mace.engine.host_pairs import HostPairs
 from lammps_mace.engine.interface import DomainGraph, Exchange, Prediction
 from lammps_mace.engine.listed_graph import AtomPrediction, ListedGraph
 from lammps_mace.engine.lowered_model import LoweredModel
+from lammps_mace.engine.packing import Packer
 from lammps_mace.engine.passes import jitted
 from lammps_mace.engine.stage_clock import COMPILING, StageClock
 from lammps_mace.engine.step import StepRunner, node_energies
 from lammps_mace.engine.step_choice import choose_step
-from lammps_mace.engine.step_layout import PackedPairs, lay_out
 from lammps_mace.engine.stepwise import StepwiseStep
 from lammps_mace.engine.transfers import Transfers
 from lammps_mace.runtime.precision import full_precision
@@ -63,7 +60,6 @@ class Engine:
         options: for tests and for those who look inside.
 
     Attributes:
-        capacity: sizes of the padded arrays.
         clock: where the time went.
         buffers: memory of the inner layers.
         transfers: how much went between host and device where a list stays there.
@@ -72,13 +68,13 @@ class Engine:
     @full_precision()
     def __init__(self, model: LoweredModel, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.model = model
-        self.capacity = Capacity()
         self.clock = StageClock()
         self._choose_step = options.choose_step
         self._on_cpu = jax.default_backend() == "cpu"
         self._chunk_rule = options.chunk_rule or (CPU_CHUNKS if self._on_cpu else GPU_CHUNKS)
-        self._atoms: AtomLayout | None = None  # of the last step
-        self._pairs: PackedPairs | None = None  # of the last step
+        self._packer = Packer(
+            model.dtype, model.cutoff_angstrom, self._chunk_rule, self._on_cpu
+        )  # fmt: skip
         inner = model.layers[: model.n_inner_layers]
         self.buffers = BufferPool(inner, model.dtype, options.saved_bytes)
         self.transfers = Transfers()
@@ -99,6 +95,11 @@ class Engine:
             **self._device.programs,
         }
         self._compiled = 0  # programs, after the last step
+
+    @property
+    def capacity(self) -> Capacity:
+        """Sizes of the padded arrays."""
+        return self._packer.capacity
 
     @property
     def compilations(self) -> dict[str, int]:
@@ -143,19 +144,13 @@ class Engine:
     def _predict(
         self, graph: DomainGraph, exchange: Exchange, out: np.ndarray | None
     ) -> Prediction:
-        layout = lay_out(graph, self.capacity, self._chunk_rule, self._atoms)
-        self._atoms, self.capacity = layout.atoms, layout.capacity
-        packed = DevicePairs if graph.on_gpu else HostPairs
-        pairs = packed(layout, self.model.dtype, self.model.cutoff_angstrom, self._pairs)
-        self._pairs = pairs
-        arrays = layout.arrays(pairs)
-        if not self._on_cpu:
-            arrays = jax.device_put(arrays)  # once for all functions
+        packing = self._packer.pack(graph)
+        layout, arrays = packing.layout, packing.arrays
         self.clock.end("neighbour data")
         step = self._choose_step(self._fused, self._stepwise, layout, arrays, exchange)
         result = step.run(layout, arrays, exchange)
         energies = node_energies(self.model, layout, result.outputs)
-        gradient = pairs.unpack_gradient(result.gradient, out)
+        gradient = packing.pairs.unpack_gradient(result.gradient, out)
         return Prediction(energies, gradient, result.charges)
 
     def _count_compiled(self) -> int:

@@ -85,7 +85,7 @@ class FusedStep:
             arrays, self._weights, buffers, handle, capacity=capacity
         )
         gradient.block_until_ready()
-        self._buffers.put_back(buffers, capacity)
+        self._buffers.put_back(buffers)
         self._tell(n_inner, timings)
         return StepResult(outputs, gradient, None)
 

@@ -57,6 +57,7 @@ class DomainGraph(RankRows):
         receivers: int32 [n_pairs] on a GPU; None for pairs on the host.
         positions: float64 [n_local, 3], Å, where the centroid virial is asked for; else None. Only
             for pairs on the host.
+        number: graphs of one number have the same atoms and pairs; None: nobody knows.
     """
 
     species: np.ndarray
@@ -67,6 +68,7 @@ class DomainGraph(RankRows):
     energy_mask: np.ndarray | None = None
     receivers: Any = None
     positions: np.ndarray | None = None
+    number: int | None = None
 
     @property
     def on_gpu(self) -> bool:

@@ -69,7 +69,7 @@ class StepwiseStep:
         )  # fmt: skip
         buffers = self._buffers.take(layout.capacity)
         result, buffers = sequence.run(arrays, self._weights, buffers)
-        self._buffers.put_back(buffers, layout.capacity)
+        self._buffers.put_back(buffers)
         return result
 
     def _charges(
