@@ -24,6 +24,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 PICOSECONDS_PER_STEP = 0.002
+BOND = 2.352  # Å, in the crystal
 
 
 def frames() -> list[Atoms]:
@@ -71,6 +72,29 @@ def write_candidates(chosen: list[Atoms]) -> None:
     write("candidates.xyz", frames, format="extxyz")
 
 
+def read_thermo() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return time, ps, temperature, K, and mean squared displacement, Å^2, of each frame."""
+    steps, temperature, _, moved = np.loadtxt(_written("thermo.txt"), ndmin=2).T
+    return steps * PICOSECONDS_PER_STEP, temperature, moved
+
+
+def melted(moved: np.ndarray) -> np.ndarray:
+    """Return whether atoms have moved a bond's length from their sites, and go on, [n_frames]."""
+    return np.minimum.accumulate(moved[::-1])[::-1] > BOND**2
+
+
+def describe_melt(time: np.ndarray, moved: np.ndarray) -> str:
+    """Return when the crystal was molten, and the diffusion coefficient of the liquid."""
+    liquid = melted(moved)
+    if liquid.sum() < 3:
+        return f"no liquid: atoms have moved {np.sqrt(moved[-1]):.1f} Å from their sites"
+    slope = np.polyfit(time[liquid], moved[liquid], 1)[0]
+    return (
+        f"liquid from {time[liquid][0]:.1f} ps on; in the end atoms have moved "
+        f"{np.sqrt(moved[-1]):.1f} Å; diffusion {slope / 6:.2f} Å^2/ps"
+    )
+
+
 def _written(name: str) -> Path:
     path = Path(name)
     if not path.exists():
@@ -80,19 +104,20 @@ def _written(name: str) -> Path:
 
 def draw(apart: np.ndarray, wrong: np.ndarray, threshold: float) -> plt.Figure:
     """Return the figure; ``apart`` and ``wrong`` are [n_frames, n], eV/Å."""
-    steps, temperature, _ = np.loadtxt(_written("thermo.txt")).T
-    time = steps * PICOSECONDS_PER_STEP
+    time, temperature, moved = read_thermo()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     left.plot(time, wrong.max(axis=1), color="0.45", label="true error, largest of a frame")
     left.plot(time, apart.max(axis=1), color="tab:red", label="deviation, largest of a frame")
     left.axhline(threshold, color="tab:red", linestyle=":", label="threshold")
+    if (liquid := melted(moved)).any():
+        left.axvspan(time[liquid][0], time[-1], color="tab:orange", alpha=0.15, label="liquid")
     left.set(
         xlabel="time / ps",
         ylabel="eV/Å",
         yscale="log",
-        title="Heated until the committee stops the run",
+        title="From crystal to melt",
     )
-    left.set_ylim(bottom=1e-2)  # not the perfect crystal of the start, in which there are no forces
+    left.set_ylim(1e-2, 1e1)  # not the perfect crystal of the start, in which there are no forces
     warm = left.twinx()
     warm.plot(time, temperature, color="tab:blue", linewidth=0.8)
     warm.set_ylabel("temperature / K", color="tab:blue")
@@ -107,7 +132,7 @@ def draw(apart: np.ndarray, wrong: np.ndarray, threshold: float) -> plt.Figure:
     left.legend(frameon=False, loc="upper left")
     for axis in (left, right):
         axis.grid(alpha=0.3)
-    figure.suptitle("A committee trained on solids, set against Stillinger-Weber")
+    figure.suptitle("A committee trained without liquids, set against Stillinger-Weber")
     return figure
 
 
@@ -122,13 +147,15 @@ def main() -> None:
     print("correlation of deviation and true error:", _both(apart, wrong, *largest))
     ranks = rankdata(apart), rankdata(wrong)
     print("of their ranks:", _both(*ranks, *map(rankdata, largest)))
+    time, _, moved = read_thermo()
+    print(describe_melt(time, moved))
     chosen = choose(run, threshold)
     write_candidates(chosen)
     print(
         f"candidates.xyz: {len(chosen)} of {len(run)} frames, with a deviation above "
         f"{threshold} eV/Å"
     )
-    draw(apart, wrong, threshold).savefig("active.png", dpi=110)
+    draw(apart, wrong, threshold).savefig("active.png", dpi=90)
     print("wrote active.png")
 
 

@@ -1,9 +1,9 @@
-"""Train the members of a committee on solids alone: other seeds, and each on data of its own.
+"""Train the members of a committee without liquids: other seeds, and each on data of its own.
 
     python train_committee.py
     lammps-mace committee member.?.model -o committee.model
 
-Data, network and training are those of examples/silicon; liquids and all else are left out.
+Data, network and training are those of examples/silicon; liquids and melting crystals are left out.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "silicon"))
 
-from data import Structure, session, solid_samples
+import numpy as np
+from data import Structure, session, solid_samples, static_samples
 from train import CONFIG, learn
 
 from lammps_mace import save_model
 
 
-def solids(seed: int, count: int) -> list[Structure]:
-    """Return crystals of 64 atoms from 100 K to 1900 K, ``count`` of each of 21 trajectories."""
+def structures(seed: int, count: int) -> list[Structure]:
+    """Return crystals of 64 atoms from 100 K to 1900 K, other phases, and clusters.
+
+    Args:
+        count: crystals of each of 21 trajectories; four times as many of each of five phases.
+    """
     with session() as lmp:
-        return [s for sample in solid_samples(lmp, seed, count) for s in sample]
+        samples = [*solid_samples(lmp, seed, count), *static_samples(lmp, seed, count)]
+    kept = [s for sample in samples for s in sample]
+    return [s for s in kept if np.abs(s.forces).max() < 20.0]  # no simulation visits the others
 
 
 def arguments() -> argparse.Namespace:
@@ -41,8 +48,8 @@ def main() -> None:
     args = arguments()
     for member in range(1, args.members + 1):
         seed = 10_000 * member  # examples/silicon has thousands below
-        sets = {"train": solids(seed, args.count)}
-        sets["validation"], sets["test"] = solids(seed + 1000, 1), solids(seed + 2000, 1)
+        sets = {"train": structures(seed, args.count)}
+        sets["validation"], sets["test"] = structures(seed + 1000, 1), structures(seed + 2000, 1)
         settings = argparse.Namespace(**vars(args), seed=member, time_limit=None)
         info, params = learn(sets, settings)
         out = f"member.{member}.model"
