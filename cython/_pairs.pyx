@@ -81,6 +81,25 @@ def give_gradient(
             n += 1
 
 
+def give_energies(
+    const int64_t[::1] atoms, const int64_t[::1] slots, const floating[:, ::1] outputs,
+    const int32_t[::1] species, const double[::1] shifts, double scale, double[::1] out,
+):
+    """Write the energies of these atoms, of the first output of their slots; 0 for all others."""
+    cdef Py_ssize_t k
+    cdef int32_t kind
+    if len(slots) != len(atoms) or len(species) != len(out) or (len(atoms) and not outputs.shape[1]):
+        raise ValueError("arrays of atoms of different lengths")
+    out[:] = 0.0
+    for k in range(len(atoms)):
+        if not 0 <= atoms[k] < len(out) or not 0 <= slots[k] < outputs.shape[0]:
+            raise ValueError(f"atoms[{k}] is {atoms[k]}, slots[{k}] is {slots[k]}: there is no such row")
+        kind = species[atoms[k]]
+        if not 0 <= kind < len(shifts):
+            raise ValueError(f"species[{atoms[k]}] is {kind}, there are {len(shifts)}")
+        out[atoms[k]] = outputs[slots[k], 0] * scale + shifts[kind]
+
+
 def near_pairs(
     const int64_t[::1] listed_offsets, const int32_t[::1] listed_senders, const double[:, ::1] shifts,
     const double[:, ::1] positions, double cutoff,

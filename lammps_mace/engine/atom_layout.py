@@ -63,7 +63,7 @@ class AtomLayout:
         same = self.capacity is capacity and self.n_total == graph.n_total
         return same and len(self.species) == len(species) and bool((self.species == species).all())
 
-    @property
+    @cached_property
     def n_slots(self) -> int:
         """Slots of the chunks that hold atoms."""
         return len(self.chunk_species) * self.chunk_atoms

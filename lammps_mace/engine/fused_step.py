@@ -41,8 +41,10 @@ class FusedStep:
         self, model: LoweredModel, buffers: BufferPool, clock: StageClock, jit: Callable[..., Any]
     ) -> None:
         self._model, self._buffers, self._clock = model, buffers, clock
-        self._weights = [layer.weights for layer in model.layers]
+        # As JAX hands them on: it takes a tree of weights apart in every call.
+        self._weights, self._weight_tree = jax.tree.flatten([layer.weights for layer in model.layers])
         self._passes = Passes.of(model)
+        self._row_bytes = sum(model.exchange_widths) * model.dtype.itemsize
         self._program = jit(self._trace, "buffers")
         self.uses_other_threads = None if model.single_threaded else True
 
@@ -76,7 +78,7 @@ class FusedStep:
 
     def sent_bytes(self, capacity: Capacity) -> int:
         """Return the size of the features that atoms send, of all layers together."""
-        return capacity.rows * sum(self._model.exchange_widths) * self._model.dtype.itemsize
+        return capacity.rows * self._row_bytes
 
     def _run(self, arrays: StepArrays, handle: np.ndarray, capacity: Capacity) -> StepResult:
         buffers = self._buffers.take(capacity)
@@ -102,9 +104,10 @@ class FusedStep:
         self.uses_other_threads = bool(self.uses_other_threads) or elsewhere
 
     def _trace(
-        self, arrays: StepArrays, weights: list[Any], buffers: list[LayerBuffers],
+        self, arrays: StepArrays, flat_weights: list[Any], buffers: list[LayerBuffers],
         handle: jax.Array, *, capacity: Capacity,
     ) -> tuple[jax.Array, jax.Array, list[LayerBuffers], jax.Array]:  # fmt: skip
+        weights = jax.tree.unflatten(self._weight_tree, flat_weights)
         ghosts = InProgramExchange(handle)
         sequence = StepSequence(
             self._passes, self._model.n_outputs, capacity, ghosts, ignore_stage, None

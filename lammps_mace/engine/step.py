@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lammps_mace._pairs import give_energies
 from lammps_mace.engine.buffers import LayerBuffers
 from lammps_mace.engine.capacity import Capacity
 from lammps_mace.engine.ghost_exchange import GhostExchange
@@ -141,6 +142,10 @@ def ignore_stage(stage: str, result: jax.Array | None = None) -> None:
 def node_energies(model: LoweredModel, layout: StepLayout, outputs: jax.Array) -> np.ndarray:
     """Return the energies of own atoms, float64 [n_local], eV."""
     mask = layout.graph.energy_mask
-    network = layout.atoms.from_slots(np.asarray(outputs)[:, 0]).astype(np.float64)
-    energies = network * model.energy_scale + model.energy_shifts[layout.atoms.species]
+    atoms = layout.atoms
+    energies = np.empty(len(atoms.species))
+    give_energies(
+        atoms.order, atoms.slots, np.asarray(outputs), atoms.species, model.energy_shifts,
+        model.energy_scale, energies,
+    )  # fmt: skip
     return energies if mask is None else np.where(mask, energies, 0.0)

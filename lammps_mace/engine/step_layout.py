@@ -89,30 +89,36 @@ def lay_out(
         rule: chooses the size of chunks when the capacity grows.
         last: layout of the last step: it is taken again while it fits.
     """
-    if last is None or not last.fits(graph, capacity):
-        last = AtomLayout.of(graph, rule, capacity)
-    bounds, need = _pair_bounds(graph, last, capacity.slots)
-    if capacity.holds(need):
-        return StepLayout(graph, last, bounds)
+    if last is not None and last.fits(graph, capacity):
+        bounds, chunk_pairs = _pair_bounds(graph, last, capacity.slots)
+        # Of everything else there is as much as before.
+        if chunk_pairs <= capacity.chunk_pairs and graph.n_pairs <= capacity.pairs:
+            return StepLayout(graph, last, bounds)
+    layout = AtomLayout.of(graph, rule, capacity)
+    bounds, chunk_pairs = _pair_bounds(graph, layout, capacity.slots)
+    if capacity.holds(_need(graph, layout, chunk_pairs)):
+        return StepLayout(graph, layout, bounds)
     layout = AtomLayout.of(graph, rule, Capacity())
-    _, need = _pair_bounds(graph, layout, 0)
-    layout = replace(layout, capacity=capacity.grown_to(need))
+    _, chunk_pairs = _pair_bounds(graph, layout, 0)
+    layout = replace(layout, capacity=capacity.grown_to(_need(graph, layout, chunk_pairs)))
     bounds, _ = _pair_bounds(graph, layout, layout.capacity.slots)
     return StepLayout(graph, layout, bounds)
 
 
 def _pair_bounds(
     graph: DomainGraph | ListedGraph, layout: AtomLayout, n_slots: int
-) -> tuple[np.ndarray, Capacity]:
-    """Return the bounds of the pairs of at least ``n_slots`` slots, and the sizes that are needed.
-
-    The sizes have no margin.
-    """
+) -> tuple[np.ndarray, int]:
+    """Return the bounds of the pairs of at least ``n_slots`` slots, and the most of a chunk."""
     bounds = np.empty(max(n_slots, layout.n_slots) + 1, np.int32)
     chunk_pairs = bound_pairs(
         layout.order, layout.slots, graph.offsets, layout.chunk_atoms, bounds
     )  # fmt: skip
-    return bounds, Capacity(
+    return bounds, chunk_pairs
+
+
+def _need(graph: DomainGraph | ListedGraph, layout: AtomLayout, chunk_pairs: int) -> Capacity:
+    """Return the sizes that are needed, without a margin."""
+    return Capacity(
         chunk_atoms=layout.chunk_atoms,
         chunks=max(len(layout.chunk_species), 1),
         ghosts=graph.n_total - graph.n_local + 1,
