@@ -108,7 +108,6 @@ cdef class StepList:
 cdef class Step:
     cdef lammps_mace_step *raw
     cdef readonly object species
-    cdef readonly object tags
     cdef readonly object offsets
     cdef readonly object senders
     cdef readonly object vectors

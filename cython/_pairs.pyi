@@ -52,10 +52,29 @@ def take_pairs(
         ValueError: an index is out of bounds, or there are too few rows.
     """
 
+def give_energies(
+    atoms: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    outputs: NDArray[Any] | memoryview,
+    species: NDArray[np.int32],
+    shifts: NDArray[np.float64],
+    scale: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Write the energies of these atoms, eV, and 0 for all others.
+
+    Args:
+        atoms, slots: rows of ``out`` and of ``outputs``.
+        outputs: [n_slots, n_outputs], float32 or float64; the first are the network's energies.
+        species: [n_atoms].
+        shifts, scale: eV of each species besides the network's, and of one of its units.
+        out: [n_atoms].
+    """
+
 def give_gradient(
     atoms: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    gradient: NDArray[Any],
+    gradient: NDArray[Any] | memoryview,
     out: NDArray[np.float64],
 ) -> None:
     """Write the gradients of these atoms' pairs, float32 or float64, back in the first order.

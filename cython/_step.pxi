@@ -71,7 +71,6 @@ cdef class Step:
         n_local, n_total, n_pairs = raw.n_local, raw.n_total, raw.n_pairs
         step.raw = raw
         step.species = array(raw.species, (n_total,), INT32)
-        step.tags = array(raw.tags, (n_total,), INT64)
         step.node_energies = array(raw.node_energies, (n_local,), FLOAT64, True)
         step.positions = step.centroid_virial = None
         if raw.list != NULL:
@@ -90,6 +89,12 @@ cdef class Step:
         if self.raw == NULL:
             raise RuntimeError("this Step is over: it may be used only inside PluginPotential.compute")
         return self.raw
+
+    @property
+    def tags(self):
+        """Atom IDs, made when they are asked for: only messages name them."""
+        cdef lammps_mace_step *raw = self.live()
+        return array(raw.tags, (raw.n_total,), INT64)
 
     @property
     def n_local(self):

@@ -2,7 +2,14 @@
 
 import numpy as np
 import pytest
-from lammps_mace._pairs import bound_pairs, give_gradient, near_pairs, sum_pairs, take_pairs
+from lammps_mace._pairs import (
+    bound_pairs,
+    give_energies,
+    give_gradient,
+    near_pairs,
+    sum_pairs,
+    take_pairs,
+)
 
 N_LOCAL, N_TOTAL = 5, 7
 COUNTS = np.array([3, 0, 4, 2, 1])
@@ -216,3 +223,39 @@ def test_atoms_in_one_place_are_refused():
     words = f"atoms: 2 and {given['listed_senders'][6]} are in one place"
     with pytest.raises(ValueError, match=words):
         near_pairs(**given)
+
+
+def energies(**changed):
+    """Return what give_energies writes for three atoms, the second of which is no part."""
+    given = {
+        "atoms": np.array([0, 2]), "slots": np.array([3, 1]),
+        "outputs": np.arange(8, dtype=np.float32).reshape(4, 2),
+        "species": np.array([1, -1, 0], np.int32), "shifts": np.array([0.25, -3.0, 0.0]),
+        "scale": 2.0, "out": np.full(3, np.nan),
+    } | changed  # fmt: skip
+    give_energies(*given.values())
+    return given["out"]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, memoryview])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_energies_of_atoms(kind, dtype):
+    outputs = np.array([[1, 9], [2.5, 9], [3, 9], [7, 9]], dtype)
+    assert energies(outputs=kind(outputs)).tolist() == [2 * 7 - 3, 0, 2 * 2.5 + 0.25]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "words"),
+    [
+        ("atoms", np.array([0, 3]), r"atoms\[1\] is 3"),
+        ("slots", np.array([4, 1]), r"slots\[0\] is 4"),
+        ("species", np.array([3, -1, 0], np.int32), r"species\[0\] is 3, there are 3"),
+        ("species", np.array([-1, -1, 0], np.int32), r"species\[0\] is -1, there are 3"),
+        ("slots", np.array([1]), "different lengths"),
+        ("outputs", np.zeros((4, 0), np.float32), "different lengths"),
+        ("out", np.zeros(2), "different lengths"),
+    ],
+)
+def test_energies_of_no_atom_are_refused(argument, value, words):
+    with pytest.raises(ValueError, match=words):
+        energies(**{argument: value})

@@ -59,9 +59,9 @@ class AtomLayout:
 
     def fits(self, graph: RankRows, capacity: Capacity) -> bool:
         """Whether this is the layout of a graph at this capacity."""
-        species = graph.species[: graph.n_local]
-        same = self.capacity is capacity and self.n_total == graph.n_total
-        return same and len(self.species) == len(species) and bool((self.species == species).all())
+        if self.capacity is not capacity or self.n_total != graph.n_total:
+            return False
+        return self.species.tobytes() == graph.species[: graph.n_local].tobytes()
 
     @cached_property
     def n_slots(self) -> int:

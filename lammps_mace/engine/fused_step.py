@@ -42,7 +42,9 @@ class FusedStep:
     ) -> None:
         self._model, self._buffers, self._clock = model, buffers, clock
         # As JAX hands them on: it takes a tree of weights apart in every call.
-        self._weights, self._weight_tree = jax.tree.flatten([layer.weights for layer in model.layers])
+        self._weights, self._weight_tree = jax.tree.flatten(
+            [layer.weights for layer in model.layers]
+        )
         self._passes = Passes.of(model)
         self._row_bytes = sum(model.exchange_widths) * model.dtype.itemsize
         self._program = jit(self._trace, "buffers")
@@ -93,15 +95,14 @@ class FusedStep:
 
     def _tell(self, n_inner: int, timing_words: jax.Array) -> None:
         """Tell the clock when the stages ended; see in which threads the exchanges ran."""
-        timings = read_timings(timing_words)
+        here, elsewhere = threading.get_native_id(), bool(self.uses_other_threads)
         stages = ["forward"] * n_inner + ["last layer"] + ["backward"] * n_inner
-        for stage, timing in zip(stages, timings, strict=False):
+        for stage, timing in zip(stages, read_timings(timing_words), strict=False):
             self._clock.end_at(stage, timing.entered)
             self._clock.end_at("exchange", timing.left)
+            elsewhere |= timing.thread != here
         self._clock.end(stages[-1])
-        here = threading.get_native_id()
-        elsewhere = any(timing.thread != here for timing in timings)
-        self.uses_other_threads = bool(self.uses_other_threads) or elsewhere
+        self.uses_other_threads = elsewhere
 
     def _trace(
         self, arrays: StepArrays, flat_weights: list[Any], buffers: list[LayerBuffers],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from abc import ABC, abstractmethod
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lammps_mace.engine.host_memory import array_of, memory
 from lammps_mace.engine.interface import FeatureExchange
 from lammps_mace.engine.layer import NodeFeatures
 from lammps_mace.engine.step_layout import StepLayout
@@ -128,36 +128,15 @@ class HostExchange(BetweenPrograms):
 
     def forward(self, sent: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows filled by their owners."""
-        memory = _memory(sent)
-        self._exchange.forward_exchange(_flat(memory), self.layout.atoms.row_index)
-        return _array(memory, sent)
+        rows = memory(sent)
+        self._exchange.forward_exchange(_flat(rows), self.layout.atoms.row_index)
+        return array_of(rows, sent)
 
     def reverse(self, adjoint: jax.Array) -> jax.Array:
         """Return [rows, ...] with the ghosts' rows added to their owners'."""
-        memory = _memory(adjoint)
-        self._exchange.reverse_exchange(_flat(memory), self.layout.atoms.row_index)
-        return _array(memory, adjoint)
-
-
-def _memory(array: jax.Array) -> np.ndarray:
-    """Return the memory of a JAX array on a CPU, to write into; else a copy.
-
-    JAX takes its arrays for constant; whoever writes must be the only one who holds this one.
-    """
-    array.block_until_ready()
-    if not _on_cpu(array):
-        return np.array(array)
-    memory = (ctypes.c_char * array.nbytes).from_address(array.unsafe_buffer_pointer())
-    return np.ndarray(array.shape, array.dtype, buffer=memory)  # type: ignore[arg-type]
-
-
-def _array(memory: np.ndarray, origin: jax.Array) -> jax.Array:
-    """Return the JAX array of what :func:`_memory` gave."""
-    return origin if _on_cpu(origin) else jax.device_put(memory, origin.device)
-
-
-def _on_cpu(array: jax.Array) -> bool:
-    return all(device.platform == "cpu" for device in array.devices())
+        rows = memory(adjoint)
+        self._exchange.reverse_exchange(_flat(rows), self.layout.atoms.row_index)
+        return array_of(rows, adjoint)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

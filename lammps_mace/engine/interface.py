@@ -104,7 +104,7 @@ class Prediction:
     @property
     def energy(self) -> float:
         """Energy of this rank's atoms without the Coulomb sum, eV."""
-        return float(self.node_energies.sum())
+        return float(np.add.reduce(self.node_energies))
 
 
 class FeatureExchange(Protocol):

@@ -14,6 +14,7 @@ from lammps_mace._pairs import give_energies
 from lammps_mace.engine.buffers import LayerBuffers
 from lammps_mace.engine.capacity import Capacity
 from lammps_mace.engine.ghost_exchange import GhostExchange
+from lammps_mace.engine.host_memory import readable
 from lammps_mace.engine.interface import Exchange
 from lammps_mace.engine.layer import Gradients, NodeFeatures
 from lammps_mace.engine.lowered_model import LoweredModel
@@ -145,7 +146,7 @@ def node_energies(model: LoweredModel, layout: StepLayout, outputs: jax.Array) -
     atoms = layout.atoms
     energies = np.empty(len(atoms.species))
     give_energies(
-        atoms.order, atoms.slots, np.asarray(outputs), atoms.species, model.energy_shifts,
+        atoms.order, atoms.slots, readable(outputs), atoms.species, model.energy_shifts,
         model.energy_scale, energies,
     )  # fmt: skip
     return energies if mask is None else np.where(mask, energies, 0.0)

@@ -55,6 +55,13 @@ def start_device(rank: Rank) -> Any:
     return devices[rank.device_index % len(devices)]
 
 
+def is_only_device(device: Any) -> bool:
+    """Return whether JAX computes on this device whatever it is told."""
+    import jax
+
+    return jax.devices() == [device]
+
+
 def find_devices() -> Any:
     """Return JAX's devices of this process.
 
