@@ -79,6 +79,13 @@ def test_static_python_has_no_libpython(monkeypatch, tmp_path):
     assert entry_point.shared_libpython() is None
 
 
+def test_a_shared_libpython_beside_the_static_one_is_found(monkeypatch, tmp_path):
+    fake_python(monkeypatch, tmp_path, INSTSONAME="libpython3.x.a", LDLIBRARY="libpython3.x.a")
+    shared = tmp_path / f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
+    shared.touch()
+    assert entry_point.shared_libpython() == str(shared.resolve())
+
+
 @pytest.mark.parametrize("folder", [".", "x86_64-linux-gnu", "base/lib"])
 def test_libpython_is_found_where_distributions_put_it(monkeypatch, tmp_path, folder):
     fake_python(monkeypatch, tmp_path, INSTSONAME="libpython3.11.so.1.0", LDLIBRARY="x.so")

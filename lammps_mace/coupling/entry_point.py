@@ -68,6 +68,8 @@ def _load_mpi() -> None:
 def shared_libpython() -> str | None:
     """Return the shared library of this Python, or None where there is none."""
     names = [sysconfig.get_config_var(name) for name in ("INSTSONAME", "LDLIBRARY")]
+    # conda's Pythons name a static library, and have a shared one beside it.
+    names.append(f"libpython{sysconfig.get_python_version()}.so.1.0")
     folder = sysconfig.get_config_var("LIBDIR") or ""
     # A relocated Python reports the LIBDIR of the machine that built it; Debian adds MULTIARCH.
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
