@@ -23,11 +23,10 @@ import lammps_mace.coupling.plugin_potential as module
 original = module.PluginPotential.set_elements
 
 def spoiled(self, names):
-    species = original(self, names)
     if self._rank.index == self._rank.size - 1:
-        readout = self.engine.model.layers[1].weights["readout"]
-        readout["ReadoutBlock_0"]["Linear_1"]["weight0_0_1"] *= 1.001
-    return species
+        readout = self.model.params["layers_1"]["readout_block"]["ReadoutBlock_0"]["Linear_1"]
+        readout["weight0_0_1"] = 1.001 * readout["weight0_0_1"]
+    return original(self, names)
 
 module.PluginPotential.set_elements = spoiled
 """
