@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 import jax
 import numpy as np
 
-from lammps_mace.engine.atom_layout import AtomLayout
 from lammps_mace.engine.capacity import Capacity, ChunkRule
 from lammps_mace.engine.device_pairs import DevicePairs
 from lammps_mace.engine.host_pairs import HostPairs
@@ -45,19 +44,19 @@ class Packer:
         cutoff: Å.
         rule: chooses the size of chunks.
         on_cpu: arrays on the host are where the programs run.
-
-    Attributes:
-        capacity: sizes of the padded arrays.
     """
 
     def __init__(self, dtype: np.dtype, cutoff: float, rule: ChunkRule, on_cpu: bool) -> None:
-        self.capacity = Capacity()
         self._rule, self._on_cpu = rule, on_cpu
         self._dtype, self._cutoff = dtype, cutoff
         self._kind = dtype, cutoff, rule, on_cpu
-        self._atoms: AtomLayout | None = None  # of the last step
         self._last: Packing | None = None  # its own, or of another engine
         self._memory: PackedPairs | None = None  # its own
+
+    @property
+    def capacity(self) -> Capacity:
+        """Sizes of the padded arrays."""
+        return self._last.layout.capacity if self._last else Capacity()
 
     def pack(self, graph: DomainGraph) -> Packing:
         """Return the packing of a step; that of another engine, if it has packed this graph."""
@@ -68,11 +67,11 @@ class Packer:
             if graph.number is not None:
                 _PACKINGS[key] = packing
         self._last = packing
-        self._atoms, self.capacity = packing.layout.atoms, packing.layout.capacity
         return packing
 
     def _packed(self, graph: DomainGraph) -> Packing:
-        layout = lay_out(graph, self.capacity, self._rule, self._atoms)
+        last = self._last.layout.atoms if self._last else None
+        layout = lay_out(graph, self.capacity, self._rule, last)
         kind = DevicePairs if graph.on_gpu else HostPairs
         pairs = self._memory = kind(layout, self._dtype, self._cutoff, self._memory)
         arrays = layout.arrays(pairs)
