@@ -106,8 +106,10 @@ def run_case(case: Case, options: argparse.Namespace) -> dict:
     if "symmetrix-xl" in case.peers:
         extract = options.peers.resolve() / "bin" / "symmetrix_extract_mace"
         out = folder / "case.symmetrix.json"
-        numbers = ["--atomic-numbers", *map(str, case.architecture.elements)]
-        run([str(extract), "--model", str(folder / "case.model"), "--output", str(out), *numbers])
+        command = [str(extract), "--model", str(folder / "case.model"), "--output", str(out)]
+        if not case.architecture.whole:
+            command += ["--atomic-numbers", *map(str, case.architecture.elements)]
+        run(command)
     if case.architecture.published is None:
         run([str(BIN / "python"), "ours.py", str(folder)])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ class Architecture:
         channels, node_symmetry, l_max: of the network.
         elements: atomic numbers.
         published: the shape of this published model of mace-torch instead, with all its elements.
+        changes: to that shape, for peers that do not take it as it is.
+        whole: peers take all elements of the model or none.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Architecture:
     l_max: int = 3
     elements: tuple[int, ...] = (14,)
     published: str | None = None
+    changes: dict[str, object] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def hidden(self) -> str:
@@ -52,7 +56,13 @@ PUBLISHED = (
     Architecture("MP-0 medium", published="mp-0-medium"),
     Architecture("MPA-0 medium", published="mpa-0-medium"),
     Architecture("MPA-0 medium, four elements", elements=_FOUR, published="mpa-0-medium"),
-    Architecture("MH-1", published="mh-1"),
+    # symmetrix-xl knows neither its readout nor a readout of the last layer alone.
+    Architecture(
+        "MH-1",
+        published="mh-1",
+        whole=True,
+        changes={"readout": "NonLinear", "last_readout_only": False, "heads": ["Default"]},
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def build(folder: Path) -> None:
     """Write case.model with random weights."""
     case, _ = read_case(folder)
     if case["published"] is not None:
-        return build_published(folder, case["published"])
+        return build_published(folder, case["published"], case["changes"])
     from e3nn import o3
     from mace import modules
 
@@ -35,12 +36,13 @@ def build(folder: Path) -> None:
     return torch.save(model, folder / "case.model")
 
 
-def build_published(folder: Path, name: str) -> None:
+def build_published(folder: Path, name: str, changes: dict[str, object]) -> None:
     """Write case.model, of the shape of a published model."""
     sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
-    from torch_oracle.make_models import main
+    from torch_oracle.architectures import published
+    from torch_oracle.make_models import write
 
-    main(str(folder), [name])
+    write(dataclasses.replace(published(name), **changes), folder / name)
     (folder / name / "model.model").replace(folder / "case.model")
 
 
