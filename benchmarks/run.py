@@ -114,8 +114,9 @@ def run_case(case: Case, options: argparse.Namespace) -> dict:
         run([str(BIN / "python"), "ours.py", str(folder)])
     else:
         model = str(folder / "ours.model")
-        head = ["--head", "0"]
-        run([str(BIN / "lammps-mace"), "convert", str(folder / "case.model"), "-o", model, *head])
+        wanted = ["--head", case.architecture.head or "0", "--dtype", case.architecture.dtype]
+        source = str(folder / "case.model")
+        run([str(BIN / "lammps-mace"), "convert", source, "-o", model, *wanted])
     programs: dict[str, Callable[[], float]] = {
         "lammps-mace": lambda: ours(folder, pin, n_atoms, case.isa)
     }

@@ -25,7 +25,9 @@ class Architecture:
         elements: atomic numbers.
         published: the shape of this published model of mace-torch instead, with all its elements.
         changes: to that shape, for peers that do not take it as it is.
+        head: of it that runs; None: its only one.
         whole: peers take all elements of the model or none.
+        dtype: of ours and of symmetrix-xl.
     """
 
     name: str
@@ -35,7 +37,9 @@ class Architecture:
     elements: tuple[int, ...] = (14,)
     published: str | None = None
     changes: dict[str, object] = field(default_factory=dict)
+    head: str | None = None
     whole: bool = False
+    dtype: str = "float32"
 
     @property
     def hidden(self) -> str:
@@ -56,12 +60,15 @@ PUBLISHED = (
     Architecture("MP-0 medium", published="mp-0-medium"),
     Architecture("MPA-0 medium", published="mpa-0-medium"),
     Architecture("MPA-0 medium, four elements", elements=_FOUR, published="mpa-0-medium"),
-    # symmetrix-xl knows neither its readout nor a readout of the last layer alone.
+    # symmetrix-xl knows neither its readout nor a readout of the last layer alone, and takes
+    # float32 for the published file alone.
     Architecture(
-        "MH-1",
+        "MH-1, float64",
         published="mh-1",
+        head="omat_pbe",
         whole=True,
-        changes={"readout": "NonLinear", "last_readout_only": False, "heads": ["Default"]},
+        dtype="float64",
+        changes={"readout": "NonLinear", "last_readout_only": False},
     ),
 )
 

@@ -9,6 +9,7 @@ from symmetrix import Symmetrix
 from timing import read_case, time_calculator
 
 folder = Path(sys.argv[1])
-_, atoms = read_case(folder)
-atoms.calc = Symmetrix(str(folder / "case.symmetrix.json"))
+case, atoms = read_case(folder)
+path = str(folder / "case.symmetrix.json")
+atoms.calc = Symmetrix(path, dtype=case["dtype"], head=case["head"])
 time_calculator(atoms, float(sys.argv[2]))
