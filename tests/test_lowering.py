@@ -99,7 +99,7 @@ def test_error_of_the_splines_alone(monkeypatch):
     assert max(gradient_error(model, structure, build_engine(model))) > 10 * SPLINE
 
 
-# So many channels that the few functions of the radial network, for each species, are fewer.
+# So many channels that the few functions of the radial network are fewer.
 WIDE = {"num_channels": 80, "correlation": 2, "radial_mlp_hidden": (32,)}
 IN_BASIS = ("one layer", "pseudotensors", "gates", "first residual", "scalars")
 
@@ -111,7 +111,8 @@ def test_first_layer_in_a_low_rank_basis(monkeypatch, name):
     monkeypatch.setattr(layer_lowering, "in_low_rank_basis", lambda *given: given[:4])
     all_of_them = build_engine(model)
     widths = [engine.model.layers[0].sum_channels for engine in (few, all_of_them)]
-    assert widths == [4 * BLOCK, 80]  # two species
+    assert widths == [2 * BLOCK, 80]
+    assert few.model.layers[0].weights["first"].shape == (2, 1, 2 * BLOCK)  # two species
     a, b = (engine.evaluate(domain_graph(structure), NoExchange()) for engine in (few, all_of_them))
     largest = np.abs(b.pair_gradient).max()
     assert a.energy == pytest.approx(b.energy, rel=1e-11)

@@ -40,11 +40,11 @@ template <class T, class Radial> struct Plan {
     return Arena::bytes<PathAt<T>>(task.n_paths) + Arena::bytes<Step<T, Radial>>(task.n_paths) +
         Arena::bytes<char>(task.n_paths);
   }
-  void move_to(const EdgeTask<T> &task, std::int64_t atom)
+  void move_to(const EdgeTask<T> &task, const Segment &segment)
   {
     for (int i = 0; i < n_paths; i++) {
       const Path &path = task.paths[paths[i].index];
-      paths[i].adjoint = task.adjoints[path.result] + Operands<T>(task, path, atom).result;
+      paths[i].adjoint = task.adjoints[path.result] + Operands<T>(task, path, segment.atom, segment.kind).result;
     }
   }
 
@@ -83,7 +83,7 @@ template <class T, class Radial> struct Plan {
     steps[n_steps++] = {kernel, n_paths};
     for (const int p : members) {
       const Path &path = task.paths[p];
-      const std::int64_t channels = task.channels, stride = Operands<T>(task, path, 0).stride;
+      const std::int64_t channels = task.channels, stride = Operands<T>(task, path, 0, 0).stride;
       paths[n_paths++] = {
           p, p * batch_.path_stride, path.matrix * std::int64_t(kWidth<T>), path.source_row * channels, stride, nullptr};
       taken[p] = true;

@@ -6,9 +6,10 @@
 
 namespace {
 
-struct Segment {    // edges [begin, end) of the batch belong to this atom; `more`: continues an earlier batch
+// Edges [begin, end) of the batch, those of an atom to one kind of senders; `more`: continues an earlier batch.
+struct Segment {
   std::int64_t atom;
-  int begin, end;
+  int kind, begin, end;
   bool more;
 };
 
@@ -63,7 +64,7 @@ template <class T> struct Batch {
   int weight_sets;        // values, and slopes in the backward pass
   T *functions;           // [edge][set][function] where the radial weights are made of them
   T *weights;             // [edge][set][weight], likewise
-  int n_weights;          // made for each edge and set: [path][channel]; with functions as weights [channel], or none
+  int n_weights;          // made for each edge and set, [path][channel], or none
 
   void *more;    // bytes asked for besides
 
@@ -72,9 +73,7 @@ template <class T> struct Batch {
     const std::size_t per_edge = sizeof(T) * sets * std::max(task.couplings.rows, 1);
     capacity = static_cast<int>(std::clamp<std::size_t>(kMatrixBytes / per_edge / W * W, 64, kMaxEdges));
     weight_sets = sets == kForward ? 1 : 2;
-    n_weights = task.matrix                               ? task.n_paths * task.channels
-        : !task.table && task.n_functions < task.channels ? task.channels
-                                                          : 0;
+    n_weights = task.matrix ? task.n_paths * task.channels : 0;
     const std::size_t made = std::size_t(weight_sets) * n_weights, read = made ? weight_sets * task.n_functions : 0;
     if (made) capacity = static_cast<int>(std::clamp<std::size_t>(kWeightBytes / (sizeof(T) * made) / W * W, W, capacity));
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
@@ -92,7 +91,7 @@ template <class T> struct Batch {
     functions = arena.take<T>(n * read), weights = arena.take<T>(n * made);
     more = arena.take<char>(bytes);
     path_stride = task.table ? kTableBlock : task.matrix ? task.channels : 0;
-    knot_stride = path_stride ? path_stride * task.n_paths : n_weights ? n_weights : task.n_functions;
+    knot_stride = path_stride ? path_stride * task.n_paths : task.n_functions;
     slab = knot_stride * task.table_rows;
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
@@ -112,21 +111,23 @@ template <class T> struct Batch {
   Vector<T> *pieces_of(int edge) const { return pieces + static_cast<std::size_t>(edge / W) * 2 * kSplineRows<T>; }
 };
 
-// Where filling goes on: the next edge, and its atom.
+// Where filling goes on: the next edge, its atom, and the kind of senders.
 struct Cursor {
   std::int64_t atom = 0;
+  int kind = 0;
   std::int64_t edge = -1;    // -1: at the atom's first
 };
 
-// Adds edges of the atom from the cursor on; false when the batch is full.
-template <class T> bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor)
+// Adds edges of the atom and kind from the cursor on; false when the batch is full.
+template <class T> bool add_segment(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor)
 {
   const bool more = cursor.edge >= 0;
-  Segment segment{cursor.atom, batch.size, batch.size, more};
+  Segment segment{cursor.atom, cursor.kind, batch.size, batch.size, more};
   std::int64_t e = more ? cursor.edge : task.starts[cursor.atom];
   const std::int64_t end = task.ends[cursor.atom];
   const T cutoff = static_cast<T>(task.cutoff);
   for (; e < end && batch.size < batch.capacity; e++) {
+    if (task.kinds > 1 && task.senders[e] != cursor.kind) continue;
     const T x = task.vectors[3 * e], y = task.vectors[3 * e + 1], z = task.vectors[3 * e + 2];
     const T squared = x * x + y * y + z * z;
     if (!(squared > 0) || !(root(squared) < cutoff)) continue;
@@ -140,7 +141,8 @@ template <class T> bool add_atom(const EdgeTask<T> &task, Batch<T> &batch, Curso
     cursor.edge = e;
     return false;
   }
-  cursor = Cursor{cursor.atom + 1, -1};
+  const bool last = cursor.kind + 1 == task.kinds;
+  cursor = Cursor{cursor.atom + last, last ? 0 : cursor.kind + 1};
   return true;
 }
 
@@ -181,20 +183,9 @@ template <class T> const T *functions_of(const EdgeTask<T> &task, const Batch<T>
   return task.functions + row * task.function_sets * task.n_functions;
 }
 
-// The functions of all edges, and their slopes, as often as there are weights.
-template <class T> void repeat_functions(const EdgeTask<T> &task, const Batch<T> &batch)
-{
-  const int n = task.n_functions;
-  for (int i = 0; i < batch.size; i++)
-    for (int set = 0; set < batch.weight_sets; set++)
-      for (int k = 0; k < batch.n_weights; k += n)
-        std::copy_n(functions_of(task, batch, i) + set * n, n, batch.weights_of(i) + set * batch.n_weights + k);
-}
-
 // The radial weights of all edges, and their slopes, where they are made of functions.
 template <class T> void make_weights(const EdgeTask<T> &task, const Batch<T> &batch)
 {
-  if (!task.matrix) return repeat_functions(task, batch);
   const int n = batch.weight_sets * task.n_functions, n_weights = batch.n_weights;
   for (int i = 0; i < batch.size; i++) std::copy_n(functions_of(task, batch, i), n, batch.functions + i * n);
   multiply(LinearTask<T>{batch.functions, batch.size * std::int64_t(batch.weight_sets), task.n_functions, n_weights,
@@ -279,7 +270,7 @@ template <class T> bool next_batch(const EdgeTask<T> &task, Batch<T> &batch, Cur
   if (cursor.atom >= task.atoms) return false;
   batch.size = batch.n_segments = 0;
   while (cursor.atom < task.atoms && batch.n_segments < kMaxSegments)
-    if (!add_atom(task, batch, cursor)) break;
+    if (!add_segment(task, batch, cursor)) break;
   for (int begin = 0; begin < batch.size; begin += kWidth<T>) prepare_group(task, batch, begin);
   if (batch.n_weights) make_weights(task, batch);
   return true;

@@ -67,10 +67,9 @@ template <class T> struct Given {
 template <class T> struct Operands {
   std::int64_t stride;    // between the components of the result, or of its adjoint
   std::int64_t result;    // of the path's first component in its array
-  Operands() = default;
-  LM_INLINE Operands(const EdgeTask<T> &task, const Path &path, std::int64_t atom)
-      : stride(static_cast<std::int64_t>(task.result_paths[path.result]) * task.channels),
-        result(atom * (2 * path.target + 1) * stride + path.position * task.channels)
+  LM_INLINE Operands(const EdgeTask<T> &task, const Path &path, std::int64_t atom, int kind)
+      : stride(static_cast<std::int64_t>(task.result_paths[path.result]) * task.kinds * task.channels),
+        result(atom * (2 * path.target + 1) * stride + (path.position * task.kinds + kind) * task.channels)
   {}
 };
 

@@ -73,7 +73,7 @@ template <class T, class Radial> void backward_with(const EdgeTask<T> &task)
   const Shares<T> shares(batch, arena);
   for (Cursor cursor; next_batch(task, batch, cursor);) {
     for (int s = 0; s < batch.n_segments; s++) {
-      plan.move_to(task, batch.segments[s].atom);
+      plan.move_to(task, batch.segments[s]);
       for (int e = batch.segments[s].begin; e < batch.segments[s].end; e++)
         shares.put(e, backward_edge(task, batch, plan, e));
     }

@@ -32,7 +32,7 @@ struct EdgeCall {
   Integers paths, result_paths, coupling_first, coupling_harmonics;
   Reals coupling_values;
   double cutoff, knot_scale;
-  std::int32_t n_splines;
+  std::int32_t n_splines, kinds;
 };
 
 // The task with all that does not depend on the direction. norms lives as long as the call.
@@ -49,6 +49,7 @@ template <class T> EdgeTask<T> edge_task(const EdgeCall &call, std::vector<doubl
   norms = harmonic_norms(task.degree);
   task.norms = norms.data();
   task.channels = static_cast<int>(call.sent.dimensions()[2]);
+  task.kinds = call.kinds;
   task.cutoff = call.cutoff, task.knot_scale = call.knot_scale;
   const auto shape = call.radial.dimensions();
   if (shape.size() == 4) {
@@ -86,7 +87,7 @@ bool are_functions(const EdgeCall &call, std::int64_t n_paths, std::int64_t chan
 {
   const auto shape = call.radial.dimensions(), matrix = call.matrix.dimensions(), factors = call.factors.dimensions();
   if (shape[1] < sets || shape[1] > 2) return false;
-  if (!call.matrix.element_count()) return shape[2] && channels % shape[2] == 0 && !call.factors.element_count();
+  if (!call.matrix.element_count()) return shape[2] == channels && !call.factors.element_count();
   if (matrix.size() != 3 || matrix[1] != shape[2] || matrix[2] != kPanel || matrix[0] * kPanel < n_paths * channels)
     return false;
   const bool shared = call.function_rows.element_count();
@@ -102,6 +103,8 @@ ffi::Error check(const EdgeCall &call, int sets)
   if (type != ffi::F32 && type != ffi::F64) return invalid("vectors must be float32 or float64");
   for (const auto &operand : {call.sent, call.radial, call.matrix, call.factors})
     if (operand.element_type() != type) return invalid("vectors, radial weights and sent features must have one type");
+  if (call.kinds < 1 || (call.kinds > 1 && call.sent.dimensions()[0] != call.kinds))
+    return invalid("what is sent must have a row for each kind of senders");
   const std::int64_t n_paths = call.paths.size() * sizeof(std::int32_t) / sizeof(Path);
   const std::int64_t channels = call.sent.dimensions()[2];
   const auto dimensions = call.radial.dimensions().size();
@@ -129,10 +132,10 @@ ffi::Error edges_forward(ffi::AnyBuffer radial, IntBuffer first_rows, IntBuffer 
                          ffi::AnyBuffer factors, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends, IntBuffer senders,
                          ffi::AnyBuffer sent, ffi::RemainingRets results, Integers paths, Integers result_paths,
                          Integers first, Integers harmonics, Reals values, double cutoff, double knot_scale,
-                         std::int32_t n_splines)
+                         std::int32_t n_splines, std::int32_t kinds)
 {
-  const EdgeCall call{radial, first_rows, function_rows, matrix, factors,   vectors, starts, ends,       senders,
-                      sent,   paths,      result_paths,  first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  const EdgeCall call{radial, first_rows,   function_rows, matrix,    factors, vectors, starts,     ends,      senders, sent,
+                      paths,  result_paths, first,         harmonics, values,  cutoff,  knot_scale, n_splines, kinds};
   if (auto error = check(call, 1); error.failure()) return error;
   vectors.element_type() == ffi::F32 ? forward<float>(call, results) : forward<double>(call, results);
   return ffi::Error::Success();
@@ -167,10 +170,10 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, IntBuffer
                           ffi::AnyBuffer factors, ffi::AnyBuffer vectors, IntBuffer starts, IntBuffer ends,
                           IntBuffer senders, ffi::AnyBuffer sent, ffi::RemainingArgs more, ffi::RemainingRets results,
                           Integers paths, Integers result_paths, Integers first, Integers harmonics, Reals values,
-                          double cutoff, double knot_scale, std::int32_t n_splines, bool to_senders)
+                          double cutoff, double knot_scale, std::int32_t n_splines, std::int32_t kinds, bool to_senders)
 {
-  const EdgeCall call{radial, first_rows, function_rows, matrix, factors,   vectors, starts, ends,       senders,
-                      sent,   paths,      result_paths,  first,  harmonics, values,  cutoff, knot_scale, n_splines};
+  const EdgeCall call{radial, first_rows,   function_rows, matrix,    factors, vectors, starts,     ends,      senders, sent,
+                      paths,  result_paths, first,         harmonics, values,  cutoff,  knot_scale, n_splines, kinds};
   if (auto error = check(call, 2); error.failure()) return error;
   if (more.size() != result_paths.size() + (to_senders ? 2 : 1)) return invalid("wrong number of operands");
   vectors.element_type() == ffi::F32 ? backward<float>(call, more, results, to_senders)
@@ -200,7 +203,8 @@ ffi::Error edges_backward(ffi::AnyBuffer radial, IntBuffer first_rows, IntBuffer
       .Attr<Reals>("coupling_values") \
       .Attr<double>("cutoff") \
       .Attr<double>("knot_scale") \
-      .Attr<std::int32_t>("n_splines")
+      .Attr<std::int32_t>("n_splines") \
+      .Attr<std::int32_t>("kinds")
 
 #pragma GCC visibility push(default)
 XLA_FFI_DEFINE_HANDLER_SYMBOL(lammps_mace_edges_forward, Guarded<edges_forward>::run,

@@ -1,18 +1,18 @@
 // The sums over the edges for one instruction set: see kernels/edges.py for the formula.
-// Per block of channels and atom, the sums over the atom's edges stay in registers.
+// Per block of channels and segment, the sums over the segment's edges stay in registers.
 #include "edges.h"
 
 namespace {
 
 constexpr int kForwardBlocks = kVectorBytes == 64 ? 2 : 1;
 
-// One path, one atom, Blocks blocks of channels: each matrix element is loaded once for all of them.
+// One path, one segment, Blocks blocks of channels: each matrix element is loaded once for all of them.
 template <class T, class Radial, int L1, int LO, bool Scalar, int Blocks>
 void forward_path(const EdgeTask<T> &task, const Batch<T> &batch, const Segment &segment, int index, int channel)
 {
   constexpr int N = 2 * L1 + 1, M = 2 * LO + 1, W = kWidth<T>;
   const Path &path = task.paths[index];
-  const Operands<T> at(task, path, segment.atom);
+  const Operands<T> at(task, path, segment.atom, segment.kind);
   const std::int64_t channels = task.channels, weight = index * batch.path_stride;
   const T *sent = task.sent + path.source_row * channels + channel;
   T *out = task.results[path.result] + at.result + channel;
@@ -42,7 +42,7 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
   constexpr int W = kWidth<T>;
   const Path &path = task.paths[index];
   const int N = 2 * path.source + 1, M = 2 * path.target + 1, n = task.channels - channel;
-  const Operands<T> at(task, path, segment.atom);
+  const Operands<T> at(task, path, segment.atom, segment.kind);
   T *out = task.results[path.result] + at.result + channel;
   Vector<T> sums[2 * kMaxDegree + 1] = {};
   if (segment.more)

@@ -33,6 +33,7 @@ template <class T> struct EdgeTask {
   const Path *paths;
   CouplingTable couplings;
   int n_paths, channels, degree;
+  int kinds;                            // of senders: the sums over each have channels of their own
   double cutoff, knot_scale;            // of the spline: see lammps_mace/kernels/spline.py
   const double *norms;                  // [degree + 1][degree + 1], see harmonics.h
   const T *table;                       // [blocks][table_rows][n_paths][kTableBlock], or null
@@ -41,8 +42,7 @@ template <class T> struct EdgeTask {
   const T *functions;                   // [rows][function_sets][n_functions] where there is no table
   const std::int32_t *function_rows;    // [n_edges], of the functions of each edge; null: functions are [chunk_edges]
   int function_sets, n_functions;       // sets: values, and slopes if there are two
-  const T *matrix;                      // from functions to weights, packed; null: each path has the functions, in turns, as
-                                        // the weights of its channels
+  const T *matrix;                      // from functions to weights, packed; null: each path has the functions as weights
   const T *factors;                     // [rows][n_paths][channels] of the weights, or null
   std::int64_t first_row;               // edge of functions[0] and first_rows[0]
   const T *vectors;                     // [n_edges][3]
@@ -51,7 +51,7 @@ template <class T> struct EdgeTask {
   const T *sent;    // [n_senders][sent_rows][channels]
   std::int64_t sent_rows;
   const std::int32_t *result_paths;       // paths to each result
-  T *const *results;                      // forward: [atoms][2l + 1][paths * channels] each
+  T *const *results;                      // forward: [atoms][2l + 1][paths * kinds * channels] each
   const T *const *adjoints;               // backward: likewise
   T *gradient, *sent_adjoint;             // backward; the latter may be null
   void *(*scratch)(std::size_t bytes);    // 64-byte aligned, valid until the next call on this thread

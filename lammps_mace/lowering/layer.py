@@ -143,7 +143,7 @@ class LayerLowering:
             folded = None
             if is_first and radial.network is not None and radial.factor is None:
                 parts = radial.network.scale * radial.matrix
-                folded = in_function_basis(program, parts, weights["first"], mix)
+                folded = in_function_basis(program, parts, weights["first"], mix, self.backend)
             if folded is not None:
                 program, weights["first"], mix = folded
             weights["radial"] = function_weights(radial, folded is not None)
@@ -153,7 +153,12 @@ class LayerLowering:
             coefficients = by_path(found, program)
             if is_first and len(pairs) == 1:
                 program, few, weights["first"], mix = in_low_rank_basis(
-                    program, coefficients[0], weights["first"], mix, self.description.dtype
+                    program,
+                    coefficients[0],
+                    weights["first"],
+                    mix,
+                    self.description.dtype,
+                    self.backend,
                 )
                 coefficients = few[None]
             weights |= spline_weights(coefficients, pairs, self.description.dtype)

@@ -90,7 +90,7 @@ class OptimizedLayer:
 
     @property
     def sum_channels(self) -> int:
-        """Channels of the sums over neighbours."""
+        """Channels of an edge, of which those of each kind of senders are summed apart."""
         return self._program.edges.program.channels
 
     def forward(

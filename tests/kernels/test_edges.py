@@ -22,7 +22,7 @@ KINDS = [
     ("splines", np.float64),
     ("splines", np.float32),
     ("mapped", np.float64),
-    ("repeated", np.float32),
+    ("bare", np.float32),
 ]
 RAGGED = (3, 0, 20, -1, 1, 70, 0)
 CASES = {
@@ -127,7 +127,7 @@ def run(case, backend):
     return both(case.operands)
 
 
-@pytest.mark.parametrize("kind", ["mapped", "repeated"])
+@pytest.mark.parametrize("kind", ["mapped", "bare"])
 def test_the_gradient_needs_the_slopes_of_the_functions(kind):
     """A control of the test above: wrong slopes are seen there."""
     case, (_, (dv, _)) = case_and_expected("scalars", kind, np.float64)
@@ -138,7 +138,51 @@ def test_the_gradient_needs_the_slopes_of_the_functions(kind):
             close(gradient - case.gradient, dv, 100 * TOLERANCE[np.float64])
 
 
-@pytest.mark.parametrize("kind", ["mapped", "repeated"])
+def of_one_kind(case, results, which):
+    """The channels of one kind of senders, [atoms, dim, paths * channels] each."""
+    kinds, channels = case.program.kinds, case.program.channels
+    split = (one.reshape(*one.shape[:2], -1, kinds, channels)[:, :, :, which] for one in results)
+    return [one.reshape(*one.shape[:2], -1) for one in split]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [KINDS[0], KINDS[1], KINDS[3]], ids=str)
+@pytest.mark.parametrize("name", ["first layer", "many neighbours", "three channels"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sums_over_each_kind_of_senders_stay_apart(backend, name, kind, dtype):
+    case = edge_case(*CASES[name], dtype=dtype, kind=kind)
+    kinds, senders = 3, np.asarray(case.senders) % 3
+    wide = replace(case.program, kinds=kinds).result_shapes(len(case.starts))
+    rng = np.random.default_rng(0)
+    case = replace(
+        case, program=replace(case.program, kinds=kinds), senders=jnp.asarray(senders),
+        sent=case.sent[:kinds], adjoints=tuple(rng.normal(size=n).astype(dtype) for n in wide),
+        sent_adjoint=None,
+    )  # fmt: skip
+    with running(backend) as backend:
+        found, (gradient, _) = jax.block_until_ready(run(case, backend))
+    total = np.zeros_like(gradient)
+    for which in range(kinds):
+        only = replace(
+            case, program=replace(case.program, kinds=1),
+            sent=case.sent * (np.arange(kinds) == which)[:, None, None],
+            adjoints=tuple(of_one_kind(case, case.adjoints, which)),
+        )  # fmt: skip
+        sums, (share, _) = run(only, "xla")
+        total += share - case.gradient
+        for one, other in zip(of_one_kind(case, found, which), sums, strict=True):
+            close(one, other, TOLERANCE[dtype])
+            assert np.abs(one).max() > 100 * TOLERANCE[dtype]
+    close(gradient - case.gradient, total, TOLERANCE[dtype])
+
+
+def test_each_kind_of_senders_needs_a_row():
+    case = edge_case(0, 3, 16, (4, 2))
+    case.program = replace(case.program, kinds=3)
+    with pytest.raises(Exception, match="must have a row for each kind of senders"):
+        jax.block_until_ready(edges_forward(case.program, case.operands, backend="cpu"))
+
+
+@pytest.mark.parametrize("kind", ["mapped", "bare"])
 @pytest.mark.parametrize("backend", ["xla", "cpu"])
 def test_functions_that_edges_share(backend, kind):
     case, _ = case_and_expected("second layer", kind, np.float32)
@@ -157,7 +201,7 @@ def test_functions_that_edges_share(backend, kind):
     assert not np.allclose(wrong[1][0], expected[1][0])
 
 
-@pytest.mark.parametrize("change", ["no slopes", "columns", "factors", "repeated", "rows"])
+@pytest.mark.parametrize("change", ["no slopes", "columns", "factors", "bare", "rows"])
 def test_functions_that_do_not_fit_are_refused(change):
     case = edge_case(1, 2, 16, (4, 2), kind="mapped")
     radial = case.radial
@@ -165,7 +209,7 @@ def test_functions_that_do_not_fit_are_refused(change):
         "no slopes": {"values": radial.values[:, :1]},
         "columns": {"matrix": radial.matrix[1:]},
         "factors": {"factors": radial.factors[:, 1:]},
-        "repeated": {"matrix": None, "factors": None},
+        "bare": {"matrix": None, "factors": None},
         "rows": {"rows": jnp.zeros(3, jnp.int32)},
     }[change]
     case.radial = radial._replace(**fields)

@@ -141,11 +141,9 @@ def edge_case(
 def _functions(rng, kind, chunk, n_paths, channels, dtype):
     """Return the operand, and values and slopes of the weights, [chunk, 2, paths, channels]."""
     draw = lambda *shape: rng.normal(size=shape).astype(dtype)  # noqa: E731
-    if kind == "repeated":
-        times = 2 if channels % 2 == 0 else 1
-        values = draw(chunk, 2, channels // times)
-        weights = np.tile(values, times)[:, :, None].repeat(n_paths, axis=2)
-        return EdgeFunctions(jnp.asarray(values)), weights
+    if kind == "bare":
+        values = draw(chunk, 2, channels)
+        return EdgeFunctions(jnp.asarray(values)), values[:, :, None].repeat(n_paths, axis=2)
     values, matrix = draw(chunk, 2, 13), draw(13, n_paths * channels)
     factors, which = draw(3, n_paths * channels), rng.integers(0, 3, chunk)
     weights = values @ matrix * factors[which, None]

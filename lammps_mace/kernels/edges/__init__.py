@@ -54,6 +54,8 @@ class EdgeProgram:
         cutoff: Å.
         knot_scale: Å, of :class:`lammps_mace.kernels.spline.Grid`; only for splines.
         n_splines: tables of splines that follow each other, one for each pair of species.
+        kinds: of senders. With more than one, ``senders`` are kinds, each with a row of ``sent``,
+            and the sums over those of each kind stay apart, in channels of their own.
     """
 
     source_degrees: tuple[int, ...]
@@ -63,6 +65,7 @@ class EdgeProgram:
     cutoff: float
     knot_scale: float = 0.0
     n_splines: int = 1
+    kinds: int = 1
 
     @cached_property
     def source_rows(self) -> tuple[int, ...]:
@@ -85,9 +88,9 @@ class EdgeProgram:
         return Grid(self.cutoff, knots, self.knot_scale, degree)
 
     def result_shapes(self, atoms: int) -> tuple[tuple[int, int, int], ...]:
-        """Return the shape of each result, [atoms, 2l+1, paths to it * channels]."""
+        """Return the shape of each result, [atoms, 2l+1, paths to it * kinds * channels]."""
         return tuple(
-            (atoms, 2 * degree + 1, len(paths) * self.channels)
+            (atoms, 2 * degree + 1, len(paths) * self.kinds * self.channels)
             for degree, paths in zip(self.target_degrees, self.paths_to, strict=True)
         )
 
@@ -114,8 +117,7 @@ class EdgeFunctions(NamedTuple):
     Attributes:
         values: [chunk_edges or more, 1 or 2, n_functions], the functions and their slopes, 1/Å;
             without these they do for :func:`edges_forward`.
-        matrix: packed, see :func:`pack_map`; None: each path has the functions, repeated for all
-            channels, as its weights.
+        matrix: packed, see :func:`pack_map`; None: each path has the functions as its weights.
         factors: [rows, n_paths * channels]; None: 1.
         factor_rows: int32 [chunk_edges], None without factors.
         rows: int32 [n_edges], of the values of each edge; None: they are those of the chunk.
@@ -144,8 +146,7 @@ class EdgeFunctions(NamedTuple):
             step = distances - jax.lax.stop_gradient(distances)  # zero, but not its derivative
             functions = functions + self.values[:, 1] * step[:, None]
         if self.matrix is None:
-            times = channels // functions.shape[1]
-            return jnp.tile(functions[:, None], (1, n_paths, times))
+            return jnp.tile(functions[:, None], (1, n_paths, channels // functions.shape[1]))
         weights = functions @ from_panels(self.matrix, n_paths * channels)
         if self.factors is not None:
             weights = weights * self.factors[self.factor_rows]
@@ -203,7 +204,7 @@ def edges_forward(
         backend: "xla", "cpu" or "gpu".
 
     Returns:
-        [B, 2l+1, paths to the target * channels], channels fastest, paths in their order.
+        [B, 2l+1, paths to the target * kinds * channels], channels fastest, paths in their order.
     """
     return implementation("edges", backend).forward(program, edges)
 
@@ -224,7 +225,8 @@ def edges_backward(
     Args:
         adjoints: of the results of :func:`edges_forward`.
         gradient: [n_edges, 3].
-        sent_adjoint: [n_senders, dim, channels], or None where it is not wanted.
+        sent_adjoint: [n_senders, dim, channels], or None where it is not wanted, as with kinds of
+            senders, whose rows are constants.
 
     Returns:
         (gradient, sent_adjoint).

@@ -109,6 +109,7 @@ def _attributes(program: EdgeProgram) -> dict[str, Any]:
         "cutoff": np.float64(program.cutoff),
         "knot_scale": np.float64(program.knot_scale),
         "n_splines": np.int32(program.n_splines),
+        "kinds": np.int32(program.kinds),
     }
 
 

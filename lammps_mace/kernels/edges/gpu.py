@@ -18,6 +18,7 @@ from lammps_mace.kernels import pallas_gpu as gpu
 from lammps_mace.kernels.edges import EdgeFunctions, EdgeOperands, EdgeProgram, Radial, Spline
 from lammps_mace.kernels.edges import xla as edges_xla
 from lammps_mace.kernels.edges.gpu_kernels import EdgeKernels
+from lammps_mace.kernels.edges.kinds import kinds_as_channels
 from lammps_mace.kernels.spline_place import spline_place_and_slopes
 
 
@@ -40,6 +41,7 @@ class _Geometry(NamedTuple):
 
 def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
+    program, edges = kinds_as_channels(program, edges)
     if not program.paths:
         return edges_xla.forward(program, edges)
     kernels, spline = EdgeKernels(program), isinstance(edges.radial, Spline)
@@ -62,6 +64,7 @@ def backward(
     sent_adjoint: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array | None]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
+    program, edges = kinds_as_channels(program, edges)
     if not program.paths:
         return edges_xla.backward(program, edges, adjoints, gradient, sent_adjoint)
     kernels, spline = EdgeKernels(program), isinstance(edges.radial, Spline)

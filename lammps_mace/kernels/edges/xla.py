@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lammps_mace.kernels.edges import EdgeFunctions, EdgeOperands, EdgeProgram, Radial
+from lammps_mace.kernels.edges.kinds import kinds_as_channels
 from lammps_mace.kernels.spline_place import spline_place
 
 
@@ -28,6 +29,7 @@ class _Rows(NamedTuple):
 
 def forward(program: EdgeProgram, edges: EdgeOperands) -> tuple[jax.Array, ...]:
     """See :func:`lammps_mace.kernels.edges.edges_forward`."""
+    program, edges = kinds_as_channels(program, edges)
     rows = _select(edges)
     h = edges.sent[edges.senders[rows.edges]]
     radial = _of_chunk(edges.radial, rows)
@@ -42,6 +44,7 @@ def backward(
     sent_adjoint: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array | None]:
     """See :func:`lammps_mace.kernels.edges.edges_backward`."""
+    program, edges = kinds_as_channels(program, edges)
     rows = _select(edges)
     vectors, senders = edges.vectors[rows.edges], edges.senders[rows.edges]
     h, radial = edges.sent[senders], _of_chunk(edges.radial, rows)
