@@ -52,19 +52,22 @@ def shapes_of(model: Model) -> Shapes:
     """Return what of a model decides the sizes; its layers are asked."""
     # Not at the top: it imports JAX.
     from lammps_mace.engine.capacity import CPU_CHUNKS
+    from lammps_mace.engine.layer import bytes_of_pairs
     from lammps_mace.lowering.lower import lower
-    from lammps_mace.lowering.optimized_layer import OptimizedLayer
 
     find_devices()  # before anything else: says why there is none
     lowered = lower(model)
-    # C++ kernels with splines hold what belongs to one pair in registers; XLA makes arrays of it.
-    in_registers = all(
-        isinstance(layer, OptimizedLayer) and layer.single_threaded for layer in lowered.layers
-    )
+    # Where C++ kernels do not hold what belongs to one pair in registers, XLA makes arrays of it.
+    in_registers = all(layer.in_registers for layer in lowered.layers)
+
+    def of_pairs(rows: int) -> int:
+        return sum(bytes_of_pairs(layer, rows, lowered.dtype) for layer in lowered.layers)
+
     return Shapes(
         cutoff_angstrom=lowered.cutoff_angstrom,
         exchange_widths=lowered.exchange_widths,
         skip_widths=[math.prod(layer.skip_shape) for layer in lowered.layers if layer.skip_shape],
+        bytes_of_pairs=of_pairs,
         edge_width=0 if in_registers else _EDGE_ARRAYS * families.facts(model).message_width,
         chunk_atoms=CPU_CHUNKS.most_atoms,
         item_bytes=lowered.dtype.itemsize,
@@ -94,6 +97,7 @@ def _table(
         f"{_size(found.exchange_bytes)} per step, forward and reverse",
         "memory, features": _size(found.feature_bytes),
         "memory, pairs": _size(found.pair_bytes),
+        "memory, radial": _size(found.radial_bytes),
         "memory, chunk": _size(found.chunk_bytes),
         "memory": f"{_size(found.memory_bytes)}, beside JAX, Python and LAMMPS themselves",
     }

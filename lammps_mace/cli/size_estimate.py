@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MARGIN = 1.3  # arrays of the engine are so much longer than needed: lammps_mace.engine.capacity
@@ -19,6 +19,7 @@ class Shapes:
         cutoff_angstrom: of the pairs.
         exchange_widths: numbers per atom of each forward exchange of a step.
         skip_widths: numbers per atom that it keeps for itself at each layer boundary.
+        bytes_of_pairs: what layers compute of so many pairs at once and keep, all layers together.
         edge_width: numbers per pair while a chunk is worked on.
         chunk_atoms: of a chunk.
         item_bytes: of one number.
@@ -27,6 +28,7 @@ class Shapes:
     cutoff_angstrom: float
     exchange_widths: Sequence[int]
     skip_widths: Sequence[int]
+    bytes_of_pairs: Callable[[int], int]
     edge_width: int
     chunk_atoms: int
     item_bytes: int
@@ -40,8 +42,9 @@ class Estimate:
         atoms, ghosts, pairs: of one rank; pairs count both directions.
         remote_atoms: atoms of other ranks whose features it gets, however many ghosts they have.
         exchange_bytes: that reach a rank in a step, forward and reverse.
-        feature_bytes, pair_bytes, chunk_bytes: memory, on the device on which JAX runs, but for
-            the part of pair_bytes and feature_bytes that LAMMPS and the exchange hold.
+        feature_bytes, pair_bytes, radial_bytes, chunk_bytes: memory, on the device on which JAX
+            runs, but for the part of pair_bytes and feature_bytes that LAMMPS and the exchange
+            hold; radial_bytes is of radial networks that no splines replace.
     """
 
     atoms: float
@@ -51,12 +54,13 @@ class Estimate:
     exchange_bytes: float
     feature_bytes: float
     pair_bytes: float
+    radial_bytes: float
     chunk_bytes: float
 
     @property
     def memory_bytes(self) -> float:
         """What grows with the system; JAX, Python and LAMMPS themselves come on top."""
-        return self.feature_bytes + self.pair_bytes + self.chunk_bytes
+        return self.feature_bytes + self.pair_bytes + self.radial_bytes + self.chunk_bytes
 
 
 def pairs_per_atom(density: float, cutoff: float) -> float:
@@ -135,6 +139,8 @@ def estimate(shapes: Shapes, atoms: int, ranks: int, density: float, per_atom: f
         # more; vectors and gradients on host and device, two int32 columns on both.
         pair_bytes=pairs * (4 * _skin_factor(shapes) + 24 + 4 + 24 + 24)
         + MARGIN * pairs * (4 * 3 * item + 4 * 4),
+        # The two directions of a pair have one row, and rows that are left over are never touched.
+        radial_bytes=shapes.bytes_of_pairs(math.ceil(MARGIN * pairs)) / MARGIN / 2,
         chunk_bytes=min(own, shapes.chunk_atoms) * per_atom * MARGIN * shapes.edge_width * item,
     )
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 from lammps_mace.engine.chunk import Chunk
 from lammps_mace.engine.step_arrays import StepArrays
+from lammps_mace.runtime.precision import full_precision
 
 
 class NodeFeatures(NamedTuple):
@@ -65,6 +67,24 @@ def numbers_per_slot(shapes: tuple[tuple[int, int], ...]) -> int:
     return sum(map(math.prod, shapes))
 
 
+@full_precision()
+def bytes_of_pairs(layer: Layer, rows: int, dtype: np.dtype) -> int:
+    """Return the size of what a layer computes of so many pair rows at once, `Layer.of_pairs`."""
+    if layer.of_pairs is None:
+        return 0
+
+    def of(dtype: Any, *shape: int) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    arrays = StepArrays(
+        vectors=of(dtype, rows, 3), senders=of(np.int32, rows), sender_species=of(np.int32, rows),
+        bounds=of(np.int32, 2), chunk_species=of(np.int32, 1), atoms_in_chunk=of(np.int32, 1),
+        energy_mask=of(bool, 1), n_chunks=of(np.int32),
+    )  # fmt: skip
+    made = jax.eval_shape(layer.of_pairs, layer.weights, arrays)
+    return sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(made))
+
+
 class Layer(Protocol):
     """One layer on one chunk; JAX traces all its functions.
 
@@ -73,6 +93,7 @@ class Layer(Protocol):
         skip_shape, sent_shape: (dim, channels) of the features it makes; None after the last layer.
         saved_shapes: (dim, channels) of what :meth:`forward` can save for :meth:`vjp`.
         of_pairs: makes ``arrays.of_pairs``, where it may be missing all the same.
+        in_registers: what belongs to one pair of a chunk stays there, no array holds it.
     """
 
     weights: Any
@@ -80,6 +101,7 @@ class Layer(Protocol):
     sent_shape: tuple[int, int] | None
     saved_shapes: tuple[tuple[int, int], ...]
     of_pairs: OfPairs
+    in_registers: bool
 
     def forward(
         self, weights: Any, arrays: StepArrays, chunk: Chunk,

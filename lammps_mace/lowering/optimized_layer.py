@@ -76,6 +76,8 @@ class OptimizedLayer:
         self._saves_sums = numbers_per_slot(sums) < numbers_per_slot(mixed)
         self.saved_shapes = sums if self._saves_sums else mixed
         self.of_pairs: OfPairs = program.edges.of_pairs if "radial" in weights else None
+        on_cpu = program.backend == "cpu"
+        self.in_registers = on_cpu and edges_cpu.supported(program.edges.program)
 
     @property
     def knots(self) -> int | None:
@@ -85,8 +87,9 @@ class OptimizedLayer:
     @property
     def single_threaded(self) -> bool:
         """Whether C++ kernels do nearly everything, so that XLA uses no other thread."""
-        on_cpu = self._program.backend == "cpu" and edges_cpu.supported(self._program.edges.program)
-        return on_cpu and "spline" in self.weights and self._program.messages.gate is None
+        return (
+            self.in_registers and "spline" in self.weights and self._program.messages.gate is None
+        )
 
     @property
     def sum_channels(self) -> int:

@@ -33,7 +33,7 @@ class PairEnergyLayer:
         pairs = jax.tree.map(lambda x: jnp.asarray(x, description.dtype), energy.parameters)
         self.weights = {"layer": layer.weights, "pairs": pairs}
         self.skip_shape, self.sent_shape = layer.skip_shape, layer.sent_shape
-        self.saved_shapes = layer.saved_shapes
+        self.saved_shapes, self.in_registers = layer.saved_shapes, layer.in_registers
         inner = layer.of_pairs
         self.of_pairs: OfPairs = inner and (lambda weights, arrays: inner(weights["layer"], arrays))
 

@@ -37,6 +37,7 @@ class ReferenceLayer:
         self.skip_shape, self.sent_shape = layer.own_shape, layer.sent_shape
         self.saved_shapes: tuple[tuple[int, int], ...] = ()
         self.of_pairs: OfPairs = None
+        self.in_registers = False
 
     def forward(
         self,
