@@ -1,5 +1,6 @@
 # make demo | demo-ionic | demo-thermal | demo-active | test | lint | docs | bench | gpu | clean, all in a virtual environment of its own.
 # make wheels | test-pythons | test-bounds: what is released, tried in environments of users.
+# make sanitize: what is compiled, with AddressSanitizer and UndefinedBehaviorSanitizer.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(abspath $(VENV))/bin
@@ -14,7 +15,7 @@ SOURCES := pyproject.toml CMakeLists.txt $(shell find lammps_mace cython cmake -
 PYTHONS ?= 3.11 3.12 3.13
 RESOLUTION ?= highest
 
-.PHONY: demo demo-ionic demo-thermal demo-active test test-pythons test-bounds lint docs bench gpu wheels clean
+.PHONY: demo demo-ionic demo-thermal demo-active test test-pythons test-bounds lint docs bench gpu wheels sanitize clean
 
 demo: $(VENV)/installed
 	cd examples/silicon && PATH="$(BIN):$$PATH" ./demo.sh
@@ -96,10 +97,23 @@ test-python-%: $(VENV)-uv/installed
 	$(UV) pip list --python $(VENV)-$*
 	$(VENV)-$*/bin/pytest -n $(WORKERS) @tests/quick.txt
 
+# The tests that tests/sanitize.txt names, but for those of other devices; its first are controls. Python is not linked with
+# the sanitizers' libraries: they must be there before it is. What JAX keeps until the end is no leak.
+sanitize: $(VENV)-sanitize/installed
+	LD_PRELOAD="$$(ldd $(VENV)-sanitize/lib/python3*/site-packages/lammps_mace/lib/liblammps_mace_kernels.so | awk '/lib(a|ub)san/ { printf "%s ", $$3 }')" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(VENV)-sanitize/bin/pytest -n $(WORKERS) -k 'not gpu and not xla' @tests/sanitize.txt $(PYTEST_ARGUMENTS)
+
+$(VENV)-sanitize/installed: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)-sanitize
+	$(VENV)-sanitize/bin/python -m pip install --quiet -C build-dir=$(abspath $(VENV))-sanitize/build \
+	  -C cmake.define.LAMMPS_MACE_SANITIZE=ON '.[test]'
+	touch $@
+
 $(VENV)-uv/installed:
 	$(PYTHON) -m venv $(VENV)-uv
 	$(VENV)-uv/bin/python -m pip install --quiet uv
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers $(VENV)-uv $(PYTHONS:%=$(VENV)-%) $(VENV)-wheels benchmarks/work gpu-results build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-peers $(VENV)-uv $(PYTHONS:%=$(VENV)-%) $(VENV)-wheels $(VENV)-sanitize benchmarks/work gpu-results build dist .pytest_cache .mypy_cache .ruff_cache

@@ -2,7 +2,7 @@
 # Not ...plugin.so: LAMMPS would try to load it. The hot files are compiled once per instruction set, each into a
 # namespace of its own; the machine's is chosen at run time.
 set(_kernels "${CMAKE_CURRENT_SOURCE_DIR}/cython/kernels")
-set(_kernel_flags -O2 -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra -Wno-psabi)
+set(_kernel_flags ${_optimize} -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra -Wno-psabi)
 # What every processor of a kind has, with vectors of 128 bits.
 set(_plain plain)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

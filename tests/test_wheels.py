@@ -90,9 +90,10 @@ def test_wheels_are_made_for_every_python_that_is_named():
     assert built == [f"cp3{minor}-manylinux_*" for minor in named]
 
 
-def test_the_quick_part_names_what_exists():
-    """Of `make test-pythons`: each line is a file, a folder, or a test in a file."""
-    for line in (ROOT / "tests" / "quick.txt").read_text().split():
+@pytest.mark.parametrize("part", ["quick", "sanitize"])
+def test_the_parts_name_what_exists(part):
+    """Of `make test-pythons` and `make sanitize`: a line is a file, a folder, a test in a file."""
+    for line in (ROOT / "tests" / f"{part}.txt").read_text().split():
         path, _, name = line.partition("::")
         assert (ROOT / path).exists(), line
         assert not name or f"def {name}(" in (ROOT / path).read_text(), line

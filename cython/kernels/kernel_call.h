@@ -26,11 +26,17 @@ inline void *scratch(std::size_t bytes)
 {
   thread_local std::unique_ptr<void, Free> memory;
   thread_local std::size_t size = 0;
+#ifdef __SANITIZE_ADDRESS__
+  constexpr std::size_t unit = 64;
+  size = 0;    // a new one, as long as asked for: what goes past its end, or into the last one, is seen
+#else
+  constexpr std::size_t unit = 4096;
+#endif
   if (bytes > size) {
     memory.reset();
     size = 0;
-    const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
-    void *p = std::aligned_alloc(4096, rounded);
+    const std::size_t rounded = (bytes + unit - 1) / unit * unit;
+    void *p = std::aligned_alloc(unit, rounded);
     if (!p) throw std::bad_alloc();
     memory.reset(p);
     size = rounded;
