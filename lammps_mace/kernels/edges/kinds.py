@@ -20,7 +20,7 @@ def kinds_as_channels(
     own = jnp.eye(kinds, dtype=edges.sent.dtype)[:, None, :, None]
     sent = (own * edges.sent[:, :, None]).reshape(kinds, -1, kinds * channels)
     radial = _repeated(edges.radial, kinds, channels)
-    return one_kind, edges.replace(sent=sent, radial=radial)
+    return one_kind, replace(edges, sent=sent, radial=radial)
 
 
 def _repeated(radial: Radial, times: int, channels: int) -> Radial:
