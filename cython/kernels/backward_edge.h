@@ -29,10 +29,24 @@ template <class T, class Radial> struct EdgeStart {
 // An edge's share of the gradient, along it and across it, still to be summed over the lanes.
 template <class T> struct Share {
   Vector<T> along = {}, across[2] = {};
+};
 
-  LM_INLINE void add(const Share &other)
+// The shares of a batch, one array per direction, so that a vector of edges is summed at once.
+template <class T> struct Shares {
+  Vector<T> *along, *across[2];    // [edge]
+
+  Shares(const Batch<T> &batch, Arena &arena)
   {
-    along += other.along, across[0] += other.across[0], across[1] += other.across[1];
+    for (auto p : {&along, &across[0], &across[1]}) *p = arena.take<Vector<T>>(batch.capacity);
+  }
+  static std::size_t bytes(int edges) { return 3 * Arena::bytes<Vector<T>>(edges); }
+  void clear(int edges) const
+  {
+    for (auto p : {along, across[0], across[1]}) std::fill_n(p, edges, Vector<T>{});
+  }
+  LM_INLINE void add(int e, const Share<T> &share) const
+  {
+    along[e] += share.along, across[0][e] += share.across[0], across[1][e] += share.across[1];
   }
 };
 

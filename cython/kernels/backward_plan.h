@@ -6,7 +6,8 @@
 namespace {
 
 template <class T, class Radial>
-using Backward = void (*)(int channels, const PathAt<T> *, const EdgeStart<T, Radial> &, Share<T> &);
+using Backward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, const PathAt<T> *, Panel,
+                          const Shares<T> &);
 
 template <class T, class Radial> Backward<T, Radial> backward_kernel(const Path &path)
 {
@@ -18,9 +19,13 @@ template <class T, class Radial> Backward<T, Radial> backward_kernel(const Path 
 template <class T, class Radial> struct Step {
   Backward<T, Radial> kernel;
   int first;    // of the plan's paths
+  int panel;    // channels at once
 };
 
-// The steps of the backward pass of one edge.
+// What a step reads of the splines and the adjoint should stay in the first cache from edge to edge.
+constexpr int kPanelBytes = 28 * 1024;
+
+// The steps of the backward pass of one atom.
 template <class T, class Radial> struct Plan {
   PathAt<T> *paths;    // in the order of the steps
   Step<T, Radial> *steps;
@@ -61,6 +66,15 @@ template <class T, class Radial> struct Plan {
     if (group<Unit<0>, Full<0, 1>>(task, path)) return;
     add_step(task, backward_kernel<T, Radial>(path), {p});
   }
+  // Channels of a step, so many that panels are of one size.
+  static int panel(const EdgeTask<T> &task, std::initializer_list<int> members)
+  {
+    const int blocks = std::max(1, task.channels / kWidth<T>);
+    int rows = 0;
+    for (const int p : members) rows += kSplineRows<T> + 2 * task.paths[p].target + 1;
+    const int panels = (blocks * rows * kVectorBytes + kPanelBytes - 1) / kPanelBytes;
+    return (blocks + panels - 1) / panels * kWidth<T>;
+  }
   // Takes one path like each of Members from the source of `like`, if all are left.
   template <class... Members> bool group(const EdgeTask<T> &task, const Path &like)
   {
@@ -80,7 +94,7 @@ template <class T, class Radial> struct Plan {
   }
   void add_step(const EdgeTask<T> &task, Backward<T, Radial> kernel, std::initializer_list<int> members)
   {
-    steps[n_steps++] = {kernel, n_paths};
+    steps[n_steps++] = {kernel, n_paths, panel(task, members)};
     for (const int p : members) {
       const Path &path = task.paths[p];
       const std::int64_t channels = task.channels, stride = Operands<T>(task, path, 0, 0).stride;

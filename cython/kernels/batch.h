@@ -39,6 +39,7 @@ class Arena {
 constexpr int kMaxSegments = 256;
 constexpr int kMaxEdges = 1024;
 constexpr std::size_t kMatrixBytes = 256 * 1024;    // what the matrices of a batch may take of the cache
+constexpr std::size_t kRowBytes = 16 * 1024;    // rows of splines for an edge: more of them do not stay in the first cache
 constexpr std::size_t kWeightBytes = 256 * 1024;    // likewise its radial weights, where they are made of functions
 
 // What an edge's matrices are made for: their values, and in the backward pass also their slopes in two directions
@@ -58,7 +59,9 @@ template <class T> struct Batch {
   // Strides of the radial weights: from knot to knot (or from values to slopes), from path to path, from block to block
   // of channels.
   std::int64_t knot_stride, path_stride, slab;
-  std::int64_t *rows;
+  std::int64_t *rows, *sorted;
+  std::uint8_t *shells;
+  bool by_distance;       // the edges of a segment are sorted
   Vector<T> *matrices;    // [edge / W][set][row][edge % W]
   T *values;              // [matrix entry], the Clebsch-Gordan coefficients
   int weight_sets;        // values, and slopes in the backward pass
@@ -79,13 +82,14 @@ template <class T> struct Batch {
     const std::size_t n = capacity, entries = task.couplings.first[task.couplings.rows];
     Arena arena(task.scratch(Arena::bytes<Segment>(kMaxSegments) + 4 * Arena::bytes<T>(n) +
                              Arena::bytes<T>(2 * kSplineRows<T> * n) + Arena::bytes<std::int32_t>(n) +
-                             Arena::bytes<EdgeAt<T>>(n) + Arena::bytes<std::int64_t>(n) +
+                             Arena::bytes<EdgeAt<T>>(n) + 2 * Arena::bytes<std::int64_t>(n) + Arena::bytes<std::uint8_t>(n) +
                              Arena::bytes<T>(n * sets * task.couplings.rows) + Arena::bytes<T>(entries) +
                              Arena::bytes<T>(n * read) + Arena::bytes<T>(n * made) + bytes));
     segments = arena.take<Segment>(kMaxSegments);
     x = arena.take<T>(n), y = arena.take<T>(n), z = arena.take<T>(n), inverse = arena.take<T>(n);
     pieces = reinterpret_cast<Vector<T> *>(arena.take<T>(2 * kSplineRows<T> * n));
     senders = arena.take<std::int32_t>(n), at = arena.take<EdgeAt<T>>(n), rows = arena.take<std::int64_t>(n);
+    sorted = arena.take<std::int64_t>(n), shells = arena.take<std::uint8_t>(n);
     matrices = reinterpret_cast<Vector<T> *>(arena.take<T>(n * sets * task.couplings.rows));
     values = arena.take<T>(entries);
     functions = arena.take<T>(n * read), weights = arena.take<T>(n * made);
@@ -93,9 +97,15 @@ template <class T> struct Batch {
     path_stride = task.table ? kTableBlock : task.matrix ? task.channels : 0;
     knot_stride = path_stride ? path_stride * task.n_paths : task.n_functions;
     slab = knot_stride * task.table_rows;
+    by_distance = task.table && kSplineRows<T> * sizeof(T) * task.n_paths * task.channels > kRowBytes;
     for (std::size_t k = 0; k < entries; k++) values[k] = static_cast<T>(task.couplings.values[k]);
   }
 
+  LM_INLINE void put(int edge, std::int64_t row, const T *vector, std::int32_t sender)
+  {
+    x[edge] = vector[0], y[edge] = vector[1], z[edge] = vector[2];
+    rows[edge] = row, senders[edge] = sender;
+  }
   void locate(const EdgeTask<T> &task, int edge, const T *weights)
   {
     at[edge].weights = weights;
@@ -118,6 +128,28 @@ struct Cursor {
   std::int64_t edge = -1;    // -1: at the atom's first
 };
 
+// Sorts the edges from `begin` on by distance, roughly: neighbours in this order share most rows of the splines, and these
+// stay in the first cache. By their squares, with a linear sort.
+template <class T> void sort_by_distance(const EdgeTask<T> &task, Batch<T> &batch, int begin)
+{
+  constexpr int kShells = 128;
+  const T scale = static_cast<T>(kShells / (task.cutoff * task.cutoff));
+  std::int32_t next[kShells + 1] = {};
+  const int n = batch.size - begin;
+  for (int i = 0; i < n; i++) {
+    const T x = batch.x[begin + i], y = batch.y[begin + i], z = batch.z[begin + i];
+    const int shell = std::min(static_cast<int>((x * x + y * y + z * z) * scale), kShells - 1);
+    next[shell + 1]++;
+    batch.shells[i] = static_cast<std::uint8_t>(shell);
+  }
+  for (int k = 1; k < kShells; k++) next[k] += next[k - 1];
+  for (int i = 0; i < n; i++) batch.sorted[next[batch.shells[i]]++] = batch.rows[begin + i];
+  for (int i = 0; i < n; i++) {
+    const std::int64_t row = batch.sorted[i];
+    batch.put(begin + i, row, task.vectors + 3 * row, task.senders[row]);
+  }
+}
+
 // Adds edges of the atom and kind from the cursor on; false when the batch is full.
 template <class T> bool add_segment(const EdgeTask<T> &task, Batch<T> &batch, Cursor &cursor)
 {
@@ -128,13 +160,12 @@ template <class T> bool add_segment(const EdgeTask<T> &task, Batch<T> &batch, Cu
   const T cutoff = static_cast<T>(task.cutoff);
   for (; e < end && batch.size < batch.capacity; e++) {
     if (task.kinds > 1 && task.senders[e] != cursor.kind) continue;
-    const T x = task.vectors[3 * e], y = task.vectors[3 * e + 1], z = task.vectors[3 * e + 2];
-    const T squared = x * x + y * y + z * z;
+    const T *d = task.vectors + 3 * e;
+    const T squared = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
     if (!(squared > 0) || !(root(squared) < cutoff)) continue;
-    const int n = batch.size++;
-    batch.x[n] = x, batch.y[n] = y, batch.z[n] = z;
-    batch.rows[n] = e, batch.senders[n] = task.senders[e];
+    batch.put(batch.size++, e, d, task.senders[e]);
   }
+  if (batch.by_distance) sort_by_distance(task, batch, segment.begin);
   segment.end = batch.size;
   batch.segments[batch.n_segments++] = segment;
   if (e < end) {

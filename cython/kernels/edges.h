@@ -23,24 +23,35 @@ template <class T> struct Splined {
   LM_INLINE T piece(int k) const { return pieces[k * kWidth<T>]; }
   LM_INLINE const T *block(std::int64_t path, int channel) const
   {
-    return at + path + channel / kTableBlock * slab + channel % kTableBlock;
+    return at + path + unsigned(channel) / kTableBlock * slab + unsigned(channel) % kTableBlock;
   }
 
   template <bool> LM_INLINE Vector<T> value(std::int64_t path, int channel, int) const
   {
     const T *t = block(path, channel);
-    Vector<T> value = piece(0) * load(t);
-    LM_EACH(k, kRows - 1, value += piece(k + 1) * load(t + (k + 1) * row);)
-    return value;
+    // Two sums: one would have to wait for each of its terms.
+    Vector<T> even = piece(0) * load(t), odd = piece(1) * load(t + row);
+    LM_EACH(k, kRows / 2 - 1, {
+      even += piece(2 * k + 2) * load(t + (2 * k + 2) * row);
+      odd += piece(2 * k + 3) * load(t + (2 * k + 3) * row);
+    })
+    return even + odd;
   }
-  template <bool> LM_INLINE void both(std::int64_t path, int channel, int, Vector<T> &value, Vector<T> &slope) const
+  // Values and slopes of N paths, which share the pieces.
+  template <bool, int N>
+  LM_INLINE void both(const std::int64_t *paths, int channel, int, Vector<T> *value, Vector<T> *slope) const
   {
-    const T *t = block(path, channel);
-    const Vector<T> first = load(t);
-    value = piece(0) * first, slope = piece(kRows) * first;
-    LM_EACH(k, kRows - 1, {
-      const Vector<T> c = load(t + (k + 1) * row);
-      value += piece(k + 1) * c, slope += piece(kRows + k + 1) * c;
+    const T *t[N];
+    LM_EACH(i, N, t[i] = block(paths[i], channel);)
+    LM_EACH(k, kRows, {
+      Vector<T> at_value = piece(k) - Vector<T>{}, at_slope = piece(kRows + k) - Vector<T>{};
+      hold(at_value), hold(at_slope);
+      LM_EACH(i, N, {
+        Vector<T> c = load(t[i] + k * row);
+        hold(c);
+        value[i] = k ? value[i] + at_value * c : at_value * c, slope[i] = k ? slope[i] + at_slope * c : at_slope * c;
+        hold(value[i]), hold(slope[i]);
+      })
     })
   }
 };
@@ -57,9 +68,11 @@ template <class T> struct Given {
   {
     return load_some<Tail>(at + path + channel, n);
   }
-  template <bool Tail> LM_INLINE void both(std::int64_t path, int channel, int n, Vector<T> &value, Vector<T> &slope) const
+  template <bool Tail, int N>
+  LM_INLINE void both(const std::int64_t *paths, int channel, int n, Vector<T> *value, Vector<T> *slope) const
   {
-    value = load_some<Tail>(at + path + channel, n), slope = load_some<Tail>(at + slopes + path + channel, n);
+    LM_EACH(i, N, value[i] = load_some<Tail>(at + paths[i] + channel, n);
+            slope[i] = load_some<Tail>(at + slopes + paths[i] + channel, n);)
   }
 };
 

@@ -5,50 +5,26 @@
 
 namespace {
 
-// Asks for part `part` of n of what an edge reads and writes at its sender, while the edge before is worked on: rows of
-// atoms are far apart in memory, and an edge takes longer than a row from the last cache. In parts, so that not all
-// have to be waited for at once.
+// All edges of a segment: each step takes them all, a panel of channels after the other.
 template <class T, class Radial>
-LM_INLINE void fetch_rows(const EdgeTask<T> &task, const EdgeStart<T, Radial> &edge, std::int64_t part, int n)
+void backward_segment(const EdgeTask<T> &task, const Batch<T> &batch, const Plan<T, Radial> &plan, const Segment &segment,
+                      const Shares<T> &shares)
 {
-  constexpr std::int64_t line = 64 / sizeof(T);
-  const std::int64_t lines = (static_cast<std::int64_t>(task.sent_rows) * task.channels + line - 1) / line;
-  for (std::int64_t i = lines * part / n; i < lines * (part + 1) / n; i++) {
-    __builtin_prefetch(edge.h + i * line);
-    if (edge.dh) __builtin_prefetch(edge.dh + i * line, 1);
-  }
-}
-
-// The share of one edge.
-template <class T, class Radial>
-LM_INLINE Share<T> backward_edge(const EdgeTask<T> &task, const Batch<T> &batch, const Plan<T, Radial> &plan, int e)
-{
-  const EdgeStart<T, Radial> edge(task, batch, e), next(task, batch, std::min(e + 1, batch.size - 1));
-  Share<T> share;
+  const int whole = task.channels / kWidth<T> * kWidth<T>;
   for (int i = 0; i < plan.n_steps; i++) {
-    fetch_rows(task, next, i, plan.n_steps);
-    plan.steps[i].kernel(task.channels, plan.paths + plan.steps[i].first, edge, share);
+    const Step<T, Radial> &step = plan.steps[i];
+    for (int begin = 0; begin < whole; begin += step.panel)
+      step.kernel(task, batch, segment, plan.paths + step.first, {begin, std::min(whole, begin + step.panel)}, shares);
   }
-  if (task.channels % kWidth<T>)
+  if (whole == task.channels) return;
+  for (int e = segment.begin; e < segment.end; e++) {
+    Share<T> share;
     for (int i = 0; i < plan.n_paths; i++)
-      backward_tail(task.channels, task.paths[plan.paths[i].index], plan.paths[i], edge, share);
-  return share;
+      backward_tail(task.channels, task.paths[plan.paths[i].index], plan.paths[i], EdgeStart<T, Radial>(task, batch, e),
+                    share);
+    shares.add(e, share);
+  }
 }
-
-// The shares of a batch, one array per direction, so that a vector of edges is summed at once.
-template <class T> struct Shares {
-  Vector<T> *along, *across[2];    // [edge]
-
-  Shares(const Batch<T> &batch, Arena &arena)
-  {
-    for (auto p : {&along, &across[0], &across[1]}) *p = arena.take<Vector<T>>(batch.capacity);
-  }
-  static std::size_t bytes(int edges) { return 3 * Arena::bytes<Vector<T>>(edges); }
-  LM_INLINE void put(int e, const Share<T> &share) const
-  {
-    along[e] = share.along, across[0][e] = share.across[0], across[1][e] = share.across[1];
-  }
-};
 
 // With u = D / r and two directions a_i across: dE/dD = u dE/dr + sum_i a_i (slope of E in u along a_i) / r.
 template <class T> void add_gradient(const EdgeTask<T> &task, const Batch<T> &batch, const Shares<T> &shares, int begin)
@@ -72,10 +48,10 @@ template <class T, class Radial> void backward_with(const EdgeTask<T> &task)
   Steps plan(task, batch, arena);
   const Shares<T> shares(batch, arena);
   for (Cursor cursor; next_batch(task, batch, cursor);) {
+    shares.clear(batch.size);
     for (int s = 0; s < batch.n_segments; s++) {
       plan.move_to(task, batch.segments[s]);
-      for (int e = batch.segments[s].begin; e < batch.segments[s].end; e++)
-        shares.put(e, backward_edge(task, batch, plan, e));
+      backward_segment(task, batch, plan, batch.segments[s], shares);
     }
     for (int begin = 0; begin < batch.size; begin += kWidth<T>) add_gradient(task, batch, shares, begin);
   }

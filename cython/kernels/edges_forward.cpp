@@ -4,7 +4,15 @@
 
 namespace {
 
-constexpr int kForwardBlocks = kVectorBytes == 64 ? 2 : 1;
+// Blocks of channels of a panel, and those that a path takes at once: as many as there are registers for its sums and for
+// what it adds to them.
+constexpr int kPanelBlocks = 4;
+constexpr int kFree = (kVectorBytes == 64 ? 32 : 16) - 2;
+template <class D>
+constexpr int kBlocks = kFree / (2 * D::source + 2 * D::target + 2) >= 4 ? 4
+    : kFree / (2 * D::source + 2 * D::target + 2) >= 2                   ? 2
+    : kVectorBytes == 64                                                 ? 2
+                                                                         : 1;
 
 // One path, one segment, Blocks blocks of channels: each matrix element is loaded once for all of them.
 template <class T, class Radial, int L1, int LO, bool Scalar, int Blocks>
@@ -64,27 +72,37 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
 
 template <class T> using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
 
-template <class T, class Radial, int Blocks> Forward<T> forward_kernel(const Path &path)
+// The kernel of a path for `blocks` blocks at once, and for one.
+template <class T> struct Kernels {
+  Forward<T> many, one;
+  int blocks;
+};
+
+template <class T, class Radial> Kernels<T> forward_kernels(const Path &path)
 {
-  return kernel_by_degrees<Forward<T>>(path, [](auto d) LM_FLAT -> Forward<T> {
+  return kernel_by_degrees<Kernels<T>>(path, [](auto d) LM_FLAT -> Kernels<T> {
     using D = decltype(d);
-    return forward_path<T, Radial, D::source, D::target, D::scalar, Blocks>;
+    return {forward_path<T, Radial, D::source, D::target, D::scalar, kBlocks<D>>,
+            forward_path<T, Radial, D::source, D::target, D::scalar, 1>, kBlocks<D>};
   });
 }
 
-// All paths and atoms, the channels from `channel` on; returns where it stopped.
+// All paths and atoms, a panel of channels from `channel` on; returns where it stopped.
 template <class T, class Radial> int forward_channels(const EdgeTask<T> &task, const Batch<T> &batch, int channel)
 {
   constexpr int W = kWidth<T>;
-  const int left = task.channels - channel, blocks = left >= kForwardBlocks * W ? kForwardBlocks : 1;
+  const int end = channel + std::min(kPanelBlocks, (task.channels - channel) / W) * W;
   for (int p = 0; p < task.n_paths; p++) {
-    const Path &path = task.paths[p];
-    Forward<T> kernel = forward_tail<T, Radial>;
-    if (left >= W)
-      kernel = blocks == 1 ? forward_kernel<T, Radial, 1>(path) : forward_kernel<T, Radial, kForwardBlocks>(path);
-    for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, channel);
+    const Kernels<T> kernels = forward_kernels<T, Radial>(task.paths[p]);
+    const auto all_segments = [&](Forward<T> kernel, int at) {
+      for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, at);
+    };
+    int at = channel;
+    for (; at + kernels.blocks * W <= end; at += kernels.blocks * W) all_segments(kernels.many, at);
+    for (; at < end; at += W) all_segments(kernels.one, at);
+    if (end == channel) all_segments(forward_tail<T, Radial>, at);
   }
-  return channel + blocks * W;
+  return end == channel ? task.channels : end;
 }
 
 template <class T, class Radial> void forward_with(const EdgeTask<T> &task)

@@ -58,6 +58,19 @@ template <bool Tail, class T> LM_INLINE void store_some(T *p, Vector<T> v, int n
     store(p, v);
 }
 
+// Holds a vector in a register. Where one is used twice, the compiler would rather read it twice, as an operand of each
+// instruction, but the kernels have more to read than to compute.
+template <class V> LM_INLINE void hold(V &v)
+{
+#if defined(__x86_64__)
+  asm volatile("" : "+v"(v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(v));
+#else
+  static_cast<void>(v);
+#endif
+}
+
 template <class T> LM_INLINE Vector<T> shuffle(Vector<T> u, Vector<T> v, typename Simd<T>::integer lanes)
 {
 #if defined(__clang__)
