@@ -138,6 +138,46 @@ def test_the_gradient_needs_the_slopes_of_the_functions(kind):
             close(gradient - case.gradient, dv, 100 * TOLERANCE[np.float64])
 
 
+WIDE = (1, 3, 144, RAGGED)  # the splines of an edge outgrow a first cache: edges are sorted
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("backend", BACKENDS[2:])
+def test_sorted_edges_give_the_same(backend, dtype):
+    case = edge_case(*WIDE, dtype=dtype)
+    sums, (dv, dsent) = expected(case)
+    with running(backend):
+        found, (gradient, sent_adjoint) = run(case, "cpu")
+        spoiled = replace(case, senders=jnp.roll(case.senders, 1))
+        _, (wrong, _) = run(spoiled, "cpu")
+    for one, other in zip(found, sums, strict=True):
+        close(one, other, TOLERANCE[dtype])
+    close(gradient - case.gradient, dv, TOLERANCE[dtype])
+    close(sent_adjoint - case.sent_adjoint, dsent, TOLERANCE[dtype])
+    with pytest.raises(AssertionError):
+        close(wrong - case.gradient, dv, 100 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize(("channels", "is_sorted"), [(144, True), (16, False)])
+@pytest.mark.parametrize("backend", BACKENDS[2:])
+def test_the_order_of_edges_matters_only_where_they_are_not_sorted(backend, channels, is_sorted):
+    n = 40
+    case = edge_case(1, 3, channels, (n,), dtype=np.float64, before=0, after=0)
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(n, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    vectors = directions * CUTOFF * np.sqrt((np.arange(n) + 0.5) / n)[:, None]  # a shell each
+    order = rng.permutation(n)
+    with running(backend):
+        first, again = (
+            run(replace(case, vectors=jnp.asarray(vectors[rows]), senders=case.senders[rows]), "cpu")
+            for rows in (np.arange(n), order)
+        )
+    same = [np.array_equal(a, b) for a, b in zip(first[0], again[0], strict=True)]
+    assert all(same) if is_sorted else not any(same)
+    close(again[1][0] - case.gradient, (first[1][0] - case.gradient)[order], 1e-13)
+
+
 def of_one_kind(case, results, which):
     """The channels of one kind of senders, [atoms, dim, paths * channels] each."""
     kinds, channels = case.program.kinds, case.program.channels
