@@ -6,13 +6,9 @@ namespace {
 
 // Blocks of channels of a panel, and those that a path takes at once: as many as there are registers for its sums and for
 // what it adds to them.
-constexpr int kPanelBlocks = 4;
-constexpr int kFree = (kVectorBytes == 64 ? 32 : 16) - 2;
-template <class D>
-constexpr int kBlocks = kFree / (2 * D::source + 2 * D::target + 2) >= 4 ? 4
-    : kFree / (2 * D::source + 2 * D::target + 2) >= 2                   ? 2
-    : kVectorBytes == 64                                                 ? 2
-                                                                         : 1;
+constexpr int kPanelBlocks = 4, kRegisters = kVectorBytes == 64 ? 32 : 16;
+template <class D> constexpr int kFitting = (kRegisters - 2) / (2 * (D::source + D::target + 1));
+template <class D> constexpr int kBlocks = kFitting<D> >= 4 ? 4 : kFitting<D> >= 2 ? 2 : 1;
 
 // One path, one segment, Blocks blocks of channels: each matrix element is loaded once for all of them.
 template <class T, class Radial, int L1, int LO, bool Scalar, int Blocks>
@@ -72,15 +68,15 @@ void forward_tail(const EdgeTask<T> &task, const Batch<T> &batch, const Segment 
 
 template <class T> using Forward = void (*)(const EdgeTask<T> &, const Batch<T> &, const Segment &, int, int);
 
-// The kernel of a path for `blocks` blocks at once, and for one.
-template <class T> struct Kernels {
+// The kernels of a path for `blocks` blocks at once, and for one.
+template <class T> struct PathKernels {
   Forward<T> many, one;
   int blocks;
 };
 
-template <class T, class Radial> Kernels<T> forward_kernels(const Path &path)
+template <class T, class Radial> PathKernels<T> forward_kernels(const Path &path)
 {
-  return kernel_by_degrees<Kernels<T>>(path, [](auto d) LM_FLAT -> Kernels<T> {
+  return kernel_by_degrees<PathKernels<T>>(path, [](auto d) LM_FLAT -> PathKernels<T> {
     using D = decltype(d);
     return {forward_path<T, Radial, D::source, D::target, D::scalar, kBlocks<D>>,
             forward_path<T, Radial, D::source, D::target, D::scalar, 1>, kBlocks<D>};
@@ -93,7 +89,7 @@ template <class T, class Radial> int forward_channels(const EdgeTask<T> &task, c
   constexpr int W = kWidth<T>;
   const int end = channel + std::min(kPanelBlocks, (task.channels - channel) / W) * W;
   for (int p = 0; p < task.n_paths; p++) {
-    const Kernels<T> kernels = forward_kernels<T, Radial>(task.paths[p]);
+    const PathKernels<T> kernels = forward_kernels<T, Radial>(task.paths[p]);
     const auto all_segments = [&](Forward<T> kernel, int at) {
       for (int s = 0; s < batch.n_segments; s++) kernel(task, batch, batch.segments[s], p, at);
     };

@@ -121,6 +121,31 @@ def test_rows_without_atoms_change_nothing(atoms, backend):
         assert not any(x[atoms - 1].any() for x in fewer)
 
 
+def unfolded(nodes, above=()):
+    """The monomials of a tree, with the rows of their weights; and how many inner nodes it has."""
+    found, inner = [], 0
+    for node in nodes:
+        here = (*above, node.row)
+        found += [(tuple(sorted(here)), node.weight)] if node.weight is not None else []
+        more, below = unfolded(node.children, here)
+        found, inner = found + more, inner + below + bool(node.children)
+    return found, inner
+
+
+@pytest.mark.parametrize("counts", [(3, 20, 90), (16, 0, 0, 200), (0, 0, 60, 300), (0, 1)])
+def test_trees_hold_each_monomial_once_in_few_nodes(counts):
+    components = tuple(draw(np.random.default_rng(seed), 16, counts) for seed in range(2))
+    program = ContractionProgram((16,), components)
+    found, inner = zip(*map(unfolded, program.trees), strict=True)
+    expected = [(monomial, row) for row, (_, monomial) in enumerate(program.terms)]
+    assert sorted(sum(found, [])) == sorted(expected)
+    beginnings = {(c, m[:k]) for c, of_one in enumerate(components) for m in of_one
+                  for k in range(1, len(m))}  # fmt: skip
+    assert 0 < sum(inner) <= len(beginnings)
+    if sum(counts) > 100:
+        assert sum(inner) < 0.8 * len(beginnings)
+
+
 @pytest.mark.parametrize("rows", [60, 97, 98])
 def test_many_rows(rows):
     """Whose numbers fill the words that the kernels for GPUs read, or do not fit there any more."""

@@ -68,22 +68,61 @@ class ContractionProgram:
 
     @cached_property
     def trees(self) -> tuple[tuple[Node, ...], ...]:
-        """Return per component its monomials, common beginnings shared."""
+        """Return per component its monomials, common factors shared."""
         rows: list[dict[Monomial, int]] = [{} for _ in self.components]
         for term, (component, monomial) in enumerate(self.terms):
             rows[component][monomial] = term
-        return tuple(_nodes(of_one, sorted(of_one), 0) for of_one in rows)
+        return tuple(_forest(of_one) for of_one in rows)
 
 
-def _nodes(rows: dict[Monomial, int], monomials: list[Monomial], depth: int) -> tuple[Node, ...]:
-    groups: dict[int, list[Monomial]] = {}
-    for monomial in monomials:
-        if len(monomial) > depth:
-            groups.setdefault(monomial[depth], []).append(monomial)
-    return tuple(
-        Node(row, rows.get(group[0][: depth + 1]), _nodes(rows, group, depth + 1))
-        for row, group in groups.items()
-    )
+def _forest(rows: dict[Monomial, int]) -> tuple[Node, ...]:
+    """Return nodes whose sum is that of all monomials, with few inner nodes.
+
+    From the highest degree down, each monomial is put beneath one of its divisors, which then is
+    a monomial of the next lower degree, with or without a weight.
+    """
+    beneath: dict[Monomial, list[tuple[int, Monomial]]] = {}
+    level: set[Monomial] = set()
+    for degree in range(_HIGHEST_ORDER, 1, -1):
+        level |= {monomial for monomial in rows if len(monomial) == degree}
+        chosen = _common_divisors(level, rows)
+        beneath |= chosen
+        level = set(chosen)
+    level |= {monomial for monomial in rows if len(monomial) == 1}
+
+    def node(row: int, monomial: Monomial) -> Node:
+        children = tuple(node(*child) for child in beneath.get(monomial, ()))
+        return Node(row, rows.get(monomial), children)
+
+    return tuple(node(monomial[0], monomial) for monomial in sorted(level))
+
+
+def _common_divisors(
+    monomials: set[Monomial], rows: dict[Monomial, int]
+) -> dict[Monomial, list[tuple[int, Monomial]]]:
+    """Return divisors, and per divisor what it is multiplied by, and by which the product is.
+
+    The divisor of most monomials comes first, then that of most of the others, and so on.
+    """
+    multiples: dict[Monomial, dict[Monomial, int]] = {}
+    for monomial in sorted(monomials):
+        for divisor, row in _divisors(monomial).items():
+            multiples.setdefault(divisor, {})[monomial] = row
+    chosen: dict[Monomial, list[tuple[int, Monomial]]] = {}
+    while multiples:
+        best = max(multiples, key=lambda d: (len(multiples[d]), d in rows, d))
+        chosen[best] = [(row, monomial) for monomial, row in multiples[best].items()]
+        for monomial in list(multiples[best]):
+            for divisor in _divisors(monomial):
+                multiples[divisor].pop(monomial)
+                if not multiples[divisor]:
+                    del multiples[divisor]
+    return chosen
+
+
+def _divisors(monomial: Monomial) -> dict[Monomial, int]:
+    """Return what remains without one of the factors, and which that is."""
+    return {monomial[:k] + monomial[k + 1 :]: row for k, row in enumerate(monomial)}
 
 
 class ContractionOperands(NamedTuple):
