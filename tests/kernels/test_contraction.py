@@ -1,5 +1,7 @@
 """The contraction against the polynomials of the model and their derivatives by autodiff."""
 
+from itertools import chain
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,7 +140,7 @@ def test_trees_hold_each_monomial_once_in_few_nodes(counts):
     program = ContractionProgram((16,), components)
     found, inner = zip(*map(unfolded, program.trees), strict=True)
     expected = [(monomial, row) for row, (_, monomial) in enumerate(program.terms)]
-    assert sorted(sum(found, [])) == sorted(expected)
+    assert sorted(chain.from_iterable(found)) == sorted(expected)
     beginnings = {(c, m[:k]) for c, of_one in enumerate(components) for m in of_one
                   for k in range(1, len(m))}  # fmt: skip
     assert 0 < sum(inner) <= len(beginnings)
