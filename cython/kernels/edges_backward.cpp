@@ -18,10 +18,10 @@ void backward_segment(const EdgeTask<T> &task, const Batch<T> &batch, const Plan
   }
   if (whole == task.channels) return;
   for (int e = segment.begin; e < segment.end; e++) {
+    const EdgeStart<T, Radial> edge(task, batch, e);
     Share<T> share;
     for (int i = 0; i < plan.n_paths; i++)
-      backward_tail(task.channels, task.paths[plan.paths[i].index], plan.paths[i], EdgeStart<T, Radial>(task, batch, e),
-                    share);
+      backward_tail(task.channels, task.paths[plan.paths[i].index], plan.paths[i], edge, share);
     shares.add(e, share);
   }
 }
